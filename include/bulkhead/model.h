@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: MIT
+// Model and Partition: one set of weights, many KV caches that cannot see each other.
+//
+// Thread rule: a Model and all partitions opened from it share one engine and must be used from one thread at a time.
+// Distinct models are independent.
+#pragma once
+
+#include <bulkhead/error.h>
+#include <bulkhead/export.h>
+#include <bulkhead/message.h>
+#include <bulkhead/options.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace bulkhead {
+
+// Why a generation ended.
+enum class FinishReason { kEnd, kLength, kStop, kCancelled };
+
+// The outcome of one generation.
+struct BULKHEAD_API Generation {
+  std::string text;                         // without the stop string and the end token
+  std::vector<std::int32_t> tokens;         // [n_generated], the end token included if one was drawn
+  std::vector<std::uint64_t> logit_hashes;  // [n_generated] XXH3-64 of the f32 logits each token was drawn from; empty unless asked for
+  FinishReason finish = FinishReason::kLength;
+  double ttft_ms = 0;                       // call to first token
+  double decode_ms = 0;                     // first to last token
+};
+
+// What a partition holds and what that cost. Counts are tokens.
+struct BULKHEAD_API PartitionUsage {
+  std::string name;
+  std::uint64_t tokens = 0;             // in the cache
+  std::uint64_t prefilled_tokens = 0;   // computed by prefill
+  std::uint64_t reused_tokens = 0;      // taken over by a fork, not computed again
+  std::uint64_t generated_tokens = 0;
+  std::uint64_t messages_received = 0;
+  std::uint64_t kv_bytes_used = 0;
+  std::uint64_t kv_bytes_allocated = 0;
+  std::string token_sha256;             // of the token ids in order, each as 4 bytes little-endian
+};
+
+// One isolated KV cache. Move-only: copying a cache is the named call fork().
+// Lifetime: keeps the engine of its Model alive; closing happens in the destructor.
+class BULKHEAD_API Partition {
+ public:
+  Partition(Partition&&) noexcept;
+  Partition& operator=(Partition&&) noexcept;
+  Partition(const Partition&) = delete;
+  Partition& operator=(const Partition&) = delete;
+  ~Partition();
+
+  // Appends `text` as plain content: nothing in it can become a control token. The first call adds the BOS token where
+  // the model wants one. Cost: one prefill of the new tokens. On kResource (partition full) it is unchanged; after any
+  // other failure it is poisoned and every later call gives kClosed. Other partitions are never affected.
+  [[nodiscard]] Result<void> prefill(std::string_view text);
+
+  // Appends the text of a message and notes its provenance. Failures as for prefill().
+  [[nodiscard]] Result<void> receive(const Message& message);
+
+  // Appends one chat turn with the model's own template, and opens the assistant's turn when `role` is "user".
+  // kUnsupported when the model has no template.
+  [[nodiscard]] Result<void> chat(std::string_view role, std::string_view content);
+
+  // Generates from what the partition holds; the generated tokens stay in it. kBadInput when it is empty.
+  [[nodiscard]] Result<Generation> generate(const GenerateOptions& options = {});
+
+  // A new partition that starts as an exact copy of this one; both go on apart. Cost: one copy of the KV buffer.
+  [[nodiscard]] Result<Partition> fork(std::string name) const;
+
+  // The finished output as the one thing another partition may receive. kBadInput if the last generation was cancelled
+  // or there was none.
+  [[nodiscard]] Result<Message> last_output(std::string label = {}) const;
+
+  [[nodiscard]] PartitionUsage usage() const;
+  [[nodiscard]] const std::string& name() const noexcept;
+
+ private:
+  friend class Model;
+  struct Impl;  // src/api
+  explicit Partition(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+// A loaded model.
+class BULKHEAD_API Model {
+ public:
+  // Loads the weights. kUsage: unknown engine or file; kCorrupt: not a model, or cut short; kResource: no memory.
+  [[nodiscard]] static Result<Model> load(const ModelOptions& options);
+
+  Model(Model&&) noexcept;
+  Model& operator=(Model&&) noexcept;
+  Model(const Model&) = delete;
+  Model& operator=(const Model&) = delete;
+  ~Model();
+
+  // Opens an empty partition. kUsage if the name is taken; kResource if no memory is left for its buffer.
+  [[nodiscard]] Result<Partition> open(std::string name);
+
+  // Generates for several partitions of this model in one batch; results in the order of `partitions`.
+  // `options` holds one entry for all or one for each. A failure of one leaves the others running.
+  [[nodiscard]] std::vector<Result<Generation>> generate(std::span<Partition* const> partitions,
+                                                         std::span<const GenerateOptions> options);
+
+  [[nodiscard]] std::string description() const;
+  [[nodiscard]] Grade grade() const noexcept;
+
+ private:
+  friend class Partition;
+  struct Impl;  // src/api
+  explicit Model(std::shared_ptr<Impl> impl);
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace bulkhead

@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# All tests of the core tier: release, and ASan+UBSan; what they need is installed, built and pulled first.
+#   scripts/test.sh [--all]     --all: also clang, ThreadSanitizer and clang-tidy
+# The last line is `N passed, N failed, N skipped`; a skip that tests/allowed_skips.txt does not list is a failure.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+tiers=(core)
+[ "${1:-}" = --all ] && tiers=(core clang tsan tidy)
+[ "${1:-}" = --tiers ] && read -r -a tiers <<<"core ${2:-}"
+
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/bulkhead
+reports=$PWD/build/reports
+rm -rf "$reports"
+mkdir -p "$reports"
+step() { printf '\n== %s\n' "$*" >&2; }
+die() { echo "test: $*" >&2; exit 1; }
+
+step setup
+if [ ${#tiers[@]} -gt 1 ]; then scripts/setup.sh --all || die "setup failed"; else scripts/setup.sh --tests || die "setup failed"; fi
+
+# A named check that is not a ctest: its outcome becomes a one-line report of its own.
+check() {
+  local name=$1
+  shift
+  step "$name"
+  if "$@" >"$reports/$name.log" 2>&1; then echo pass; else tail -40 "$reports/$name.log" >&2; echo fail; fi >"$reports/$name.check"
+  cat "$reports/$name.check" >&2
+}
+
+suite() {  # suite PRESET [ctest arguments]
+  local preset=$1
+  shift
+  step "build $preset"
+  scripts/build.sh "$preset" >"$reports/build-$preset.log" 2>&1 || { tail -40 "$reports/build-$preset.log" >&2; die "the $preset build failed"; }
+  [ "$preset" = release ] && { step "models"; for model in gemma-3-270m qwen2.5-coder-0.5b; do
+    build/release/src/bulkhead pull "$model" >&2 || die "pulling $model failed"; done; }
+  step "ctest $preset"
+  ctest --test-dir "build/$preset" --output-on-failure --no-tests=error -j2 --output-junit "$reports/ctest-$preset.xml" "$@" >"$reports/ctest-$preset.log" 2>&1
+  grep -E 'Failed|\*\*\*' "$reports/ctest-$preset.log" >&2
+  tail -3 "$reports/ctest-$preset.log" >&2
+}
+
+suite release
+check format scripts/format.sh --check
+check hf-token-counts scripts/reference_check.sh
+ASAN_OPTIONS=detect_leaks=1 suite dev -LE release_only
+for tier in "${tiers[@]}"; do
+  case $tier in
+    core) ;;
+    clang) suite clang -L fast ;;
+    tsan) TSAN_OPTIONS=halt_on_error=1 suite tsan -LE release_only ;;
+    tidy) check tidy scripts/tidy.sh ;;
+    *) die "unknown tier $tier" ;;
+  esac
+done
+step summary
+python3 scripts/summarize_tests.py "$reports" tests/allowed_skips.txt

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: MIT
+#include <bulkhead/model.h>
+
+#include "conversation/traced_tokens.h"
+#include "engine/engine.h"
+#include "engines/builtin.h"
+#include "models/model_files.h"
+#include "partition/partition.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+#include <set>
+#include <utility>
+
+namespace bulkhead {
+
+using conversation::Origin;
+using conversation::OriginKind;
+using conversation::TracedTokens;
+
+struct Model::Impl {
+  std::unique_ptr<engine::Engine> engine;
+  std::set<std::string, std::less<>> names;  // of the open partitions
+};
+
+struct Partition::Impl {
+  std::shared_ptr<Model::Impl> model;  // first, so that the engine outlives the partition
+  partition::Partition partition;
+  // The chat so far as the template renders it, and the end token that a generation left behind it.
+  std::vector<engine::ChatMessage> chat = {};
+  std::string rendered = {};
+  std::optional<engine::Token> end_token = {};
+
+  Impl(std::shared_ptr<Model::Impl> owner, partition::Partition opened)
+      : model(std::move(owner)), partition(std::move(opened)) {}
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
+  ~Impl() { model->names.erase(partition.name()); }
+
+  Result<void> append(std::string_view text, const Origin& origin);
+  Result<void> append_parts(const std::vector<engine::ChatPart>& parts, std::size_t skip_bytes);
+  Generation note(const engine::GenerateResult& result, double total_ms);
+};
+
+namespace {
+
+double milliseconds(engine::Duration time) { return std::chrono::duration<double, std::milli>(time).count(); }
+
+FinishReason reason(engine::GenerateResult::Finish finish) {
+  switch (finish) {
+    case engine::GenerateResult::Finish::kEnd: return FinishReason::kEnd;
+    case engine::GenerateResult::Finish::kLength: return FinishReason::kLength;
+    case engine::GenerateResult::Finish::kStop: return FinishReason::kStop;
+    case engine::GenerateResult::Finish::kCancelled: return FinishReason::kCancelled;
+  }
+  return FinishReason::kCancelled;
+}
+
+}  // namespace
+
+// ---- Model ----------------------------------------------------------------------------------------------------------
+
+Model::Model(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Model::Model(Model&&) noexcept = default;
+Model& Model::operator=(Model&&) noexcept = default;
+Model::~Model() = default;
+
+Result<Model> Model::load(const ModelOptions& options) {
+  ModelOptions resolved = options;
+  if (options.engine != "fake") {  // which has no file
+    BH_TRY(const auto path, models::find_model(options.path, models::Environment::from_process()));
+    resolved.path = path.string();
+  }
+  auto impl = std::make_shared<Impl>();
+  BH_TRY(impl->engine, engines::builtin_engines().make(resolved));
+  return Model(std::move(impl));
+}
+
+Result<Partition> Model::open(std::string name) {
+  if (impl_->names.contains(name)) {
+    return Error{ErrorCode::kUsage, fmt::format("a partition named \"{}\" is open already", name), name, "use another name"};
+  }
+  BH_TRY(auto opened, partition::Partition::open(*impl_->engine, name,
+                                                 {.capacity_tokens = impl_->engine->facts().context_tokens}));
+  impl_->names.insert(std::move(name));
+  return Partition(std::make_unique<Partition::Impl>(impl_, std::move(opened)));
+}
+
+std::vector<Result<Generation>> Model::generate(std::span<Partition* const> partitions,
+                                                std::span<const GenerateOptions> options) {
+  if (partitions.empty() || (options.size() != 1 && options.size() != partitions.size())) {
+    const Error error{ErrorCode::kUsage, fmt::format("{} partitions and {} options: give one for all or one for each",
+                                                     partitions.size(), options.size()), "Model::generate", {}};
+    return std::vector<Result<Generation>>(partitions.size(), error);
+  }
+  std::vector<partition::GenerateRequest> requests;
+  for (std::size_t i = 0; i < partitions.size(); ++i) {
+    requests.push_back({&partitions[i]->impl_->partition, options[options.size() == 1 ? 0 : i], {}});
+  }
+  const auto begin = std::chrono::steady_clock::now();
+  auto results = partition::generate(*impl_->engine, requests);
+  const auto total = milliseconds(std::chrono::steady_clock::now() - begin);
+  std::vector<Result<Generation>> generations;
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    if (results[i].ok()) generations.emplace_back(partitions[i]->impl_->note(results[i].value(), total));
+    else generations.emplace_back(results[i].error());
+  }
+  return generations;
+}
+
+std::string Model::description() const {
+  const auto& facts = impl_->engine->facts();
+  return fmt::format("{} ({}, {} tokens of context) on {}", facts.model_name, facts.architecture, facts.context_tokens, facts.engine);
+}
+
+Grade Model::grade() const noexcept { return impl_->engine->facts().grade; }
+
+// ---- Partition ------------------------------------------------------------------------------------------------------
+
+Partition::Partition(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Partition::Partition(Partition&&) noexcept = default;
+Partition& Partition::operator=(Partition&&) noexcept = default;
+Partition::~Partition() = default;
+
+const std::string& Partition::name() const noexcept { return impl_->partition.name(); }
+
+Result<void> Partition::Impl::append(std::string_view text, const Origin& origin) {
+  const auto& tokenizer = model->engine->tokenizer();
+  TracedTokens traced;
+  const auto bos = tokenizer.bos();
+  if (partition.ledger().tokens.size() == 0 && bos) traced.append(std::span(&*bos, 1), {.kind = OriginKind::kBos});
+  BH_TRY(const auto tokens, tokenizer.tokenize(text));
+  traced.append(tokens, origin);
+  BH_CHECK(partition.prefill(traced));
+  end_token.reset();
+  return {};
+}
+
+Result<void> Partition::prefill(std::string_view text) { return impl_->append(text, {.kind = OriginKind::kTurn}); }
+
+Result<void> Partition::receive(const Message& message) {
+  const auto& text = impl_->partition.receive(message);
+  return impl_->append(text, {.kind = OriginKind::kMessage, .turn = 0, .label = message.label()});
+}
+
+// Prefills what the parts say after their first `skip_bytes` bytes, content as content and template as template.
+Result<void> Partition::Impl::append_parts(const std::vector<engine::ChatPart>& parts, std::size_t skip_bytes) {
+  const auto& tokenizer = model->engine->tokenizer();
+  TracedTokens traced;
+  for (const auto& part : parts) {
+    const auto skipped = std::min(skip_bytes, part.text.size());
+    skip_bytes -= skipped;
+    const auto text = std::string_view(part.text).substr(skipped);
+    if (text.empty()) continue;
+    BH_TRY(const auto tokens, part.from_template ? tokenizer.tokenize_template(text) : tokenizer.tokenize(text));
+    traced.append(tokens, {.kind = part.from_template ? OriginKind::kTemplate : OriginKind::kTurn});
+  }
+  return partition.prefill(traced);
+}
+
+Result<void> Partition::chat(std::string_view role, std::string_view content) {
+  auto messages = impl_->chat;
+  messages.push_back({std::string(role), std::string(content)});
+  BH_TRY(const auto parts, impl_->model->engine->tokenizer().render_chat(messages, role == "user"));
+  std::string text;
+  for (const auto& part : parts) text += part.text;
+  std::string held = impl_->rendered;
+  if (!text.starts_with(held)) {
+    return Error{ErrorCode::kUnsupported, "this model's template rewrites earlier turns when a new one comes", name(),
+                 "use prefill() with your own markup"};
+  }
+  // A generation that ended by itself left its end token in the cache: the template writes it again.
+  if (impl_->end_token) {
+    const auto spelling = impl_->model->engine->tokenizer().spelling(*impl_->end_token);
+    if (std::string_view(text).substr(held.size()).starts_with(spelling)) held += spelling;
+  }
+  BH_CHECK(impl_->append_parts(parts, held.size()));
+  impl_->chat = std::move(messages);
+  impl_->rendered = std::move(text);
+  impl_->end_token.reset();
+  return {};
+}
+
+Generation Partition::Impl::note(const engine::GenerateResult& result, double total_ms) {
+  if (!chat.empty() && chat.back().role == "user") {
+    chat.push_back({"assistant", result.text});
+    rendered += result.text;
+  }
+  end_token.reset();
+  if (result.finish == engine::GenerateResult::Finish::kEnd && !result.tokens.empty()) end_token = result.tokens.back();
+  Generation generation{.text = result.text, .tokens = result.tokens, .logit_hashes = result.logit_hashes,
+                        .finish = reason(result.finish), .ttft_ms = total_ms, .decode_ms = 0};
+  if (!result.token_times.empty()) {
+    generation.ttft_ms = milliseconds(result.token_times.front());
+    generation.decode_ms = milliseconds(result.token_times.back() - result.token_times.front());
+  }
+  return generation;
+}
+
+Result<Generation> Partition::generate(const GenerateOptions& options) {
+  const std::vector<partition::GenerateRequest> requests = {{&impl_->partition, options, {}}};
+  auto results = partition::generate(*impl_->model->engine, requests);
+  if (!results.front().ok()) return results.front().error();
+  return impl_->note(results.front().value(), 0);
+}
+
+Result<Partition> Partition::fork(std::string name) const {
+  auto& names = impl_->model->names;
+  if (names.contains(name)) {
+    return Error{ErrorCode::kUsage, fmt::format("a partition named \"{}\" is open already", name), name, "use another name"};
+  }
+  const auto tokens = static_cast<std::uint32_t>(impl_->partition.ledger().tokens.size());
+  BH_TRY(auto copy, impl_->partition.fork(name, tokens, {.capacity_tokens = impl_->model->engine->facts().context_tokens}));
+  names.insert(std::move(name));
+  auto impl = std::make_unique<Impl>(impl_->model, std::move(copy));
+  impl->chat = impl_->chat;
+  impl->rendered = impl_->rendered;
+  impl->end_token = impl_->end_token;
+  return Partition(std::move(impl));
+}
+
+Result<Message> Partition::last_output(std::string label) const {
+  return impl_->partition.output_message(std::move(label));
+}
+
+PartitionUsage Partition::usage() const {
+  const auto& ledger = impl_->partition.ledger();
+  PartitionUsage usage{.name = name(),
+                       .tokens = ledger.tokens.size(),
+                       .prefilled_tokens = ledger.prefilled_tokens,
+                       .reused_tokens = ledger.reused_tokens,
+                       .generated_tokens = ledger.generated_tokens,
+                       .messages_received = ledger.messages.size(),
+                       .kv_bytes_used = 0,
+                       .kv_bytes_allocated = 0,
+                       .token_sha256 = ledger.token_sha256()};
+  if (const auto state = impl_->partition.inspect(); state.ok()) {
+    usage.kv_bytes_used = state.value().kv_bytes_used;
+    usage.kv_bytes_allocated = state.value().kv_bytes_allocated;
+  }
+  return usage;
+}
+
+}  // namespace bulkhead

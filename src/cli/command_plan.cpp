@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+#include "base/log.h"
+#include "cli/command.h"
+#include "cli/session.h"
+#include "plan/plan.h"
+
+#include <fmt/format.h>
+
+#include <memory>
+
+namespace bulkhead::cli {
+namespace {
+
+struct Flags {
+  CommonFlags common;
+  ModelFlags model;
+  ExperimentFlags experiment;
+};
+
+int plan_command(const Flags& flags) {
+  apply_verbosity(flags.common);
+  const auto session = open_session(flags.model, flags.experiment);
+  if (!session.ok()) return print_error(session.error(), flags.common);
+  Json list = Json::array();
+  for (const auto& scenario : session.value().scenarios) {
+    const auto plan = plan::make_plan(scenario, session.value().format, session.value().engine->tokenizer(),
+                                      flags.experiment.settings());
+    if (!plan.ok()) return print_error(plan.error(), flags.common);
+    if (flags.common.json) list.push_back(plan::to_json(plan.value()));
+    else fmt::print("{}", plan::to_text(plan.value()));
+  }
+  if (flags.common.json) fmt::print("{}\n", (list.size() == 1 ? list[0] : list).dump(1));
+  return 0;
+}
+
+}  // namespace
+
+Command add_plan(CLI::App& program) {
+  auto flags = std::make_shared<Flags>();
+  auto* command = program.add_subcommand("plan", "Print every step of a run with its token count; nothing is computed.");
+  add_experiment_flags(*command, flags->experiment);
+  add_model_flags(*command, flags->model);
+  command->add_flag("--json", flags->common.json, "machine-readable output on stdout");
+  command->add_flag("-v,--verbose", flags->common.verbose, "more on stderr; twice for the engine's own log");
+  return [flags] { return plan_command(*flags); };
+}
+
+}  // namespace bulkhead::cli

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT
+#include "cli/command.h"
+#include "cli/interrupt.h"
+#include "cli/progress_line.h"
+#include "cli/reports.h"
+#include "cli/session.h"
+#include "models/model_files.h"
+#include "run/experiment.h"
+#include "store/safe_file.h"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include <chrono>
+#include <memory>
+
+namespace bulkhead::cli {
+namespace {
+
+struct Flags {
+  CommonFlags common;
+  ModelFlags model;
+  ExperimentFlags experiment;
+  SamplingOptions sampling;
+  std::uint32_t repeat = 1;
+  std::uint32_t parallel = 16;
+  bool ignore_end = false;
+  std::string folder;
+};
+
+std::string default_folder() {
+  const auto now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
+  return fmt::format("runs/{:%Y%m%d-%H%M%S}", fmt::localtime(now));
+}
+
+run::ExperimentOptions experiment_options(const Flags& flags, const Invocation& invocation, ProgressLine& line) {
+  run::ExperimentOptions options;
+  options.settings = flags.experiment.settings();
+  options.sampling = flags.sampling;
+  options.repeat = flags.repeat;
+  options.ignore_end = flags.ignore_end;
+  options.max_sequences = flags.parallel;
+  options.folder = flags.folder.empty() ? default_folder() : flags.folder;
+  options.command = invocation.arguments;
+  options.cancel = stop_on_signal();
+  options.progress = [&line](const run::Progress& progress) { line.update(progress.what, progress.done, progress.total, "tokens"); };
+  return options;
+}
+
+int exit_code_of(const Json& results) {
+  if (results["complete"].get<bool>()) return 0;
+  const int by_signal = signal_exit_code();
+  return by_signal != 0 ? by_signal : exit_code(ErrorCode::kIncomplete);
+}
+
+Result<Json> run_session(Session& session, run::ExperimentOptions& options) {
+  BH_TRY(const auto plans, run::prepare(*session.engine, session.scenarios, session.format, options));
+  if (!session.engine->facts().model_path.empty()) {
+    BH_TRY(options.model_sha256, models::model_sha256(session.engine->facts().model_path));
+  }
+  BH_TRY(auto results, run::run_experiment(*session.engine, plans, options));
+  BH_CHECK(write_reports(results, options.folder));
+  return results;
+}
+
+int run_command(const Flags& flags, const Invocation& invocation) {
+  apply_verbosity(flags.common);
+  ProgressLine line(flags.common.quiet || flags.common.progress == "never" ? ProgressLine::Mode::kNever : ProgressLine::Mode::kAuto);
+  auto options = experiment_options(flags, invocation, line);
+  // The folder first: nothing is worse than a result that cannot be kept.
+  if (const auto writable = store::check_writable_directory(options.folder); !writable.ok()) {
+    return print_error(writable.error(), flags.common);
+  }
+  auto session = open_session(flags.model, flags.experiment);
+  if (!session.ok()) return print_error(session.error(), flags.common);
+  const auto results = run_session(session.value(), options);
+  line.finish();
+  if (!results.ok()) return print_error(results.error(), flags.common);
+  print_results(results.value(), flags.common);
+  if (!flags.common.quiet) fmt::print(stderr, "report: {}/report.html\n", options.folder);
+  if (!results.value()["complete"].get<bool>()) {
+    fmt::print(stderr, "bulkhead: the run is incomplete: {}\n", results.value()["incomplete_reason"].get<std::string>());
+  }
+  return exit_code_of(results.value());
+}
+
+}  // namespace
+
+Command add_run(CLI::App& program, const Invocation& invocation) {
+  auto flags = std::make_shared<Flags>();
+  auto* command = program.add_subcommand("run", "Run scenarios under the four conditions and report.");
+  add_experiment_flags(*command, flags->experiment);
+  add_model_flags(*command, flags->model);
+  add_sampling_flags(*command, flags->sampling);
+  command->add_option("--repeat", flags->repeat, "how many seeds: the given one, +1, +2, ... (1 when greedy)")
+      ->check(CLI::Range(1, 10000))->capture_default_str();
+  command->add_option("--parallel", flags->parallel, "-np: most sequences open at once")->check(CLI::Range(1, 256))->capture_default_str();
+  command->add_flag("--ignore-eos", flags->ignore_end, "generate on after an end token (for timings)");
+  command->add_option("--out", flags->folder, "run folder; default: runs/DATE-TIME");
+  add_common_flags(*command, flags->common);
+  return [flags, invocation] { return run_command(*flags, invocation); };
+}
+
+}  // namespace bulkhead::cli

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: MIT
+#include "cli/interrupt.h"
+
+#include <csignal>
+#include <pthread.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <thread>
+
+namespace bulkhead::cli {
+namespace {
+
+std::atomic<int> received{0};
+
+}  // namespace
+
+std::stop_token stop_on_signal() {
+  // A waiting thread may do what a handler may not: take locks and run stop callbacks.
+  static std::stop_source source;
+  static const bool installed = [] {
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+    std::thread([signals] {
+      for (;;) {
+        int number = 0;
+        if (sigwait(&signals, &number) != 0) return;
+        if (received.exchange(number) != 0) std::_Exit(128 + number);
+        source.request_stop();
+      }
+    }).detach();
+    return true;
+  }();
+  static_cast<void>(installed);
+  return source.get_token();
+}
+
+int signal_exit_code() noexcept {
+  const int number = received.load();
+  return number == 0 ? 0 : 128 + number;
+}
+
+}  // namespace bulkhead::cli

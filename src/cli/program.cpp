@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT
+#include "cli/program.h"
+
+#include "cli/command.h"
+#include "cli/flags.h"
+#include "engines/builtin.h"
+#include "prompt/format.h"
+
+#include <bulkhead/version.h>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <csignal>
+#include <exception>
+#include <map>
+
+namespace bulkhead::cli {
+namespace {
+
+std::string version_text() {
+  std::string text = fmt::format("bulkhead {}\nengines:\n", BULKHEAD_VERSION);
+  const auto registry = engines::builtin_engines();
+  for (const auto& entry : registry.entries()) text += fmt::format("  {:14}{}\n", entry.name, entry.description);
+  text += fmt::format("formats: {}", fmt::join(prompt::builtin_formats(), ", "));
+  return text;
+}
+
+int dispatch(int argc, const char* const* argv) {
+  const Invocation invocation{normalize_arguments(argc, argv)};
+  CLI::App program("One language model, many KV caches that cannot see each other.", "bulkhead");
+  program.set_version_flag("--version", version_text);
+  program.require_subcommand(1);
+  program.footer("Exit codes: docs/exit-codes.md. Data goes to stdout, progress and errors to stderr.");
+  const std::map<std::string, Command> commands = {
+      {"run", add_run(program, invocation)}, {"plan", add_plan(program)},     {"validate", add_validate(program)},
+      {"pull", add_pull(program)},           {"models", add_models(program)}, {"report", add_report(program)}};
+  std::vector<std::string> arguments(invocation.arguments.rbegin(), invocation.arguments.rend() - 1);
+  try {
+    program.parse(arguments);
+  } catch (const CLI::Success& help_or_version) {
+    return program.exit(help_or_version);
+  } catch (const CLI::ParseError& error) {
+    const bool json = std::find(invocation.arguments.begin(), invocation.arguments.end(), "--json") != invocation.arguments.end();
+    CommonFlags flags;
+    flags.json = json;
+    return print_error({ErrorCode::kUsage, error.what(), "command line", "see bulkhead --help"}, flags);
+  }
+  return commands.at(program.get_subcommands().front()->get_name())();
+}
+
+}  // namespace
+
+int run_program(int argc, const char* const* argv) {
+  // A file size limit then fails the write, which is reported, in place of ending the process.
+  std::signal(SIGXFSZ, SIG_IGN);
+  // Libraries below may throw (no memory, for one); nothing may leave main.
+  try {
+    return dispatch(argc, argv);
+  } catch (const std::bad_alloc&) {
+    fmt::print(stderr, "bulkhead: out of memory\n");
+    return exit_code(ErrorCode::kResource);
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "bulkhead: {}\n", error.what());
+    return exit_code(ErrorCode::kInternal);
+  }
+}
+
+}  // namespace bulkhead::cli

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: MIT
+// The engine seam: what a back end must offer so that plans can run on it.
+//
+// An engine holds one model and many sequences. Nothing that is done to one sequence may change what another shows;
+// how strongly that holds is the engine's Grade, and a test can refute it.
+//
+// State after a failure, for every call that takes a sequence:
+//   kResource, kBadInput, kUsage, kUnsupported   found before any work: the sequence is unchanged
+//   kInterrupted                                 prefill: poisoned; generate: holds the tokens generated so far
+//   any other code                               poisoned: only close() is allowed, the rest gives kClosed
+// All other sequences go on unharmed in every case.
+//
+// Thread rule: one thread at a time per engine. Tokenizer calls are const and may run on any thread.
+#pragma once
+
+#include "base/id.h"
+#include "base/result.h"
+
+#include <bulkhead/options.h>
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace bulkhead::engine {
+
+using Token = std::int32_t;
+using SequenceId = Id<struct SequenceTag>;
+using Duration = std::chrono::nanoseconds;
+
+enum class Capability {
+  kFork,          // fork at the end of a sequence without computing it again
+  kForkEarlier,   // fork at an earlier position without computing it again
+  kScore,
+  kLogitHash,
+  kChatTemplate,
+  kSnapshot,
+  kConstraint,
+  kEmbed,
+};
+
+[[nodiscard]] std::string_view name(Capability capability) noexcept;
+[[nodiscard]] std::string_view name(Grade grade) noexcept;
+
+// What does not change while an engine lives.
+struct Facts {
+  std::string engine;             // "llama", "fake"
+  std::string build;              // version of the back end
+  std::string model_path;
+  std::string model_name;         // as the model file calls itself
+  std::string architecture;       // "qwen2", "gemma3"
+  std::uint64_t model_bytes = 0;
+  std::uint32_t vocabulary = 0;             // tokens
+  std::uint32_t context_tokens = 0;         // most tokens one sequence may hold here
+  std::uint32_t trained_context_tokens = 0;
+  std::uint32_t window_tokens = 0;          // sliding window; 0: none
+  std::uint64_t kv_bytes_per_token = 0;     // of one sequence, all layers
+  std::string kv_type_k;
+  std::string kv_type_v;
+  std::uint32_t threads = 0;
+  bool flash_attention = false;
+  bool chat_template = false;               // the model brings one
+  Grade grade = Grade::kBuffer;
+};
+
+struct ChatMessage {
+  std::string role;     // "system", "user" or "assistant"
+  std::string content;
+};
+
+// A piece of a rendered chat: either written by the template, or a run of bytes of one message's content.
+struct ChatPart {
+  std::string text;
+  bool from_template = true;
+};
+
+// Text to tokens and back. Content and template are tokenized by different calls, so that content can never become a
+// control token.
+class Tokenizer {
+ public:
+  Tokenizer() = default;
+  Tokenizer(const Tokenizer&) = delete;
+  Tokenizer& operator=(const Tokenizer&) = delete;
+  virtual ~Tokenizer() = default;
+
+  // Tokens of plain content: no BOS, and text that looks like a control token stays text.
+  [[nodiscard]] virtual Result<std::vector<Token>> tokenize(std::string_view text) const = 0;
+  // Tokens of template text, in which control tokens are read as such. No BOS is added.
+  [[nodiscard]] virtual Result<std::vector<Token>> tokenize_template(std::string_view text) const = 0;
+  // The token that begins a text, if this model wants one.
+  [[nodiscard]] virtual std::optional<Token> bos() const = 0;
+  // The raw bytes a token stands for; "" for control tokens.
+  [[nodiscard]] virtual std::string piece(Token token) const = 0;
+  // The visible spelling of a token, control tokens included ("<|im_end|>").
+  [[nodiscard]] virtual std::string spelling(Token token) const = 0;
+  [[nodiscard]] virtual bool ends_generation(Token token) const = 0;
+  // Renders messages with the model's own template. kUnsupported: no template, or it refuses these roles.
+  [[nodiscard]] virtual Result<std::vector<ChatPart>> render_chat(std::span<const ChatMessage> messages,
+                                                                  bool open_assistant_turn) const = 0;
+};
+
+struct OpenOptions {
+  std::uint32_t capacity_tokens = 0;  // most tokens it will ever hold
+  // A hint, never needed for right results: this sequence will only be forked, not decoded. Engines keep those apart so
+  // that the sequences decoded together lie side by side.
+  bool only_forked = false;
+};
+
+struct PrefillResult {
+  std::uint32_t tokens = 0;
+  Duration time{};
+};
+
+struct ForkResult {
+  SequenceId sequence;
+  std::uint32_t reused_tokens = 0;     // taken over
+  std::uint32_t prefilled_tokens = 0;  // computed again because the cache could not serve that position
+  Duration time{};
+};
+
+struct GenerateRequest {
+  SequenceId sequence;
+  GenerateOptions options;
+};
+
+struct GenerateResult {
+  std::vector<Token> tokens;                // [n_generated], the end token included if one was drawn
+  std::string text;                         // bytes of the tokens, without end token and stop string; valid UTF-8
+  std::vector<std::uint64_t> logit_hashes;  // [n_generated] or empty
+  std::vector<Duration> token_times;        // [n_generated] since the call began
+  enum class Finish { kEnd, kLength, kStop, kCancelled } finish = Finish::kLength;
+};
+
+// What the back end itself says it holds, asked anew: the ledger is compared with this.
+struct SequenceState {
+  std::uint32_t tokens = 0;          // prefilled and generated
+  std::uint32_t pending_tokens = 0;  // of these, drawn but not yet in the cache (0 or 1)
+  std::int64_t first_position = -1;  // oldest position still in the cache; -1: empty
+  std::int64_t last_position = -1;   // newest position in the cache; -1: empty
+  std::string token_sha256;          // of all tokens, pending one included (base/hash.h, sha256_of_tokens)
+  std::uint64_t kv_bytes_used = 0;
+  std::uint64_t kv_bytes_allocated = 0;
+};
+
+class Engine {
+ public:
+  Engine() = default;
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+  virtual ~Engine() = default;
+
+  [[nodiscard]] virtual const Facts& facts() const = 0;
+  [[nodiscard]] virtual const Tokenizer& tokenizer() const = 0;
+  [[nodiscard]] virtual bool can(Capability capability) const = 0;
+
+  // Bytes that reserve() would allocate for the same arguments.
+  [[nodiscard]] virtual std::uint64_t bytes_for(std::uint32_t sequences, std::uint32_t tokens_each) const = 0;
+
+  // Makes room for `sequences` sequences of `tokens_each` tokens that can be decoded together. kResource, and nothing
+  // allocated, when the model's context or the memory does not allow it; the message says by how much.
+  [[nodiscard]] virtual Result<void> reserve(std::uint32_t sequences, std::uint32_t tokens_each) = 0;
+
+  // An empty sequence. Takes reserved room, or allocates some. kResource when neither is there.
+  [[nodiscard]] virtual Result<SequenceId> open(const OpenOptions& options) = 0;
+
+  // Appends tokens and computes their KV. Chunk boundaries depend on this call's tokens only. An empty span is kBadInput.
+  [[nodiscard]] virtual Result<PrefillResult> prefill(SequenceId sequence, std::span<const Token> tokens,
+                                                      std::stop_token cancel = {}) = 0;
+
+  // A new sequence that holds the first `tokens` tokens of `source`. Where the cache cannot serve that position (sliding
+  // window moved on, engine without the capability) they are computed again: the result is right in every case.
+  [[nodiscard]] virtual Result<ForkResult> fork(SequenceId source, std::uint32_t tokens, const OpenOptions& options) = 0;
+
+  // Generates for all requests together, one batched step after another; results in the order of requests. A sequence
+  // may appear once; it must not be empty (kBadInput). Generated tokens stay in the sequence.
+  [[nodiscard]] virtual std::vector<Result<GenerateResult>> generate(std::span<const GenerateRequest> requests) = 0;
+
+  // Appends `tokens` and gives the natural-log probability of each, given all before it. [n_tokens]
+  [[nodiscard]] virtual Result<std::vector<double>> score(SequenceId sequence, std::span<const Token> tokens) = 0;
+
+  [[nodiscard]] virtual Result<SequenceState> inspect(SequenceId sequence) const = 0;
+
+  // Frees the room; the id is never used again. kClosed if it is not open.
+  [[nodiscard]] virtual Result<void> close(SequenceId sequence) = 0;
+};
+
+// Makes an engine. Called with a path that exists.
+using Factory = Result<std::unique_ptr<Engine>> (*)(const ModelOptions& options);
+
+struct Registration {
+  std::string_view name;
+  std::string_view description;
+  Factory make;
+};
+
+// The engines of a program: filled by engines/builtin, asked by name.
+class Registry {
+ public:
+  void add(const Registration& registration) { entries_.push_back(registration); }
+  [[nodiscard]] std::span<const Registration> entries() const noexcept { return entries_; }
+  // kUsage, with the list of known names, when there is none called options.engine.
+  [[nodiscard]] Result<std::unique_ptr<Engine>> make(const ModelOptions& options) const;
+
+ private:
+  std::vector<Registration> entries_;
+};
+
+}  // namespace bulkhead::engine

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: MIT
+// What every engine does alike while it generates: checking the options, and collecting the text with its stop strings.
+#pragma once
+
+#include "base/result.h"
+
+#include <bulkhead/options.h>
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace bulkhead::engine {
+
+// kUsage, naming field, value and limit, when an option lies outside its range (NaN included).
+[[nodiscard]] Result<void> check_options(const GenerateOptions& options);
+
+// The text of one generation, token by token. A stop string may span tokens; it and what follows it are cut off.
+class GeneratedText {
+ public:
+  explicit GeneratedText(const std::vector<std::string>& stops);
+
+  // Adds the bytes of a token. True as soon as the text contains a stop string; call no more after that.
+  [[nodiscard]] bool append(std::string_view piece);
+
+  // Valid UTF-8: a character cut off at the end is dropped, other invalid bytes become U+FFFD.
+  [[nodiscard]] std::string text() const;
+
+ private:
+  std::vector<std::string> stops_;
+  std::size_t longest_stop_ = 0;
+  std::string bytes_;
+};
+
+}  // namespace bulkhead::engine

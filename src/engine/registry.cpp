@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+#include "engine/engine.h"
+
+#include <fmt/format.h>
+
+namespace bulkhead::engine {
+
+std::string_view name(Capability capability) noexcept {
+  switch (capability) {
+    case Capability::kFork: return "fork";
+    case Capability::kForkEarlier: return "fork_earlier";
+    case Capability::kScore: return "score";
+    case Capability::kLogitHash: return "logit_hash";
+    case Capability::kChatTemplate: return "chat_template";
+    case Capability::kSnapshot: return "snapshot";
+    case Capability::kConstraint: return "constraint";
+    case Capability::kEmbed: return "embed";
+  }
+  return "";
+}
+
+std::string_view name(Grade grade) noexcept {
+  switch (grade) {
+    case Grade::kProcess: return "process";
+    case Grade::kBuffer: return "buffer";
+    case Grade::kMask: return "mask";
+    case Grade::kClaimed: return "claimed";
+  }
+  return "";
+}
+
+Result<std::unique_ptr<Engine>> Registry::make(const ModelOptions& options) const {
+  std::string known;
+  for (const auto& entry : entries_) {
+    if (entry.name == options.engine) return entry.make(options);
+    known += (known.empty() ? "" : ", ") + std::string(entry.name);
+  }
+  return Error{ErrorCode::kUsage, fmt::format("unknown engine \"{}\"", options.engine), "--engine",
+               fmt::format("built in: {}", known)};
+}
+
+}  // namespace bulkhead::engine

@@ -1,0 +1,408 @@
+// SPDX-License-Identifier: MIT
+#include "engines/fake/fake_engine.h"
+
+#include "base/hash.h"
+#include "engine/generation.h"
+#include "engines/fake/fake_sequence.h"
+#include "engines/fake/fake_tokenizer.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <map>
+#include <utility>
+
+namespace bulkhead::engines::fake {
+namespace {
+
+using engine::Capability;
+using engine::Duration;
+using engine::ForkResult;
+using engine::GenerateRequest;
+using engine::GenerateResult;
+using engine::OpenOptions;
+using engine::PrefillResult;
+using engine::SequenceId;
+using engine::SequenceState;
+using engine::Token;
+using Clock = std::chrono::steady_clock;
+using Finish = GenerateResult::Finish;
+
+constexpr std::uint64_t kBytesPerToken = 64;
+
+std::uint64_t mix(std::uint64_t a, std::uint64_t b) {
+  const std::array<std::uint64_t, 2> both = {a, b};
+  return xxh3_64(std::as_bytes(std::span(both)));
+}
+
+Token greedy_token(std::uint64_t hash) {
+  return static_cast<Token>(' ' + hash % 95);
+}
+
+// A softmax over pseudo-random logits in which the greedy token has the largest.
+double log_probability(std::uint64_t hash, Token token) {
+  const auto logit = [&](Token candidate) {
+    const double base = static_cast<double>(mix(hash, static_cast<std::uint64_t>(candidate)) % 4096) / 1024.0;
+    return base + (candidate == greedy_token(hash) ? 4.0 : 0.0);
+  };
+  double sum = 0;
+  for (std::uint32_t i = 0; i < kVocabulary; ++i) sum += std::exp(logit(static_cast<Token>(i)));
+  return logit(token) - std::log(sum);
+}
+
+// One request while it runs.
+struct Running {
+  SequenceId id;
+  FakeSequence* sequence;
+  const GenerateOptions* options;
+  engine::GeneratedText text;
+  GenerateResult result = {};
+  bool active = true;
+  std::optional<Error> error = {};
+
+  void end(Finish finish) {
+    active = false;
+    result.finish = finish;
+  }
+};
+
+engine::Facts facts_of(const FakeOptions& options) {
+  return {.engine = "fake",
+          .build = "1",
+          .model_path = "",
+          .model_name = "fake",
+          .architecture = "hash",
+          .model_bytes = 0,
+          .vocabulary = kVocabulary,
+          .context_tokens = options.context_tokens,
+          .trained_context_tokens = options.context_tokens,
+          .window_tokens = options.window_tokens,
+          .kv_bytes_per_token = kBytesPerToken,
+          .kv_type_k = "f16",
+          .kv_type_v = "f16",
+          .threads = 1,
+          .flash_attention = false,
+          .chat_template = true,
+          .grade = options.grade};
+}
+
+class FakeEngine final : public engine::Engine {
+ public:
+  explicit FakeEngine(FakeOptions options) : options_(std::move(options)), facts_(facts_of(options_)) {}
+
+  [[nodiscard]] const engine::Facts& facts() const override { return facts_; }
+  [[nodiscard]] const engine::Tokenizer& tokenizer() const override { return tokenizer_; }
+  [[nodiscard]] bool can(Capability capability) const override {
+    return capability != Capability::kSnapshot && capability != Capability::kConstraint &&
+           capability != Capability::kEmbed;
+  }
+
+  [[nodiscard]] std::uint64_t bytes_for(std::uint32_t sequences, std::uint32_t tokens_each) const override {
+    return std::uint64_t{sequences} * tokens_each * kBytesPerToken;
+  }
+
+  [[nodiscard]] Result<void> reserve(std::uint32_t sequences, std::uint32_t tokens_each) override;
+  [[nodiscard]] Result<SequenceId> open(const OpenOptions& options) override;
+  [[nodiscard]] Result<PrefillResult> prefill(SequenceId id, std::span<const Token> tokens,
+                                              std::stop_token cancel) override;
+  [[nodiscard]] Result<ForkResult> fork(SequenceId source, std::uint32_t tokens, const OpenOptions& options) override;
+  [[nodiscard]] std::vector<Result<GenerateResult>> generate(std::span<const GenerateRequest> requests) override;
+  [[nodiscard]] Result<std::vector<double>> score(SequenceId id, std::span<const Token> tokens) override;
+  [[nodiscard]] Result<SequenceState> inspect(SequenceId id) const override;
+  [[nodiscard]] Result<void> close(SequenceId id) override;
+
+ private:
+  [[nodiscard]] Result<FakeSequence*> find(SequenceId id);
+  [[nodiscard]] Result<void> fits(const FakeSequence& sequence, std::span<const Token> tokens) const;
+  [[nodiscard]] const Fault* fault(Fault::Kind kind, const FakeSequence& sequence) const;
+  [[nodiscard]] Result<void> allocate(std::uint32_t sequences, std::uint32_t tokens_each);
+  Result<void> append_with_faults(FakeSequence& sequence, std::span<const Token> tokens);
+  [[nodiscard]] Result<Running> start(const GenerateRequest& request, std::span<const GenerateRequest> earlier);
+  void step(Running& run, Clock::time_point begin);
+
+  FakeOptions options_;
+  engine::Facts facts_;
+  FakeTokenizer tokenizer_;
+  std::map<SequenceId, FakeSequence> sequences_;  // open and poisoned ones
+  std::vector<std::uint32_t> free_rooms_;         // their sizes in tokens
+  std::uint64_t allocated_bytes_ = 0;
+  std::uint32_t next_id_ = 0;
+};
+
+Result<FakeSequence*> FakeEngine::find(SequenceId id) {
+  const auto found = sequences_.find(id);
+  if (found == sequences_.end() || found->second.poisoned) {
+    return Error{ErrorCode::kClosed, fmt::format("sequence {} is not open", id.value()), {}, {}};
+  }
+  return &found->second;
+}
+
+Result<void> FakeEngine::fits(const FakeSequence& sequence, std::span<const Token> tokens) const {
+  if (tokens.empty()) return Error{ErrorCode::kBadInput, "there are no tokens to append", {}, {}};
+  for (const Token token : tokens) {
+    if (token < 0 || token >= static_cast<Token>(kVocabulary)) {
+      return Error{
+          ErrorCode::kBadInput, fmt::format("token {} is outside the vocabulary of {}", token, kVocabulary), {}, {}};
+    }
+  }
+  if (sequence.size() + tokens.size() > sequence.capacity()) {
+    return Error{
+        ErrorCode::kResource,
+        fmt::format("{} tokens and {} more do not fit into {}", sequence.size(), tokens.size(), sequence.capacity()),
+        {},
+        "open it with more room"};
+  }
+  return {};
+}
+
+const Fault* FakeEngine::fault(Fault::Kind kind, const FakeSequence& sequence) const {
+  const auto found = std::find_if(options_.faults.begin(), options_.faults.end(), [&](const Fault& candidate) {
+    return candidate.kind == kind && candidate.sequence == sequence.number;
+  });
+  return found == options_.faults.end() ? nullptr : &*found;
+}
+
+Result<void> FakeEngine::allocate(std::uint32_t sequences, std::uint32_t tokens_each) {
+  if (tokens_each == 0) return Error{ErrorCode::kBadInput, "a sequence needs room for at least one token", {}, {}};
+  if (tokens_each > options_.context_tokens) {
+    return Error{ErrorCode::kResource,
+                 fmt::format("{} tokens are {} more than the context of {}", tokens_each,
+                             tokens_each - options_.context_tokens, options_.context_tokens),
+                 {},
+                 {}};
+  }
+  const std::uint64_t bytes = bytes_for(sequences, tokens_each);
+  const std::uint64_t left = options_.memory_bytes - allocated_bytes_;
+  if (bytes > left) {
+    return Error{ErrorCode::kResource,
+                 fmt::format("{} bytes are needed, {} are available: {} too few", bytes, left, bytes - left),
+                 {},
+                 "use fewer or shorter sequences"};
+  }
+  allocated_bytes_ += bytes;
+  free_rooms_.insert(free_rooms_.end(), sequences, tokens_each);
+  return {};
+}
+
+Result<void> FakeEngine::reserve(std::uint32_t sequences, std::uint32_t tokens_each) {
+  const auto there = static_cast<std::uint32_t>(
+      std::count_if(free_rooms_.begin(), free_rooms_.end(), [&](std::uint32_t room) { return room >= tokens_each; }));
+  if (sequences <= there) return {};
+  if (sequences + sequences_.size() > options_.max_sequences) {
+    return Error{ErrorCode::kResource,
+                 fmt::format("{} sequences are open and {} more are too many, the limit is {}", sequences_.size(),
+                             sequences, options_.max_sequences),
+                 {},
+                 {}};
+  }
+  return allocate(sequences, tokens_each);
+}
+
+Result<SequenceId> FakeEngine::open(const OpenOptions& options) {
+  if (sequences_.size() >= options_.max_sequences) {
+    return Error{
+        ErrorCode::kResource, fmt::format("all {} sequences are open", options_.max_sequences), {}, "close one"};
+  }
+  const auto smallest = [&] {
+    auto best = free_rooms_.end();
+    for (auto room = free_rooms_.begin(); room != free_rooms_.end(); ++room) {
+      if (*room >= options.capacity_tokens && (best == free_rooms_.end() || *room < *best)) best = room;
+    }
+    return best;
+  };
+  if (options.capacity_tokens == 0 || smallest() == free_rooms_.end()) BH_CHECK(allocate(1, options.capacity_tokens));
+  const auto room = smallest();
+  FakeSequence sequence(options.capacity_tokens, options_.window_tokens);
+  sequence.room = *room;
+  sequence.number = next_id_;
+  free_rooms_.erase(room);
+  const SequenceId id(next_id_++);
+  sequences_.emplace(id, std::move(sequence));
+  return id;
+}
+
+Result<void> FakeEngine::append_with_faults(FakeSequence& sequence, std::span<const Token> tokens) {
+  const std::uint32_t begin = sequence.size();
+  const auto hits = [&](Fault::Kind kind) -> const Fault* {
+    const Fault* found = fault(kind, sequence);
+    return found != nullptr && found->at >= begin && found->at - begin < tokens.size() ? found : nullptr;
+  };
+  if (hits(Fault::Kind::kFailPrefill) != nullptr) {
+    sequence.poisoned = true;
+    return Error{ErrorCode::kInternal, "planted fault: prefill failed", {}, {}};
+  }
+  std::vector<Token> stored(tokens.begin(), tokens.end());
+  const auto at = [&](const Fault* found) { return stored.begin() + static_cast<std::ptrdiff_t>(found->at - begin); };
+  if (const auto* found = hits(Fault::Kind::kSwapToken)) *at(found) = found->token;
+  if (const auto* found = hits(Fault::Kind::kHiddenToken)) sequence.hide(found->token);
+  if (const auto* found = hits(Fault::Kind::kForeignToken)) stored.insert(at(found), found->token);
+  if (const auto* found = hits(Fault::Kind::kDropToken)) stored.erase(at(found));
+  sequence.append(stored);
+  return {};
+}
+
+Result<PrefillResult> FakeEngine::prefill(SequenceId id, std::span<const Token> tokens, std::stop_token cancel) {
+  const auto begin = Clock::now();
+  BH_TRY(auto* sequence, find(id));
+  BH_CHECK(fits(*sequence, tokens));
+  if (cancel.stop_requested()) {
+    sequence->poisoned = true;
+    return Error{ErrorCode::kInterrupted, "prefill was cancelled", {}, {}};
+  }
+  BH_CHECK(append_with_faults(*sequence, tokens));
+  return PrefillResult{static_cast<std::uint32_t>(tokens.size()), Clock::now() - begin};
+}
+
+Result<ForkResult> FakeEngine::fork(SequenceId source, std::uint32_t tokens, const OpenOptions& options) {
+  const auto begin = Clock::now();
+  BH_TRY(const auto* from, find(source));
+  if (tokens > from->size()) {
+    return Error{ErrorCode::kBadInput, fmt::format("a fork at token {} of {}", tokens, from->size()), {}, {}};
+  }
+  if (tokens > options.capacity_tokens) {
+    return Error{
+        ErrorCode::kResource, fmt::format("{} tokens do not fit into {}", tokens, options.capacity_tokens), {}, {}};
+  }
+  BH_TRY(const auto id, open(options));
+  FakeSequence& made = sequences_.at(id);
+  FakeSequence copy = *from;
+  copy.truncate(tokens);
+  const bool whole = tokens == from->size();
+  const bool served = whole || from->covers(tokens) || fault(Fault::Kind::kIgnoreWindow, made) != nullptr;
+  if (served) {
+    made.take(copy);
+  } else {
+    made.append(std::span(from->tokens()).first(tokens));
+  }
+  return ForkResult{id, served ? tokens : 0, served ? 0 : tokens, Clock::now() - begin};
+}
+
+Result<Running> FakeEngine::start(const GenerateRequest& request, std::span<const GenerateRequest> earlier) {
+  BH_TRY(auto* sequence, find(request.sequence));
+  BH_CHECK(engine::check_options(request.options));
+  if (sequence->size() == 0) return Error{ErrorCode::kBadInput, "the sequence is empty", {}, "prefill it first"};
+  for (const auto& other : earlier) {
+    if (other.sequence == request.sequence) {
+      return Error{ErrorCode::kBadInput, fmt::format("sequence {} appears twice", request.sequence.value()), {}, {}};
+    }
+  }
+  return Running{request.sequence, sequence, &request.options, engine::GeneratedText(request.options.stop)};
+}
+
+void FakeEngine::step(Running& run, Clock::time_point begin) {
+  FakeSequence& sequence = *run.sequence;
+  if (run.result.tokens.size() == run.options->max_tokens || sequence.size() >= sequence.capacity()) {
+    return run.end(Finish::kLength);
+  }
+  if (const auto* found = fault(Fault::Kind::kFailDecode, sequence); found != nullptr && found->at == sequence.draws) {
+    sequence.poisoned = true;
+    run.active = false;
+    run.error = Error{ErrorCode::kInternal, "planted fault: decode failed", {}, {}};
+    return;
+  }
+  const std::uint64_t seen = sequence.visible_hash();
+  const auto index = static_cast<std::uint32_t>(run.result.tokens.size());
+  const bool greedy = run.options->sampling.temperature <= 0.0F;
+  const std::uint64_t drawn = greedy ? seen : mix(seen, mix(run.options->sampling.seed, index));
+  const bool ends = options_.end_one_in > 0 && mix(drawn, 1) % options_.end_one_in == 0 && !run.options->ignore_end;
+  const Token token = ends ? kEnd : greedy_token(drawn);
+  sequence.draw(token);
+  ++sequence.draws;
+  run.result.tokens.push_back(token);
+  if (run.options->hash_logits) run.result.logit_hashes.push_back(seen);
+  run.result.token_times.push_back(Clock::now() - begin);
+  const std::string piece = tokenizer_.piece(token);
+  const bool stopped = run.text.append(piece);
+  const bool wanted = !run.options->on_token || run.options->on_token({token, index, piece});
+  if (ends) return run.end(Finish::kEnd);
+  if (stopped) return run.end(Finish::kStop);
+  if (!wanted) run.end(Finish::kCancelled);
+}
+
+std::vector<Result<GenerateResult>> FakeEngine::generate(std::span<const GenerateRequest> requests) {
+  const auto begin = Clock::now();
+  std::vector<Result<Running>> runs;
+  for (std::size_t i = 0; i < requests.size(); ++i) runs.push_back(start(requests[i], requests.first(i)));
+  const auto active = [](const Result<Running>& run) { return run.ok() && run.value().active; };
+  while (std::any_of(runs.begin(), runs.end(), active)) {
+    const bool cancelled = std::any_of(requests.begin(), requests.end(),
+                                       [](const auto& request) { return request.options.cancel.stop_requested(); });
+    for (auto& run : runs) {
+      if (!active(run)) continue;
+      if (cancelled) {
+        run.value().end(Finish::kCancelled);
+      } else {
+        step(run.value(), begin);
+      }
+    }
+  }
+  std::vector<Result<GenerateResult>> results;
+  for (auto& run : runs) {
+    if (!run.ok()) {
+      results.emplace_back(run.error());
+    } else if (run.value().error) {
+      results.emplace_back(*run.value().error);
+    } else {
+      run.value().result.text = run.value().text.text();
+      results.emplace_back(std::move(run.value().result));
+    }
+  }
+  return results;
+}
+
+Result<std::vector<double>> FakeEngine::score(SequenceId id, std::span<const Token> tokens) {
+  BH_TRY(auto* sequence, find(id));
+  BH_CHECK(fits(*sequence, tokens));
+  if (sequence->size() == 0) return Error{ErrorCode::kBadInput, "the sequence is empty", {}, "prefill it first"};
+  std::vector<double> scores;
+  for (const Token token : tokens) {
+    scores.push_back(log_probability(sequence->visible_hash(), token));
+    sequence->append(std::span(&token, 1));
+  }
+  return scores;
+}
+
+Result<SequenceState> FakeEngine::inspect(SequenceId id) const {
+  const auto found = sequences_.find(id);
+  if (found == sequences_.end() || found->second.poisoned) {
+    return Error{ErrorCode::kClosed, fmt::format("sequence {} is not open", id.value()), {}, {}};
+  }
+  const FakeSequence& sequence = found->second;
+  auto state = sequence.state(kBytesPerToken, sequence.room * kBytesPerToken);
+  if (const auto* planted = fault(Fault::Kind::kWrongPosition, sequence)) {
+    state.first_position += planted->at;
+    state.last_position += planted->at;
+  }
+  return state;
+}
+
+Result<void> FakeEngine::close(SequenceId id) {
+  const auto found = sequences_.find(id);
+  if (found == sequences_.end()) {
+    return Error{ErrorCode::kClosed, fmt::format("sequence {} is not open", id.value()), {}, {}};
+  }
+  free_rooms_.push_back(found->second.room);
+  sequences_.erase(found);
+  return {};
+}
+
+}  // namespace
+
+std::unique_ptr<engine::Engine> make_fake_engine(FakeOptions options) {
+  return std::make_unique<FakeEngine>(std::move(options));
+}
+
+Result<std::unique_ptr<engine::Engine>> make_from_options(const ModelOptions& options) {
+  FakeOptions fake;
+  if (options.context_tokens > 0) fake.context_tokens = options.context_tokens;
+  if (options.grade != Grade::kBuffer && options.grade != Grade::kMask) {
+    return Error{ErrorCode::kUsage, fmt::format("the fake engine has no grade \"{}\"", engine::name(options.grade)),
+                 "--grade", "use buffer or mask"};
+  }
+  fake.grade = options.grade;
+  return make_fake_engine(std::move(fake));
+}
+
+}  // namespace bulkhead::engines::fake

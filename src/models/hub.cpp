@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: MIT
+#include "models/hub.h"
+
+#include "base/json.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cctype>
+#include <map>
+#include <utility>
+
+namespace bulkhead::models {
+namespace {
+
+constexpr std::string_view kDefaultQuant = "Q4_K_M";
+constexpr std::uint64_t kMostAnswerBytes = 16ULL << 20U;
+
+std::string_view base_name(std::string_view path) {
+  const auto slash = path.rfind('/');
+  return slash == std::string_view::npos ? path : path.substr(slash + 1);
+}
+
+bool is_model_file(std::string_view path) {
+  const auto name = lower_case(base_name(path));
+  return name.ends_with(".gguf") && name.find("mmproj") == std::string::npos &&
+         name.find("imatrix") == std::string::npos;
+}
+
+// "-00001-of-00003.gguf" at the end.
+bool is_split(std::string_view path) {
+  constexpr std::string_view kEnd = "-00001-of-00003.gguf";
+  if (path.size() < kEnd.size()) return false;
+  const auto end = path.substr(path.size() - kEnd.size());
+  for (std::size_t i = 0; i < kEnd.size(); ++i) {
+    const bool digit = kEnd[i] >= '0' && kEnd[i] <= '9';
+    if (digit ? std::isdigit(static_cast<unsigned char>(end[i])) == 0 : end[i] != kEnd[i]) return false;
+  }
+  return true;
+}
+
+// Whether the file name holds `quant` as a word: Q4_K is not in model-Q4_K_M.gguf, nor Q4_NL in model-IQ4_NL.gguf.
+bool holds_quant(std::string_view path, std::string_view quant) {
+  const auto name = lower_case(base_name(path));
+  const auto word = lower_case(quant);
+  const auto is_word = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0; };
+  for (auto at = name.find(word); at != std::string::npos; at = name.find(word, at + 1)) {
+    const auto after = at + word.size();
+    const bool starts = at == 0 || !is_word(name[at - 1]);
+    const bool ends = after == name.size() || (!is_word(name[after]) && name[after] != '_');
+    if (starts && ends) return true;
+  }
+  return false;
+}
+
+Error pick_error(ErrorCode code, std::string message, const std::vector<std::string>& files, const HubSpec& spec) {
+  std::vector<std::string> models;
+  std::copy_if(files.begin(), files.end(), std::back_inserter(models), is_model_file);
+  return Error{code, std::move(message), spec.repo,
+               models.empty()
+                   ? std::string("take a repository with GGUF files")
+                   : fmt::format("its GGUF files: {}; name one as {}:FILE", fmt::join(models, ", "), spec.repo)};
+}
+
+struct Listing {
+  std::vector<std::string> files;
+  std::map<std::string, HubFile> facts;
+};
+
+Result<HubFile> read_sibling(const JsonView& view, const std::string& repo) {
+  HubFile file;
+  file.source.repo = repo;
+  BH_TRY(const auto name, view.at("rfilename"));
+  BH_TRY(file.source.file, name.string());
+  auto size_of = view;
+  if (view.has("lfs")) {
+    BH_TRY(const auto lfs, view.at("lfs"));
+    for (const auto* key : {"sha256", "oid"}) {
+      if (!file.sha256.empty()) break;
+      BH_TRY(const auto sum, lfs.string_or(key, ""));
+      file.sha256 = sha256_in_etag(sum);
+    }
+    if (lfs.has("size")) size_of = lfs;
+  }
+  if (size_of.has("size")) {
+    BH_TRY(const auto size, size_of.at("size"));
+    BH_TRY(const auto bytes, size.integer(0, INT64_MAX));
+    file.bytes = static_cast<std::uint64_t>(bytes);
+  }
+  return file;
+}
+
+Result<Listing> read_listing(std::string body, const std::string& url, const std::string& repo) {
+  BH_TRY(const auto document, JsonDocument::parse(std::move(body), url));
+  BH_TRY(const auto siblings, JsonView(document).at("siblings"));
+  BH_TRY(const auto items, siblings.items());
+  Listing listing;
+  for (const auto& item : items) {
+    BH_TRY(auto file, read_sibling(item, repo));
+    listing.files.push_back(file.source.file);
+    listing.facts.emplace(file.source.file, std::move(file));
+  }
+  return listing;
+}
+
+}  // namespace
+
+Result<HubSpec> parse_hub_spec(std::string_view text) {
+  const auto colon = text.find(':');
+  HubSpec spec{std::string(text.substr(0, colon)), {}};
+  if (colon != std::string_view::npos) spec.wanted = text.substr(colon + 1);
+  if (!is_hub_repo(spec.repo) || (colon != std::string_view::npos && spec.wanted.empty())) {
+    return Error{ErrorCode::kUsage,
+                 fmt::format("\"{}\" does not name a hub repository", text),
+                 {},
+                 "write user/repo or user/repo:QUANT, such as user/repo:Q4_K_M"};
+  }
+  return spec;
+}
+
+bool fits_hub_spec(std::string_view file, const HubSpec& spec) {
+  if (!spec.wanted.empty() && (file == spec.wanted || base_name(file) == spec.wanted)) return true;
+  return is_model_file(file) && holds_quant(file, spec.wanted.empty() ? kDefaultQuant : spec.wanted);
+}
+
+Result<std::string> pick_hub_file(const std::vector<std::string>& files, const HubSpec& spec) {
+  const auto exact = std::find(files.begin(), files.end(), spec.wanted);
+  if (exact != files.end()) return *exact;
+  std::vector<std::string> fitting;
+  std::copy_if(files.begin(), files.end(), std::back_inserter(fitting),
+               [&](const auto& file) { return fits_hub_spec(file, spec); });
+  if (fitting.empty() && spec.wanted.empty()) {
+    std::copy_if(files.begin(), files.end(), std::back_inserter(fitting), is_model_file);
+    if (fitting.size() != 1) fitting.clear();
+  }
+  const std::string wanted = spec.wanted.empty() ? std::string(kDefaultQuant) : spec.wanted;
+  if (fitting.empty()) {
+    return pick_error(ErrorCode::kUsage, fmt::format("the repository has no {} file", wanted), files, spec);
+  }
+  if (is_split(fitting.front())) {
+    return pick_error(ErrorCode::kUnsupported, fmt::format("{} is split in parts, which is not supported", wanted),
+                      files, spec);
+  }
+  if (fitting.size() > 1) {
+    return pick_error(ErrorCode::kUsage, fmt::format("{} files of the repository fit {}", fitting.size(), wanted),
+                      files, spec);
+  }
+  return fitting.front();
+}
+
+Result<HubFile> ask_hub(const HubSpec& spec, const Environment& environment, const std::stop_token& stop) {
+  if (environment.hub_offline) {
+    return Error{ErrorCode::kRemote, "HF_HUB_OFFLINE is set, so the hub is not asked", spec.repo,
+                 "unset HF_HUB_OFFLINE to pull it"};
+  }
+  auto options = environment.http;
+  options.bearer_token = environment.hub_token;
+  options.stop = stop;
+  const auto url = fmt::format("{}/api/models/{}?blobs=true", environment.hub_endpoint, net::escape_path(spec.repo));
+  auto response = net::get(url, kMostAnswerBytes, options);
+  if (!response.ok()) return with_token_advice(std::move(response).error(), environment);
+  auto listing = read_listing(std::move(response->body), url, spec.repo);
+  if (!listing.ok()) {
+    return Error{ErrorCode::kRemote, "the hub's answer makes no sense: " + listing.error().message,
+                 listing.error().place, "check HF_ENDPOINT"};
+  }
+  BH_TRY(const auto picked, pick_hub_file(listing->files, spec));
+  return listing->facts.at(picked);
+}
+
+std::string hub_url(const HubSource& source, const Environment& environment) {
+  return fmt::format("{}/{}/resolve/main/{}", environment.hub_endpoint, net::escape_path(source.repo),
+                     net::escape_path(source.file));
+}
+
+Error with_token_advice(Error error, const Environment& environment) {
+  if (environment.hub_token.empty() && error.advice.find("token") != std::string::npos)
+    error.advice += "; set HF_TOKEN";
+  return error;
+}
+
+std::string local_name(const HubSource& source) {
+  std::string name;
+  for (const char c : source.repo + "/" + source.file) {
+    if (c == '/') {
+      name += "--";
+    } else {
+      name += c;
+    }
+  }
+  return name;
+}
+
+std::string sha256_in_etag(std::string_view etag) {
+  if (etag.size() >= 2 && etag.front() == '"' && etag.back() == '"') etag = etag.substr(1, etag.size() - 2);
+  const auto sum = lower_case(etag);
+  return sum.size() == 64 && sum.find_first_not_of("0123456789abcdef") == std::string::npos ? sum : std::string();
+}
+
+}  // namespace bulkhead::models

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT
+// The model hub: which file of a repository is meant, where it is, and what it should be.
+//
+// Thread rule: callable from any thread.
+#pragma once
+
+#include "models/environment.h"
+
+#include <cstdint>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace bulkhead::models {
+
+// "user/repo", "user/repo:Q8_0" or "user/repo:folder/file.gguf".
+struct HubSpec {
+  std::string repo;
+  std::string wanted;  // quantization or file; empty: not said, which means Q4_K_M where there is one
+};
+
+// kUsage when `text` is none of these.
+[[nodiscard]] Result<HubSpec> parse_hub_spec(std::string_view text);
+
+// The file meant by `wanted` among `files` (paths inside the repository): an exact path or file name; else the one GGUF
+// file whose name holds the quantization as a word of its own (upper and lower case being the same); with nothing
+// wanted Q4_K_M, or else the only GGUF file there is. Projector and matrix files (mmproj, imatrix) do not count. kUsage
+// when none or several fit (lists them); kUnsupported when it is split in parts.
+[[nodiscard]] Result<std::string> pick_hub_file(const std::vector<std::string>& files, const HubSpec& spec);
+
+// Whether `file` is the one that `spec` names by quantization or file name.
+[[nodiscard]] bool fits_hub_spec(std::string_view file, const HubSpec& spec);
+
+// One file as the hub describes it.
+struct HubFile {
+  HubSource source;
+  std::optional<std::uint64_t> bytes;
+  std::string sha256;  // empty when the hub does not say
+};
+
+// Asks the hub for the files of `spec.repo` and picks one. kRemote when the hub cannot be asked, answers nonsense, or
+// environment.hub_offline is set.
+[[nodiscard]] Result<HubFile> ask_hub(const HubSpec& spec, const Environment& environment, const std::stop_token& stop);
+
+// Where the file can be downloaded.
+[[nodiscard]] std::string hub_url(const HubSource& source, const Environment& environment);
+
+// `error` with the advice to set HF_TOKEN, if it speaks of a missing token and we have none.
+[[nodiscard]] Error with_token_advice(Error error, const Environment& environment);
+
+// The name in the models folder of a file that is not in the manifest: "user--repo--file.gguf", "--" also standing for
+// the slashes of a path inside the repository.
+[[nodiscard]] std::string local_name(const HubSource& source);
+
+// The SHA-256 an X-Linked-Etag header carries; empty if it carries none.
+[[nodiscard]] std::string sha256_in_etag(std::string_view etag);
+
+}  // namespace bulkhead::models

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+// Partition: one isolated KV cache with an owner's name and a ledger. It is the only way in which the rooms above touch
+// a sequence of an engine.
+//
+// Isolation by type: nothing here takes two partitions but fork(), whose source is read-only. What passes between
+// partitions is a Message, made by output_message() from a finished generation.
+//
+// Thread rule: as the engine's, one thread at a time. Lifetime: the engine must outlive its partitions.
+#pragma once
+
+#include "base/result.h"
+#include "conversation/traced_tokens.h"
+#include "engine/engine.h"
+#include "partition/ledger.h"
+
+#include <bulkhead/message.h>
+#include <bulkhead/options.h>
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+namespace bulkhead::partition {
+
+class Partition {
+ public:
+  [[nodiscard]] static Result<Partition> open(engine::Engine& engine, std::string name,
+                                              const engine::OpenOptions& options);
+
+  Partition(Partition&& other) noexcept;
+  Partition& operator=(Partition&& other) noexcept;
+  Partition(const Partition&) = delete;
+  Partition& operator=(const Partition&) = delete;
+  ~Partition();  // closes
+
+  // Appends tokens. The ledger changes only when the engine took them all.
+  [[nodiscard]] Result<void> prefill(const conversation::TracedTokens& tokens, std::stop_token cancel = {});
+
+  // A new partition with the first `tokens` tokens of this one.
+  [[nodiscard]] Result<Partition> fork(std::string name, std::uint32_t tokens,
+                                       const engine::OpenOptions& options) const;
+
+  // Notes a message in the ledger and gives the text to assemble. The tokens follow by prefill(), with origin kMessage
+  // and the message's label.
+  [[nodiscard]] const std::string& receive(const Message& message);
+
+  // The output of the last generation. kBadInput if there is none that finished.
+  [[nodiscard]] Result<Message> output_message(std::string label) const;
+
+  // What the engine says it holds.
+  [[nodiscard]] Result<engine::SequenceState> inspect() const;
+
+  // Ends the partition. Calling any other member afterwards is a bug of the caller; the destructor does nothing then.
+  [[nodiscard]] Result<void> close();
+
+  [[nodiscard]] const Ledger& ledger() const noexcept { return ledger_; }
+  [[nodiscard]] const std::string& name() const noexcept { return name_; }
+
+ private:
+  friend struct GenerateAccess;  // generate() below
+  Partition(engine::Engine& engine, engine::SequenceId sequence, std::string name)
+      : engine_(&engine), sequence_(sequence), name_(std::move(name)) {}
+
+  engine::Engine* engine_;
+  std::optional<engine::SequenceId> sequence_;  // none: closed or moved from
+  std::string name_;
+  Ledger ledger_;
+  std::optional<std::string> finished_text_;  // of the last generation, if it was not cancelled
+};
+
+// One partition's part of a batch.
+struct GenerateRequest {
+  Partition* partition = nullptr;
+  GenerateOptions options;
+  std::string label;  // output the generated tokens belong to, for the trace
+};
+
+// Generates for all requests in one batch of `engine`, which all partitions must belong to; results in order. Each result
+// is written to its own partition's ledger only.
+[[nodiscard]] std::vector<Result<engine::GenerateResult>> generate(engine::Engine& engine,
+                                                                   std::span<const GenerateRequest> requests);
+
+}  // namespace bulkhead::partition

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: MIT
+#include "plan/builtin_conditions.h"
+
+namespace bulkhead::plan {
+namespace {
+
+std::vector<ContextSpec> contexts(const conversation::Scenario& scenario) {
+  auto spec = one_context(scenario);
+  spec.content.markers = true;
+  return {std::move(spec)};
+}
+
+}  // namespace
+
+Condition turn_based() noexcept {
+  return {.name = "turn_based", .title = "Turn-based", .separates = "markers", .contexts = contexts};
+}
+
+}  // namespace bulkhead::plan

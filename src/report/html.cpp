@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: MIT
+#include "report/html.h"
+
+#include "base/hash.h"
+#include "base/utf8.h"
+#include "embedded/report_assets.h"
+#include "report/marks.h"
+#include "report/view.h"
+
+#include <fmt/format.h>
+
+#include <cstdint>
+#include <map>
+#include <string_view>
+
+namespace bulkhead::report {
+namespace {
+
+Result<std::string> asset(std::string_view name) {
+  for (const auto& file : embedded::report_assets()) {
+    if (file.name == name) return std::string(file.content);
+  }
+  return Error{ErrorCode::kInternal, fmt::format("the report asset {} was not compiled in", name), {}, {}};
+}
+
+Result<std::string> library(std::string_view script, std::string_view licence) {
+  BH_TRY(const auto terms, asset(licence));
+  BH_TRY(const auto code, asset(script));
+  return fmt::format("/*!\n{}*/\n{}", terms, code);
+}
+
+unsigned int hex_digit(char digit) {
+  return static_cast<unsigned int>(digit <= '9' ? digit - '0' : digit - 'a' + 10);
+}
+
+// The form in which a content security policy names a script: base64 of its SHA-256.
+std::string policy_hash(std::string_view script) {
+  constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  const std::string hex = sha256_hex(script);
+  std::string out = "'sha256-";
+  for (std::size_t at = 0; at < hex.size(); at += 6) {
+    // Three bytes (six hex digits) become four base64 digits; the last group has two bytes.
+    const std::string group = hex.substr(at, 6);
+    std::uint32_t bits = 0;
+    for (std::size_t i = 0; i < 6; ++i) bits = (bits << 4U) | (i < group.size() ? hex_digit(group[i]) : 0U);
+    const std::size_t digits = group.size() == 6 ? 4 : 3;
+    for (std::size_t i = 0; i < 4; ++i) out += i < digits ? kDigits[(bits >> (18U - (6U * i))) & 63U] : '=';
+  }
+  return out + "'";
+}
+
+std::string escaped(std::string_view value) {
+  std::string out;
+  for (const char byte : to_valid_utf8(value)) {
+    switch (byte) {
+      case '<': out += "&lt;"; break;
+      case '>': out += "&gt;"; break;
+      case '&': out += "&amp;"; break;
+      case '"': out += "&quot;"; break;
+      default: out += byte;
+    }
+  }
+  return out;
+}
+
+// The results with every output's text replaced by its marked pieces: [text], [text, "own", cluster] or [text, "foreign", cluster].
+std::string page_data(const Json& results) {
+  Json page = results;
+  for (auto& run : page["runs"]) {
+    for (auto& condition : run["conditions"]) {
+      for (auto& output : condition["outputs"]) {
+        Json segments = Json::array();
+        for (const auto& segment : marked_text(output, member(run, "scenario"))) {
+          Json entry = Json::array({segment.text});
+          if (segment.mark != Mark::kPlain) {
+            entry.push_back(segment.mark == Mark::kOwn ? "own" : "foreign");
+            entry.push_back(segment.cluster);
+          }
+          segments.push_back(std::move(entry));
+        }
+        output.erase("text");
+        output["segments"] = std::move(segments);
+      }
+    }
+  }
+  std::string out;
+  for (const char byte : page.dump(-1, ' ', false, Json::error_handler_t::replace)) {
+    if (byte == '<') {
+      out += "\\u003c";  // no text can end the script element, nor open a comment in it
+    } else {
+      out += byte;
+    }
+  }
+  return out;
+}
+
+// Replaces each {{name}} of the template once; what is put in is not searched again.
+Result<std::string> filled(std::string_view page, const std::map<std::string_view, std::string>& values) {
+  std::string out;
+  while (true) {
+    const auto begin = page.find("{{");
+    const auto end = page.find("}}", begin);
+    if (begin == std::string_view::npos || end == std::string_view::npos) break;
+    const auto name = page.substr(begin + 2, end - begin - 2);
+    const auto found = values.find(name);
+    if (found == values.end()) {
+      return Error{ErrorCode::kInternal, fmt::format("report.html asks for {}, which nobody gives", name), {}, {}};
+    }
+    out += page.substr(0, begin);
+    out += found->second;
+    page.remove_prefix(end + 2);
+  }
+  return out.append(page);
+}
+
+}  // namespace
+
+Result<std::string> to_html(const Json& results) {
+  if (!results.is_object()) return Error{ErrorCode::kCorrupt, "the results are no object", {}, {}};
+  BH_TRY(const auto page, asset("report.html"));
+  BH_TRY(const auto style, asset("report.css"));
+  BH_TRY(const auto d3, library("d3.min.js", "d3.license.txt"));
+  BH_TRY(const auto plot, library("plot.umd.min.js", "plot.license.txt"));
+  BH_TRY(const auto charts, asset("charts.js"));
+  BH_TRY(const auto script, asset("report.js"));
+  // Plot writes style elements and attributes of its own, hence 'unsafe-inline' for styles; they can load nothing.
+  const std::string policy =
+      fmt::format("default-src 'none'; base-uri 'none'; form-action 'none'; style-src 'unsafe-inline'; script-src {} {} {} {}",
+                  policy_hash(d3), policy_hash(plot), policy_hash(charts), policy_hash(script));
+  return filled(page, {{"policy", policy},
+                       {"title", escaped(text(member(results, "model"), "name"))},
+                       {"style", style},
+                       {"data", page_data(results)},
+                       {"d3", d3},
+                       {"plot", plot},
+                       {"charts", charts},
+                       {"script", script}});
+}
+
+}  // namespace bulkhead::report

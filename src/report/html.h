@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: MIT
+// The report with pictures: report.html.
+#pragma once
+
+#include "base/json.h"
+
+#include <string>
+
+namespace bulkhead::report {
+
+// One self-contained page: styles, scripts (src/report/assets, Observable Plot, D3) and data are in it, and its content security
+// policy forbids every request and every script but these. Data goes in as JSON that cannot end its element, and the scripts set
+// text only, never markup. kInternal when an asset was not compiled in.
+[[nodiscard]] Result<std::string> to_html(const Json& results);
+
+}  // namespace bulkhead::report

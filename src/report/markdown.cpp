@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: MIT
+#include "report/markdown.h"
+
+#include "base/utf8.h"
+#include "report/marks.h"
+#include "report/view.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace bulkhead::report {
+namespace {
+
+// Backslashes before what Markdown, tables, maths or HTML could take for theirs. Line breaks are left alone.
+std::string escaped(std::string_view value) {
+  std::string out;
+  for (const char byte : to_valid_utf8(value)) {
+    const auto code = static_cast<unsigned char>(byte);
+    if (byte == '<') {
+      out += "&lt;";
+    } else if (byte == '&') {
+      out += "&amp;";
+    } else if (std::string_view("\\`*_[]>|~$#").find(byte) != std::string_view::npos) {
+      out += '\\';
+      out += byte;
+    } else {
+      out += code < 0x20U && byte != '\n' ? ' ' : byte;
+    }
+  }
+  return out;
+}
+
+std::string cell(std::string_view value) { return escaped(one_line(value)); }
+
+std::string row(const std::vector<std::string>& cells) { return fmt::format("| {} |\n", fmt::join(cells, " | ")); }
+
+// `right` columns at the end are numbers.
+std::string head(const std::vector<std::string>& titles, std::size_t right) {
+  std::string rule = "|";
+  for (std::size_t i = 0; i < titles.size(); ++i) rule += i + right >= titles.size() ? "---:|" : "---|";
+  return row(titles) + rule + "\n";
+}
+
+// A list, table or heading sign at the start of a line of quoted text is text.
+std::string line_start_escaped(std::string line) {
+  const auto first = line.find_first_not_of(" \t");
+  if (first == std::string::npos) return {};
+  line.erase(0, first);
+  const auto digits = line.find_first_not_of("0123456789");
+  if (line[0] == '-' || line[0] == '+' || line[0] == '=') {
+    line.insert(0, "\\");
+  } else if (digits != 0 && digits != std::string::npos && (line[digits] == '.' || line[digits] == ')')) {
+    line.insert(digits, "\\");
+  }
+  return line;
+}
+
+// A block quote that keeps the line breaks.
+std::string quote(const std::string& markdown) {
+  std::string out;
+  std::size_t at = 0;
+  while (at < markdown.size()) {
+    const std::size_t end = std::min(markdown.find('\n', at), markdown.size());
+    const std::string line = line_start_escaped(markdown.substr(at, end - at));
+    const bool broken = end + 1 < markdown.size() && markdown[end + 1] != '\n' && !line.empty();
+    out += line.empty() ? ">\n" : fmt::format("> {}{}\n", line, broken ? "\\" : "");
+    at = end + 1;
+  }
+  return out.empty() ? "> (nothing)\n" : out;
+}
+
+std::string quoted_output(const Json& output, const Json& scenario) {
+  std::string markdown;
+  for (const auto& segment : marked_text(output, scenario)) {
+    const std::string words = escaped(segment.text);
+    // Bold across a line break would leave the quote.
+    markdown += segment.mark == Mark::kForeign && words.find('\n') == std::string::npos ? "**" + words + "**" : words;
+  }
+  return quote(markdown);
+}
+
+std::string median_words(const std::vector<double>& values) { return duration_words(measure::summarize(values).median); }
+
+std::string summary_table(const ScenarioRuns& runs) {
+  const auto labels = labels_with_foreign(*runs.scenario);
+  const auto figures = figures_of(runs);
+  const auto greedy = std::any_of(figures.begin(), figures.end(), [](const auto& f) { return !f.foreign_greedy.empty(); });
+  const auto sampled = std::any_of(figures.begin(), figures.end(), [](const auto& f) { return !f.foreign.empty(); });
+  const std::string names = cell(fmt::format("{}", fmt::join(labels, "/")));
+  std::vector<std::string> titles = {"Condition", "What separates topics", "Isolation achieved?", "Tokens per partition"};
+  if (sampled) titles.push_back("Foreign terms " + names);
+  if (greedy) titles.push_back("Foreign terms " + names + ", greedy");
+  for (const auto* title : {"Prefill", "Decode", "Wall"}) titles.emplace_back(title);
+  std::string out = head(titles, titles.size() - 3);
+  for (const auto& entry : figures) {
+    std::vector<std::string> sizes;
+    for (const auto& values : entry.partition_tokens) sizes.push_back(range_words(values));
+    std::vector<std::string> cells = {cell(entry.title), cell(entry.separates), verdict_words(entry),
+                                      fmt::format("{}", fmt::join(sizes, " + "))};
+    if (sampled) cells.push_back(foreign_words(entry.foreign, labels));
+    if (greedy) cells.push_back(foreign_words(entry.foreign_greedy, labels));
+    for (const auto* values : {&entry.prefill_ms, &entry.decode_ms, &entry.wall_ms}) cells.push_back(median_words(*values));
+    out += row(cells);
+  }
+  out += "\nForeign terms: occurrences of other topics' terminology in an output, mean over the sampled runs. ";
+  out += "Times: medians over all runs; a batch that serves several conditions is divided among them by tokens.\n";
+  return out;
+}
+
+std::string reasons_section(const ScenarioRuns& runs) {
+  constexpr std::size_t kShown = 8;
+  std::string out;
+  for (const auto& entry : figures_of(runs)) {
+    if (entry.reasons.empty()) continue;
+    out += fmt::format("\nWhy not {}:\n\n", cell(entry.title));
+    for (std::size_t i = 0; i < std::min(kShown, entry.reasons.size()); ++i) out += "- " + cell(entry.reasons[i]) + "\n";
+    if (entry.reasons.size() > kShown) {
+      out += fmt::format("- and {} more (results.json has all)\n", entry.reasons.size() - kShown);
+    }
+  }
+  return out;
+}
+
+std::string terms_section(const Json& results, const Json& scenario) {
+  std::string rows;
+  for (const auto& entry : list(results, "term_summary")) {
+    if (text(entry, "scenario") != text(scenario, "id")) continue;
+    rows += row({cell(text(entry, "label")), cell(text(entry, "condition")), flag(entry, "greedy") ? "greedy" : "sampled",
+                 grouped(count(entry, "n")), decimal(number(entry, "foreign_mean"), 2),
+                 decimal(number(entry, "own_mean"), 2)});
+  }
+  if (rows.empty()) return {};
+  return "\n### Terms per output\n\n" +
+         head({"Output", "Condition", "Sampling", "Runs", "Foreign, mean", "Own, mean"}, 3) + rows;
+}
+
+std::string summary_section(const Json& results) {
+  std::string out;
+  for (const auto& runs : scenarios_of(results)) {
+    const Json& scenario = *runs.scenario;
+    std::vector<double> walls;
+    for (const Json* run : runs.runs) walls.push_back(number(*run, "wall_ms"));
+    out += fmt::format("\n## Summary: {}\n\n", cell(text(scenario, "id")));
+    out += fmt::format("{} turns in {} clusters ({}), {}; a whole run takes {} (median).\n\n",
+                       list(scenario, "turns").size(), list(scenario, "clusters").size(), cell(text(scenario, "domain")),
+                       cell(runs_words(runs)), median_words(walls));
+    out += summary_table(runs) + reasons_section(runs) + terms_section(results, scenario);
+  }
+  return out;
+}
+
+std::string differences_section(const Json& results) {
+  std::string out;
+  for (const auto& difference : list(results, "count_differences")) {
+    const auto here = count(difference, "this_tokens");
+    const auto there = count(difference, "other_tokens");
+    out += fmt::format("\n{}: {} tokens in this format, {} in {}.\n\n", cell(text(difference, "condition")), grouped(here),
+                       grouped(there), cell(text(difference, "other_format")));
+    out += head({"Because of", "Tokens"}, 1);
+    std::int64_t explained = 0;
+    for (const auto& part : list(difference, "parts")) {
+      const auto tokens = static_cast<std::int64_t>(number(part, "tokens"));
+      explained += tokens;
+      out += row({cell(text(part, "reason")), fmt::format("{:+}", tokens)});
+    }
+    const auto whole = static_cast<std::int64_t>(here) - static_cast<std::int64_t>(there);
+    if (explained != whole) out += row({"not explained", fmt::format("{:+}", whole - explained)});
+    out += row({"**difference**", fmt::format("**{:+}**", whole)});
+  }
+  return out.empty() ? out : "\n## Why the token counts differ between formats\n" + out;
+}
+
+std::string partitions_table(const Json& run) {
+  std::string out = head({"Partition", "Turns", "Messages", "Context", "Prefilled", "Reused", "Generated", "KV used",
+                          "KV allocated", "Prefill"},
+                         7);
+  for (const auto& condition : list(run, "conditions")) {
+    for (const auto& partition : list(condition, "partitions")) {
+      std::vector<std::string> turns;
+      for (const auto& turn : list(partition, "turns")) turns.push_back(turn.dump());
+      std::vector<std::string> messages;
+      for (const auto& message : list(partition, "messages")) {
+        messages.push_back(fmt::format("{} ({} tokens)", text(message, "label"), grouped(count(message, "tokens"))));
+      }
+      out += row({cell(text(partition, "name")), fmt::format("{}", fmt::join(turns, " ")),
+                  messages.empty() ? "-" : cell(fmt::format("{}", fmt::join(messages, ", "))),
+                  grouped(count(partition, "context_tokens")), grouped(count(partition, "prefilled_tokens")),
+                  grouped(count(partition, "reused_tokens")), grouped(count(partition, "generated_tokens")),
+                  bytes_words(count(partition, "kv_bytes_used")), bytes_words(count(partition, "kv_bytes_allocated")),
+                  duration_words(number(partition, "prefill_ms"))});
+    }
+  }
+  return out;
+}
+
+std::string origins_table(const Json& run) {
+  std::string out = head({"Partition", "Context", "Of these"}, 0);
+  for (const auto& condition : list(run, "conditions")) {
+    for (const auto& partition : list(condition, "partitions")) {
+      std::vector<std::string> parts;
+      for (const auto& [kind, tokens] : member(partition, "origins").items()) {
+        parts.push_back(fmt::format("{} {}", cell(kind), grouped(count(member(partition, "origins"), kind))));
+      }
+      out += row({cell(text(partition, "name")), grouped(count(partition, "context_tokens")),
+                  fmt::format("{}", fmt::join(parts, ", "))});
+    }
+  }
+  return out;
+}
+
+std::string output_section(const Json& condition, const Json& output, const Json& scenario) {
+  std::vector<std::string> foreign;
+  for (const auto& term : list(output, "foreign")) {
+    foreign.push_back(fmt::format("{} ({}, {})", cell(text(term, "term")), cell(text(term, "cluster")), count(term, "count")));
+  }
+  const Json& latency = member(output, "itl_ms");
+  std::string out = fmt::format("\n#### Output {}, {}\n\n", cell(text(output, "label")), cell(text(condition, "title")));
+  out += fmt::format("{} tokens, ended by {}; own terms {}, foreign terms {}{}. ", grouped(count(output, "tokens")),
+                     cell(text(output, "finish")), count(output, "own_terms"), count(output, "foreign_terms"),
+                     foreign.empty() ? "" : fmt::format(": {}", fmt::join(foreign, ", ")));
+  out += fmt::format("First token after {}, then {} a token (95 % within {}); prefill {}, decode {}.\n\n",
+                     duration_words(number(output, "ttft_ms")), duration_words(number(latency, "median")),
+                     duration_words(number(latency, "p95")), duration_words(number(output, "prefill_ms")),
+                     duration_words(number(output, "decode_ms")));
+  return out + quoted_output(output, scenario);
+}
+
+// Outputs of one label stand together, condition after condition, so that they can be compared.
+std::string outputs_section(const Json& run) {
+  std::string out;
+  const Json& scenario = member(run, "scenario");
+  for (const auto& cluster : list(scenario, "clusters")) {
+    for (const auto& condition : list(run, "conditions")) {
+      for (const auto& output : list(condition, "outputs")) {
+        if (text(output, "label") == text(cluster, "label")) out += output_section(condition, output, scenario);
+      }
+    }
+  }
+  return out;
+}
+
+std::string runs_section(const Json& results) {
+  std::string out;
+  for (const auto& run : list(results, "runs")) {
+    out += fmt::format("\n## Run: {}, {}\n\n", cell(text(member(run, "scenario"), "id")), run_words(run));
+    out += fmt::format("Wall time {}; first request to last token {}.\n", duration_words(number(run, "wall_ms")),
+                       duration_words(number(run, "first_request_to_last_token_ms")));
+    out += "\n### Partitions\n\n" + partitions_table(run);
+    out += "\n### Where the tokens came from\n\n" + origins_table(run);
+    out += "\n### Outputs\n" + outputs_section(run);
+  }
+  return out;
+}
+
+std::string facts_section(const Json& results) {
+  const Json& model = member(results, "model");
+  const Json& engine = member(results, "engine");
+  const Json& settings = member(results, "settings");
+  const Json& sampling = member(settings, "sampling");
+  const Json& machine = member(results, "machine");
+  const Json& memory = member(results, "memory");
+  const Json& bulkhead = member(results, "bulkhead");
+  std::string out = "\n## Facts\n\n" + head({"What", "Value"}, 0);
+  const auto fact = [&](std::string_view what, const std::string& value) { out += row({std::string(what), cell(value)}); };
+  fact("Model", fmt::format("{}, {}, {}", text(model, "name"), text(model, "architecture"), bytes_words(count(model, "bytes"))));
+  fact("Model file", fmt::format("{}, SHA-256 {}", text(model, "path"), text(model, "sha256")));
+  fact("Context", fmt::format("{} tokens{}", grouped(count(model, "context_tokens")),
+                              count(model, "window_tokens") == 0
+                                  ? std::string()
+                                  : fmt::format(", sliding window {}", grouped(count(model, "window_tokens")))));
+  fact("Engine", fmt::format("{} {}, grade {}, {} threads, flash attention {}", text(engine, "name"), text(engine, "build"),
+                             text(engine, "grade"), count(engine, "threads"), flag(engine, "flash_attention") ? "on" : "off"));
+  fact("KV cache", fmt::format("{} and {}, {} a token", text(engine, "kv_type_k"), text(engine, "kv_type_v"),
+                               bytes_words(count(engine, "kv_bytes_per_token"))));
+  fact("Format", fmt::format("{}, SHA-256 {}", text(settings, "format"), text(settings, "format_sha256")));
+  fact("Prompts", text(settings, "prompt_set").empty() ? std::string("each condition's own") : text(settings, "prompt_set"));
+  fact("Sampling", fmt::format("seed {}, temperature {}, top-k {}, top-p {}, min-p {}, repeat penalty {}",
+                               count(settings, "seed"), decimal(number(sampling, "temperature"), 3),
+                               decimal(number(sampling, "top_k"), 0), decimal(number(sampling, "top_p"), 3),
+                               decimal(number(sampling, "min_p"), 3), decimal(number(sampling, "repeat_penalty"), 3)));
+  fact("Memory", fmt::format("peak {}, KV caches {}", bytes_words(count(memory, "peak_rss_bytes")),
+                             bytes_words(count(memory, "kv_bytes_allocated"))));
+  fact("Machine", fmt::format("{}, {} cores, {}, {}", text(machine, "cpu"), count(machine, "cores"),
+                              bytes_words(count(machine, "memory_bytes")), text(machine, "os")));
+  for (const auto& runs : scenarios_of(results)) {
+    fact("Scenario", fmt::format("{} ({}), SHA-256 {}", text(*runs.scenario, "id"), text(*runs.scenario, "file"),
+                                 text(*runs.scenario, "sha256")));
+  }
+  fact("Bulkhead", fmt::format("{}, commit {}", text(bulkhead, "version"), text(bulkhead, "commit")));
+  return out;
+}
+
+}  // namespace
+
+std::string to_markdown(const Json& results) {
+  std::string out = fmt::format("# Bulkhead report\n\n{} with the format {}.\n", cell(text(member(results, "model"), "name")),
+                                cell(text(member(results, "settings"), "format")));
+  if (!flag(results, "complete")) {
+    out += fmt::format("\n**Incomplete:** {}\n", cell(text(results, "incomplete_reason")));
+  }
+  return out + summary_section(results) + differences_section(results) + facts_section(results) + runs_section(results);
+}
+
+}  // namespace bulkhead::report

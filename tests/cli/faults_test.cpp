@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: MIT
+// Walks the table of faults of docs/exit-codes.md with the real program.
+#include "cli/real_program.h"
+#include "temporary_folder.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <string>
+
+namespace bulkhead::testing {
+namespace {
+
+const std::string kScenario = std::string(BULKHEAD_SOURCE_DIR) + "/scenarios/hospital_pharmacy.json";
+
+class Faults : public ::testing::Test {
+ protected:
+  Outcome run(const std::string& arguments, const std::string& before = {}) { return run_program(folder_.path(), arguments, before); }
+
+  std::string write(const std::string& name, const std::string& text) {
+    const auto path = folder_.path() / name;
+    std::ofstream(path, std::ios::binary) << text;
+    return path.string();
+  }
+
+  // A scenario of two clusters; `change` replaces `from` by `to` in it.
+  std::string scenario(const std::string& from = "", const std::string& to = "") {
+    std::string text = R"({"id": "s", "domain": "d",
+ "semantic_clusters": {
+  "cluster_1": {"task_type": "one", "turns": [1, 2], "terminology": ["pump"]},
+  "cluster_2": {"task_type": "two", "turns": [3], "terminology": ["budget"], "depends_on": ["cluster_1"]}
+ },
+ "turns": [
+  {"turn_id": 1, "cluster": 1, "role": "user", "type": "instruction", "instruction": "Look at the pump."},
+  {"turn_id": 2, "cluster": 1, "role": "user", "type": "context", "content": "It leaks."},
+  {"turn_id": 3, "cluster": 2, "role": "user", "type": "context", "content": "The budget is spent."}
+ ]})";
+    if (!from.empty()) {
+      const auto at = text.find(from);
+      EXPECT_NE(at, std::string::npos) << from;
+      text.replace(at, from.size(), to);
+    }
+    return write("scenario.json", text);
+  }
+
+  TemporaryFolder folder_;
+};
+
+TEST_F(Faults, UsageIsTwo) {
+  EXPECT_EQ(run("run --no-such-flag").code, 2);
+  EXPECT_EQ(run("no-such-command").code, 2);
+  EXPECT_EQ(run("").code, 2);
+  EXPECT_EQ(run("run " + kScenario + " --temp hot").code, 2);
+  EXPECT_EQ(run("run " + kScenario + " -ctk q3").code, 2);
+  EXPECT_EQ(run("run " + kScenario + " -m no-such-model --out " + (folder_.path() / "r").string()).code, 2);
+  EXPECT_EQ(run("run " + kScenario + " -m /no/such/file.gguf --out " + (folder_.path() / "r").string()).code, 2);
+  EXPECT_EQ(run("plan " + kScenario + " --engine fake --format no-such-format").code, 2);
+  EXPECT_EQ(run("plan " + kScenario + " --engine fake --conditions no-such-condition").code, 2);
+  EXPECT_EQ(run("plan " + kScenario + " --engine no-such-engine -m /etc/hostname").code, 2);
+}
+
+TEST_F(Faults, UsageErrorsNameWhatIsKnown) {
+  EXPECT_NE(run("plan " + kScenario + " --engine fake --format no-such-format").err.find("mlx-seed"), std::string::npos);
+  EXPECT_NE(run("plan " + kScenario + " --engine fake --conditions nothing").err.find("turn_based"), std::string::npos);
+  EXPECT_NE(run("run " + kScenario + " -m no-such-model --out " + (folder_.path() / "r").string()).err.find("bulkhead pull"), std::string::npos);
+}
+
+TEST_F(Faults, ModelFilesAreFour) {
+  const auto text = write("model.gguf", "this is not a model, it is a sentence that is long enough");
+  EXPECT_EQ(run("plan " + kScenario + " -m " + text).code, 4);
+  const auto cut = write("cut.gguf", std::string("GGUF\x03\0\0\0\xff\0\0\0\0\0\0\0\xff\0\0\0\0\0\0\0", 24));
+  EXPECT_EQ(run("plan " + kScenario + " -m " + cut).code, 4);
+}
+
+TEST_F(Faults, ScenariosAreThreeAndNameLineAndField) {
+  EXPECT_EQ(run("validate " + scenario()).code, 0);
+  EXPECT_EQ(run("validate " + (folder_.path() / "missing.json").string()).code, 3);
+  EXPECT_EQ(run("validate " + write("broken.json", "{\"id\": ")).code, 3);
+  EXPECT_EQ(run("validate " + write("bytes.json", "{\"id\": \"\xff\"}")).code, 3);
+  const std::pair<const char*, const char*> changes[] = {
+      {"\"turn_id\": 2", "\"turn_id\": 1"},                          // duplicate id
+      {"\"cluster\": 2, \"role\"", "\"cluster\": 7, \"role\""},      // unknown cluster
+      {"\"turns\": [3], \"terminology\"", "\"turns\": [], \"terminology\""},  // empty cluster
+      {"It leaks.", ""},                                             // empty turn
+      {"\"turn_id\": 3", "\"turn_id\": \"three\""},                  // wrong type
+      {"\"terminology\": [\"pump\"]", "\"terminology\": [\"pump\"], \"depends_on\": [\"cluster_2\"]"},  // cycle
+      {"\"depends_on\": [\"cluster_1\"]", "\"depends_on\": [\"cluster_9\"]"},
+  };
+  for (const auto& [from, to] : changes) {
+    const auto outcome = run("validate " + scenario(from, to));
+    EXPECT_EQ(outcome.code, 3) << to;
+    EXPECT_NE(outcome.err.find("scenario.json:"), std::string::npos) << outcome.err;
+  }
+}
+
+TEST_F(Faults, TooLongIsFiveAndSaysByHowMuch) {
+  const auto outcome = run("run " + kScenario + " --engine fake -c 512 --out " + (folder_.path() / "r").string());
+  EXPECT_EQ(outcome.code, 5);
+  EXPECT_NE(outcome.err.find("too many"), std::string::npos) << outcome.err;
+}
+
+TEST_F(Faults, UnwritableFolderIsFiveBeforeAnyWork) {
+  const auto file = write("file", "x");
+  const auto outcome = run("run " + kScenario + " --engine fake --out " + file + "/run");
+  EXPECT_EQ(outcome.code, 5);
+  EXPECT_TRUE(outcome.out.empty());
+}
+
+TEST_F(Faults, FullDiskKeepsTheOldResults) {
+  const auto out = (folder_.path() / "run").string();
+  ASSERT_EQ(run("run " + scenario() + " --engine fake -n 8 -q --out " + out).code, 0);
+  const auto before = read_file(out + "/results.json");
+  ASSERT_FALSE(before.empty());
+  // 8 blocks of 1,024 bytes (512 in sh): far less than a results file.
+  const auto outcome = run("run " + scenario() + " --engine fake -n 8 -s 7 -q --out " + out, "ulimit -f 2;");
+  EXPECT_EQ(outcome.code, 5) << outcome.err;
+  EXPECT_EQ(read_file(out + "/results.json"), before);
+}
+
+TEST_F(Faults, DamagedResultsAreFour) {
+  const auto out = folder_.path() / "run";
+  ASSERT_EQ(run("run " + scenario() + " --engine fake -n 8 -q --out " + out.string()).code, 0);
+  ASSERT_EQ(run("report -q " + out.string()).code, 0);
+  std::filesystem::resize_file(out / "results.json", 200);
+  EXPECT_EQ(run("report " + out.string()).code, 4);
+  write("run/results.json", "{\"format_version\": 99}");
+  EXPECT_EQ(run("report " + out.string()).code, 4);
+}
+
+TEST_F(Faults, ErrorsAreJsonOnRequest) {
+  const auto outcome = run("run " + kScenario + " --engine fake -c 512 --json --out " + (folder_.path() / "r").string());
+  EXPECT_EQ(outcome.code, 5);
+  EXPECT_NE(outcome.out.find("\"exit_code\":5"), std::string::npos) << outcome.out;
+}
+
+TEST_F(Faults, OfflinePullIsSix) {
+  const auto outcome = run("pull -hf somebody/something", "HF_HUB_OFFLINE=1 BULKHEAD_MODELS=" + (folder_.path() / "models").string());
+  EXPECT_EQ(outcome.code, 6) << outcome.err;
+}
+
+class ModelFaults : public Faults {};
+
+TEST_F(ModelFaults, TruncatedModelIsFour) {
+  const auto model = model_file("gemma-3-270m-q4_k_m.gguf");
+  if (!std::filesystem::exists(model)) GTEST_SKIP() << model << " is not there";
+  std::ifstream file(model, std::ios::binary);
+  std::string head(20U << 20U, '\0');
+  file.read(head.data(), static_cast<std::streamsize>(head.size()));
+  const auto outcome = run("plan " + kScenario + " -m " + write("cut.gguf", head));
+  EXPECT_EQ(outcome.code, 4) << outcome.err;
+}
+
+TEST_F(ModelFaults, ContextBeyondTheModelOrTheMemoryIsFive) {
+  const auto model = model_file("gemma-3-270m-q4_k_m.gguf");
+  if (!std::filesystem::exists(model)) GTEST_SKIP() << model << " is not there";
+  const auto start = "run " + kScenario + " -m " + model + " --out " + (folder_.path() / "r").string();
+  EXPECT_EQ(run(start + " -n 40000").code, 5);
+  const auto memory = run(start + " -c 32768 -n 30000 --parallel 256", "ulimit -v 2000000;");
+  EXPECT_EQ(memory.code, 5) << memory.err;
+}
+
+TEST_F(ModelFaults, InterruptKeepsPartialResultsAndIs130) {
+  const auto model = model_file("gemma-3-270m-q4_k_m.gguf");
+  if (!std::filesystem::exists(model)) GTEST_SKIP() << model << " is not there";
+  const auto out = folder_.path() / "run";
+  const auto outcome = run("run " + kScenario + " -m " + model + " -n 2000 --ignore-eos --out " + out.string(),
+                           "timeout --preserve-status -s INT 25");
+  EXPECT_EQ(outcome.code, 130) << outcome.err;
+  EXPECT_NE(read_file(out / "results.json").find("\"complete\": false"), std::string::npos);
+  EXPECT_NE(read_file(out / "report.md").find("incomplete"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace bulkhead::testing

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+// Runs the real program `bulkhead` of this build, in a shell, and keeps what it printed.
+#pragma once
+
+#include "temporary_folder.h"
+
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+
+namespace bulkhead::testing {
+
+struct Outcome {
+  int code = -1;
+  std::string out;
+  std::string err;
+};
+
+inline std::string program() { return std::string(BULKHEAD_BINARY_DIR) + "/src/bulkhead"; }
+
+// `before` is shell text in front of the program: variables, a ulimit, a timeout.
+inline Outcome run_program(const std::filesystem::path& folder, const std::string& arguments, const std::string& before = {}) {
+  const auto out = folder / "stdout.txt";
+  const auto err = folder / "stderr.txt";
+  const auto line = before + " " + program() + " " + arguments + " >" + out.string() + " 2>" + err.string();
+  const int status = std::system(line.c_str());
+  return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), read_file(out), read_file(err)};
+}
+
+inline std::string model_file(const std::string& name) {
+  std::filesystem::path folder;
+  if (const char* models = std::getenv("BULKHEAD_MODELS")) folder = models;
+  else if (const char* cache = std::getenv("XDG_CACHE_HOME")) folder = std::filesystem::path(cache) / "bulkhead" / "models";
+  else folder = std::filesystem::path(std::getenv("HOME")) / ".cache" / "bulkhead" / "models";
+  return (folder / name).string();
+}
+
+}  // namespace bulkhead::testing

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: MIT
+#include "models/hub.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+namespace bulkhead::models {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST(HubSpec, ReadsRepoAndQuant) {
+  const auto plain = parse_hub_spec("user/repo");
+  ASSERT_TRUE(plain.ok());
+  EXPECT_EQ(plain->repo, "user/repo");
+  EXPECT_EQ(plain->wanted, "");
+  const auto quant = parse_hub_spec("user/repo:Q8_0");
+  ASSERT_TRUE(quant.ok());
+  EXPECT_EQ(quant->wanted, "Q8_0");
+  for (const auto* wrong : {"", "repo", "user/repo:", "a/b/c", "user/../x", "https://host/user/repo"}) {
+    const auto spec = parse_hub_spec(wrong);
+    ASSERT_FALSE(spec.ok()) << wrong;
+    EXPECT_EQ(spec.error().code, ErrorCode::kUsage);
+  }
+}
+
+TEST(PickHubFile, TakesTheQuantAsAWordOfItsOwn) {
+  const std::vector<std::string> files = {"README.md",         "m-IQ4_NL.gguf",     "m-q4_k_m.gguf",
+                                          "m.Q4_K_S.gguf",     "m-Q8_0.gguf",       "mmproj-m-Q8_0.gguf",
+                                          "m-Q4_K_M_L.gguf",   "m-Q4_K_M.imatrix.gguf"};
+  EXPECT_EQ(*pick_hub_file(files, {"u/r", ""}), "m-q4_k_m.gguf");
+  EXPECT_EQ(*pick_hub_file(files, {"u/r", "Q4_K_M"}), "m-q4_k_m.gguf");
+  EXPECT_EQ(*pick_hub_file(files, {"u/r", "q8_0"}), "m-Q8_0.gguf");
+  EXPECT_EQ(*pick_hub_file(files, {"u/r", "Q4_K_S"}), "m.Q4_K_S.gguf");
+  EXPECT_EQ(*pick_hub_file(files, {"u/r", "mmproj-m-Q8_0.gguf"}), "mmproj-m-Q8_0.gguf");
+  for (const auto* absent : {"Q4_K", "Q4_NL", "K_M", "F16"}) {
+    const auto picked = pick_hub_file(files, {"u/r", absent});
+    ASSERT_FALSE(picked.ok()) << absent;
+    EXPECT_EQ(picked.error().code, ErrorCode::kUsage);
+    EXPECT_THAT(picked.error().message, HasSubstr(absent));
+    EXPECT_THAT(picked.error().advice, HasSubstr("m-IQ4_NL.gguf, m-q4_k_m.gguf, m.Q4_K_S.gguf"));
+  }
+}
+
+TEST(PickHubFile, WithNothingSaidTheOnlyFileWillDo) {
+  EXPECT_EQ(*pick_hub_file({"m-Q8_0.gguf", "config.json"}, {"u/r", ""}), "m-Q8_0.gguf");
+  EXPECT_FALSE(pick_hub_file({"m-Q8_0.gguf", "m-F16.gguf"}, {"u/r", ""}).ok());
+  const auto none = pick_hub_file({"model.safetensors"}, {"u/r", ""});
+  ASSERT_FALSE(none.ok());
+  EXPECT_THAT(none.error().advice, HasSubstr("GGUF"));
+}
+
+TEST(PickHubFile, AnAmbiguousQuantNeedsAFileName) {
+  const std::vector<std::string> files = {"a-Q4_K_M.gguf", "b-Q4_K_M.gguf", "sub/c.gguf"};
+  const auto picked = pick_hub_file(files, {"u/r", ""});
+  ASSERT_FALSE(picked.ok());
+  EXPECT_EQ(picked.error().code, ErrorCode::kUsage);
+  EXPECT_THAT(picked.error().message, HasSubstr("2 files"));
+  EXPECT_EQ(*pick_hub_file(files, {"u/r", "b-Q4_K_M.gguf"}), "b-Q4_K_M.gguf");
+  EXPECT_EQ(*pick_hub_file(files, {"u/r", "c.gguf"}), "sub/c.gguf");
+}
+
+TEST(PickHubFile, ASplitModelIsRefusedByName) {
+  const auto picked = pick_hub_file({"m-Q4_K_M-00001-of-00002.gguf", "m-Q4_K_M-00002-of-00002.gguf"}, {"u/r", ""});
+  ASSERT_FALSE(picked.ok());
+  EXPECT_EQ(picked.error().code, ErrorCode::kUnsupported);
+}
+
+TEST(HubNames, UrlsAreEscapedAndLocalNamesHaveNoFolders) {
+  Environment environment;
+  environment.hub_endpoint = "http://hub";
+  EXPECT_EQ(hub_url({"u/r", "a b/m#1.gguf"}, environment), "http://hub/u/r/resolve/main/a%20b/m%231.gguf");
+  EXPECT_EQ(local_name({"u/r", "Q8_0/m.gguf"}), "u--r--Q8_0--m.gguf");
+  EXPECT_EQ(local_name({"u/r", "../../m.gguf"}), "u--r--..--..--m.gguf");
+}
+
+TEST(HubNames, AnEtagIsASumOnlyIfItLooksLikeOne) {
+  const std::string sum(64, 'a');
+  EXPECT_EQ(sha256_in_etag("\"" + sum + "\""), sum);
+  EXPECT_EQ(sha256_in_etag(sum), sum);
+  EXPECT_EQ(sha256_in_etag("\"0123456789abcdef0123456789abcdef01234567\""), "");
+  EXPECT_EQ(sha256_in_etag("W/\"" + sum + "\""), "");
+  EXPECT_EQ(sha256_in_etag(""), "");
+}
+
+}  // namespace
+}  // namespace bulkhead::models

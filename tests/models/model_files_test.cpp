@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: MIT
+#include "models/model_files.h"
+
+#include "base/hash.h"
+#include "temporary_folder.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <optional>
+#include <string>
+
+namespace bulkhead::models {
+namespace {
+
+using ::testing::HasSubstr;
+using bulkhead::testing::read_file;
+using bulkhead::testing::TemporaryFolder;
+using bulkhead::testing::write_file;
+
+Manifest tiny_manifest() {
+  auto manifest = Manifest::parse(R"({"models": [
+    {"name": "tiny", "aliases": ["t"], "file": "tiny.gguf", "bytes": 8, "licence": "MIT",
+     "sha256": "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+     "sources": [{"kind": "hub", "repo": "user/repo", "file": "tiny.gguf"}]}]})",
+                                  "test");
+  return manifest.ok() ? *manifest : Manifest();
+}
+
+class ModelsFolder : public ::testing::Test {
+ protected:
+  ModelsFolder() {
+    environment_.manifest = tiny_manifest();
+    environment_.models_folder = folder_ / "models";
+  }
+  TemporaryFolder folder_;
+  Environment environment_;
+};
+
+TEST_F(ModelsFolder, FindsAModelByNameAliasAndPath) {
+  const auto file = environment_.models_folder / "tiny.gguf";
+  write_file(file, "GGUF1234");
+  for (const auto& name : {std::string("tiny"), std::string("T"), std::string("tiny.gguf"), file.string()}) {
+    const auto found = find_model(name, environment_);
+    ASSERT_TRUE(found.ok()) << found.error().to_string();
+    EXPECT_EQ(*found, file) << name;
+  }
+}
+
+TEST_F(ModelsFolder, AModelNotPulledYetComesWithTheCommand) {
+  const auto found = find_model("t", environment_);
+  ASSERT_FALSE(found.ok());
+  EXPECT_EQ(found.error().code, ErrorCode::kUsage);
+  EXPECT_THAT(found.error().advice, HasSubstr("bulkhead pull tiny"));
+}
+
+TEST_F(ModelsFolder, AnUnknownNameComesWithTheKnownOnes) {
+  for (const auto* name : {"nosuch", "nosuch.gguf", "no/such.gguf", ""}) {
+    const auto found = find_model(name, environment_);
+    ASSERT_FALSE(found.ok()) << name;
+    EXPECT_EQ(found.error().code, ErrorCode::kUsage);
+    EXPECT_THAT(found.error().advice, HasSubstr("tiny"));
+  }
+  const auto folder = find_model(folder_.path().string(), environment_);
+  ASSERT_FALSE(folder.ok());
+  EXPECT_THAT(folder.error().message, HasSubstr("folder"));
+}
+
+TEST_F(ModelsFolder, ACutFileOfANamedModelIsCorrupt) {
+  write_file(environment_.models_folder / "tiny.gguf", "GGUF123");
+  const auto found = find_model("tiny", environment_);
+  ASSERT_FALSE(found.ok());
+  EXPECT_EQ(found.error().code, ErrorCode::kCorrupt);
+  EXPECT_THAT(found.error().message, HasSubstr("7 bytes; tiny has 8"));
+}
+
+TEST_F(ModelsFolder, ListsTheManifestAndOtherFiles) {
+  ASSERT_EQ(list_models(environment_).size(), 1U);
+  EXPECT_FALSE(list_models(environment_)[0].pulled);
+  write_file(environment_.models_folder / "tiny.gguf", "GGUF1234");
+  write_file(environment_.models_folder / "z.gguf", "GGUF");
+  write_file(environment_.models_folder / "b.gguf", "GGUF");
+  write_file(environment_.models_folder / "b.gguf.sha256", "{}");
+  write_file(environment_.models_folder / ".staging" / "c.gguf", "GGUF");
+  const auto listed = list_models(environment_);
+  ASSERT_EQ(listed.size(), 3U);
+  EXPECT_EQ(listed[0].name, "tiny");
+  EXPECT_TRUE(listed[0].pulled);
+  EXPECT_TRUE(listed[0].in_manifest);
+  EXPECT_EQ(listed[1].name, "b.gguf");
+  EXPECT_FALSE(listed[1].in_manifest);
+  EXPECT_EQ(listed[1].bytes, 4U);
+  EXPECT_EQ(listed[2].path, environment_.models_folder / "z.gguf");
+}
+
+TEST_F(ModelsFolder, TheSumIsKeptUntilTheFileChanges) {
+  const auto file = folder_ / "m.gguf";
+  write_file(file, "GGUF one");
+  int hashed = 0;
+  const auto count = [&](std::uint64_t) { ++hashed; };
+  EXPECT_EQ(*model_sha256(file, count), sha256_hex("GGUF one"));
+  EXPECT_GT(hashed, 0);
+  ASSERT_TRUE(std::filesystem::exists(folder_ / "m.gguf.sha256"));
+  hashed = 0;
+  EXPECT_EQ(*model_sha256(file, count), sha256_hex("GGUF one"));
+  EXPECT_EQ(hashed, 0);
+  // Same size, later time of change.
+  const auto time = std::filesystem::last_write_time(file);
+  write_file(file, "GGUF two");
+  std::filesystem::last_write_time(file, time + std::chrono::seconds(1));
+  EXPECT_EQ(*model_sha256(file, count), sha256_hex("GGUF two"));
+  EXPECT_GT(hashed, 0);
+}
+
+TEST_F(ModelsFolder, ASumFileThatIsNotOursIsLeftAlone) {
+  const auto file = folder_ / "m.gguf";
+  write_file(file, "GGUF one");
+  write_file(folder_ / "m.gguf.sha256", "0000  m.gguf\n");
+  EXPECT_EQ(*model_sha256(file), sha256_hex("GGUF one"));
+  EXPECT_EQ(read_file(folder_ / "m.gguf.sha256"), "0000  m.gguf\n");
+}
+
+TEST_F(ModelsFolder, TheSumOfAMissingFileIsAnError) {
+  const auto sum = model_sha256(folder_ / "missing.gguf");
+  ASSERT_FALSE(sum.ok());
+  EXPECT_EQ(sum.error().code, ErrorCode::kResource);
+}
+
+TEST_F(ModelsFolder, AGgufBeginsLikeOne) {
+  write_file(folder_ / "good.gguf", "GGUF\x03");
+  write_file(folder_ / "page.gguf", "<html>");
+  write_file(folder_ / "short.gguf", "GGU");
+  EXPECT_TRUE(check_gguf(folder_ / "good.gguf").ok());
+  EXPECT_EQ(check_gguf(folder_ / "page.gguf").error().code, ErrorCode::kCorrupt);
+  EXPECT_EQ(check_gguf(folder_ / "short.gguf").error().code, ErrorCode::kCorrupt);
+  EXPECT_EQ(check_gguf(folder_ / "missing.gguf").error().code, ErrorCode::kUsage);
+  EXPECT_EQ(check_gguf(folder_.path()).error().code, ErrorCode::kUsage);
+}
+
+// Sets variables of this process for one test.
+class Variables {
+ public:
+  ~Variables() {
+    for (const auto& [name, value] : before_) value ? ::setenv(name, value->c_str(), 1) : ::unsetenv(name);
+  }
+  Variables() = default;
+  Variables(const Variables&) = delete;
+  Variables& operator=(const Variables&) = delete;
+  void set(const char* name, const char* value) {
+    const char* now = std::getenv(name);
+    before_.emplace_back(name, now == nullptr ? std::nullopt : std::optional<std::string>(now));
+    value != nullptr ? ::setenv(name, value, 1) : ::unsetenv(name);
+  }
+
+ private:
+  std::vector<std::pair<const char*, std::optional<std::string>>> before_;
+};
+
+TEST(EnvironmentFromProcess, TakesTheModelsFolderInOrder) {
+  Variables variables;
+  variables.set("HOME", "/home/someone");
+  variables.set("XDG_CACHE_HOME", nullptr);
+  variables.set("BULKHEAD_MODELS", nullptr);
+  EXPECT_EQ(Environment::from_process().models_folder, "/home/someone/.cache/bulkhead/models");
+  variables.set("XDG_CACHE_HOME", "/var/cache/x");
+  EXPECT_EQ(Environment::from_process().models_folder, "/var/cache/x/bulkhead/models");
+  variables.set("XDG_CACHE_HOME", "relative");
+  EXPECT_EQ(Environment::from_process().models_folder, "/home/someone/.cache/bulkhead/models");
+  variables.set("BULKHEAD_MODELS", "/models");
+  EXPECT_EQ(Environment::from_process().models_folder, "/models");
+}
+
+TEST(EnvironmentFromProcess, TakesTheHubVariables) {
+  Variables variables;
+  variables.set("HF_ENDPOINT", nullptr);
+  variables.set("HF_TOKEN", nullptr);
+  variables.set("HF_HUB_OFFLINE", nullptr);
+  EXPECT_EQ(Environment::from_process().hub_endpoint, "https://huggingface.co");
+  EXPECT_FALSE(Environment::from_process().hub_offline);
+  variables.set("HF_ENDPOINT", "http://mirror:8080//");
+  variables.set("HF_TOKEN", "hf_x");
+  EXPECT_EQ(Environment::from_process().hub_endpoint, "http://mirror:8080");
+  EXPECT_EQ(Environment::from_process().hub_token, "hf_x");
+  for (const auto* on : {"1", "ON", "yes", "True"}) {
+    variables.set("HF_HUB_OFFLINE", on);
+    EXPECT_TRUE(Environment::from_process().hub_offline) << on;
+  }
+  for (const auto* off : {"0", "", "no"}) {
+    variables.set("HF_HUB_OFFLINE", off);
+    EXPECT_FALSE(Environment::from_process().hub_offline) << off;
+  }
+}
+
+}  // namespace
+}  // namespace bulkhead::models

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: MIT
+#include "engines/fake/fake_engine.h"
+#include "run/executor.h"
+#include "run/small_scenario.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+#include <set>
+
+namespace bulkhead::testing {
+namespace {
+
+using engines::fake::Fault;
+using engines::fake::make_fake_engine;
+using ::testing::HasSubstr;
+
+const run::ConditionResult& condition(const run::RunResult& result, std::string_view name) {
+  for (const auto& entry : result.conditions) {
+    if (entry.condition->name == name) return entry;
+  }
+  ADD_FAILURE() << "no condition " << name;
+  return result.conditions.front();
+}
+
+run::RunResult execute(engine::Engine& engine, const plan::Plan& plan, run::ExecuteOptions options = {}) {
+  return run::execute(plan, engine, options);
+}
+
+TEST(Executor, FourConditionsGiveThreeOutputsEach) {
+  const auto engine = make_fake_engine();
+  const auto result = execute(*engine, small_plan(*engine, {}));
+  ASSERT_TRUE(result.complete) << result.incomplete_reason;
+  ASSERT_EQ(result.conditions.size(), 4U);
+  for (const auto& entry : result.conditions) {
+    ASSERT_EQ(entry.outputs.size(), 3U) << entry.condition->name;
+    for (const auto& output : entry.outputs) EXPECT_EQ(output.generated.tokens.size(), 12U);
+  }
+}
+
+TEST(Executor, OnlySemanticIsIsolated) {
+  const auto engine = make_fake_engine();
+  const auto result = execute(*engine, small_plan(*engine, {}));
+  for (const auto& entry : result.conditions) {
+    const bool semantic = entry.condition->name == "semantic";
+    EXPECT_EQ(entry.isolation.achieved, semantic) << entry.condition->name;
+    EXPECT_EQ(entry.isolation.reasons.empty(), semantic) << entry.condition->name;
+  }
+  EXPECT_THAT(condition(result, "sequential").isolation.reasons.front(), HasSubstr("tokens of turns of cluster_2"));
+}
+
+TEST(Executor, EachContextIsPrefilledOnce) {
+  const auto engine = make_fake_engine();
+  const auto plan = small_plan(*engine, {});
+  const auto result = execute(*engine, plan);
+  for (const auto& entry : result.conditions) {
+    for (std::size_t i = 0; i < entry.partitions.size(); ++i) {
+      const auto& partition = entry.partitions[i];
+      const auto found = std::find_if(plan.contexts.begin(), plan.contexts.end(),
+                                      [&](const auto& context) { return context.partition == partition.name; });
+      const auto outputs = found->outputs.size();
+      if (outputs == 1) continue;
+      std::size_t prompts = 0;
+      for (const auto& tokens : found->known.outputs) prompts += tokens.size() - found->known.shared;
+      EXPECT_EQ(partition.prefilled_tokens, found->known.shared + prompts) << partition.name;
+      EXPECT_EQ(partition.reused_tokens, found->known.shared * outputs) << partition.name;
+    }
+  }
+}
+
+TEST(Executor, MessagesArriveAndAreCounted) {
+  const auto engine = make_fake_engine();
+  const auto result = execute(*engine, small_plan(*engine, {"semantic"}));
+  const auto& semantic = condition(result, "semantic");
+  const auto& synthesis = semantic.partitions.back();
+  ASSERT_EQ(synthesis.messages.size(), 2U);
+  EXPECT_EQ(synthesis.messages[0].label, "A");
+  EXPECT_EQ(synthesis.messages[1].label, "B");
+  std::map<std::string, std::size_t> tokens;
+  for (std::size_t i = 0; i < synthesis.context.size(); ++i) {
+    const auto& origin = synthesis.context.origin(i);
+    if (origin.kind == conversation::OriginKind::kMessage) ++tokens[origin.label];
+  }
+  EXPECT_GE(tokens["A"], 12U);  // the text, and the words that present it
+  EXPECT_GE(tokens["B"], 12U);
+}
+
+// The fake engine's next token depends on every token it can see: equal texts mean equal contexts.
+TEST(Executor, OutputsDependOnTheirOwnContextOnly) {
+  const auto engine = make_fake_engine();
+  const auto alone = execute(*engine, small_plan(*engine, {"semantic"}));
+  const auto together = execute(*engine, small_plan(*engine, {}));
+  const auto one_by_one = execute(*engine, small_plan(*engine, {}), {.sampling = {}, .max_sequences = 1});
+  for (std::size_t i = 0; i < 3; ++i) {
+    const auto& text = condition(alone, "semantic").outputs[i].generated.text;
+    EXPECT_EQ(text, condition(together, "semantic").outputs[i].generated.text);
+    EXPECT_EQ(text, condition(one_by_one, "semantic").outputs[i].generated.text);
+  }
+}
+
+TEST(Executor, SeedsDecideSampledTexts) {
+  const auto engine = make_fake_engine();
+  const auto plan = small_plan(*engine, {"sequential"});
+  SamplingOptions sampling;
+  const auto first = execute(*engine, plan, {.sampling = sampling});
+  const auto again = execute(*engine, plan, {.sampling = sampling});
+  sampling.seed = 43;
+  const auto other = execute(*engine, plan, {.sampling = sampling});
+  EXPECT_EQ(first.conditions[0].outputs[0].generated.tokens, again.conditions[0].outputs[0].generated.tokens);
+  EXPECT_NE(first.conditions[0].outputs[0].generated.tokens, other.conditions[0].outputs[0].generated.tokens);
+}
+
+TEST(Executor, AFailingPartitionLeavesTheOthersRunning) {
+  // Sequence 0 is semantic/cluster_1: its output is what cluster_3 waits for.
+  const auto engine = make_fake_engine({.faults = {{.kind = Fault::Kind::kFailDecode, .sequence = 0, .at = 3}}});
+  const auto result = execute(*engine, small_plan(*engine, {"semantic", "sequential"}));
+  EXPECT_FALSE(result.complete);
+  EXPECT_THAT(result.incomplete_reason, HasSubstr("semantic/cluster_1"));
+  EXPECT_EQ(condition(result, "semantic").outputs.size(), 1U);  // B
+  EXPECT_EQ(condition(result, "sequential").outputs.size(), 3U);
+  EXPECT_FALSE(condition(result, "semantic").isolation.achieved);
+}
+
+TEST(Executor, CancelKeepsWhatWasGenerated) {
+  const auto engine = make_fake_engine();
+  std::stop_source stop;
+  run::ExecuteOptions options{.sampling = {}, .cancel = stop.get_token()};
+  options.progress = [&](const run::Progress& progress) {
+    if (progress.what.starts_with("generate")) stop.request_stop();
+  };
+  const auto result = execute(*engine, small_plan(*engine, {}, 500), options);
+  EXPECT_FALSE(result.complete);
+  EXPECT_EQ(result.incomplete_reason, "interrupted");
+}
+
+// Planted faults: each must be seen by the verdict, and the same run without the fault must be clean (OnlySemanticIsIsolated).
+struct Planted {
+  const char* name;
+  Fault fault;
+  const char* reason;
+};
+
+class PlantedFault : public ::testing::TestWithParam<Planted> {};
+
+TEST_P(PlantedFault, IsolationIsRefuted) {
+  const auto engine = make_fake_engine({.faults = {GetParam().fault}});
+  const auto result = execute(*engine, small_plan(*engine, {"semantic"}));
+  const auto& verdict = condition(result, "semantic").isolation;
+  EXPECT_FALSE(verdict.achieved);
+  ASSERT_FALSE(verdict.reasons.empty());
+  EXPECT_THAT(verdict.reasons.front(), HasSubstr(GetParam().reason));
+}
+
+INSTANTIATE_TEST_SUITE_P(Run, PlantedFault,
+                         ::testing::Values(Planted{"lost_token", {.kind = Fault::Kind::kDropToken, .sequence = 0, .at = 4}, "the engine holds"},
+                                           Planted{"foreign_token", {.kind = Fault::Kind::kForeignToken, .sequence = 1, .at = 4}, "the engine holds"},
+                                           Planted{"swapped_token", {.kind = Fault::Kind::kSwapToken, .sequence = 2, .at = 4}, "other tokens"},
+                                           Planted{"wrong_position", {.kind = Fault::Kind::kWrongPosition, .sequence = 0, .at = 1}, "position"}),
+                         [](const auto& planted) { return planted.param.name; });
+
+}  // namespace
+}  // namespace bulkhead::testing

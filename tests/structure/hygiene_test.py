@@ -1,0 +1,41 @@
+#!/usr/bin/env python3
+"""Sources are ASCII, carry the licence line, stay under 800 lines, and name no path of a machine."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+# Written in two parts, so that this file does not find itself.
+MACHINE_PATH = re.compile("(^|[^A-Za-z0-9_.])/(" + "work|farm|" + "root)/")
+SOURCES = (".h", ".cpp", ".cc", ".py", ".sh", ".cmake", ".in", ".js", ".css")
+
+
+def main() -> int:
+    root = Path(__file__).resolve().parents[2]
+    listing = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=root, capture_output=True, text=True, check=True)
+    problems: list[str] = []
+    for name in listing.stdout.splitlines():
+        path = root / name
+        if not path.is_file():
+            continue
+        text = path.read_bytes().decode("utf-8", errors="replace")
+        for number, line in enumerate(text.splitlines(), 1):
+            if MACHINE_PATH.search(line):
+                problems.append(f"{name}:{number}: a path of a machine")
+        if path.suffix not in SOURCES:
+            continue
+        if not text.isascii():
+            problems.append(f"{name}: not ASCII")
+        if path.suffix in (".h", ".cpp", ".cc") and "SPDX-License-Identifier: MIT" not in text.split("\n", 1)[0]:
+            problems.append(f"{name}: the first line is not the licence line")
+        if name.startswith(("src/", "include/")) and text.count("\n") > 800:
+            problems.append(f"{name}: {text.count(chr(10))} lines, 800 are allowed")
+    print("\n".join(problems))
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
