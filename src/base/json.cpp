@@ -66,6 +66,8 @@ Result<JsonDocument> JsonDocument::parse(std::string text, std::string name) {
   } catch (const Json::parse_error& failure) {
     return Error{ErrorCode::kBadInput, fmt::format("not valid JSON: {}", failure.what()),
                  fmt::format("{}:{}", name, line_at(text, failure.byte)), {}};
+  } catch (const Json::exception& failure) {  // such as a number that fits no type; it comes without a position
+    return Error{ErrorCode::kBadInput, fmt::format("not valid JSON: {}", failure.what()), name, {}};
   }
 }
 

@@ -33,7 +33,7 @@ void ProgressLine::finish() {
 void ProgressLine::update(std::string_view what, std::uint64_t done, std::uint64_t total, std::string_view unit) {
   if (!enabled_) return;
   const auto now = std::chrono::steady_clock::now();
-  const bool complete = total != 0 && done >= total;
+  const bool complete = terminal_ && total != 0 && done >= total;
   if (!complete && now - last_ < (terminal_ ? std::chrono::duration_cast<std::chrono::milliseconds>(kRedraw) : kPlain)) return;
   last_ = now;
   const double share = total == 0 ? 0.0 : std::min(1.0, static_cast<double>(done) / static_cast<double>(total));

@@ -118,7 +118,7 @@ struct PrefillResult {
 };
 
 struct ForkResult {
-  SequenceId sequence;
+  SequenceId sequence{0};
   std::uint32_t reused_tokens = 0;     // taken over
   std::uint32_t prefilled_tokens = 0;  // computed again because the cache could not serve that position
   Duration time{};

@@ -16,8 +16,9 @@
 #include <cstring>
 #include <optional>
 #include <string_view>
-
-extern char** environ;  // NOLINT(readability-redundant-declaration): POSIX leaves it to the program
+#if defined(__APPLE__)
+#include <crt_externs.h>
+#endif
 
 namespace bulkhead::models {
 namespace {
@@ -61,22 +62,31 @@ struct SpawnAttributes {
 
 std::vector<char*> pointers(std::vector<std::string>& texts) {
   std::vector<char*> result;
+  result.reserve(texts.size() + 1);
   for (auto& text : texts) result.push_back(text.data());
   result.push_back(nullptr);
   return result;
 }
 
+char** own_environment() {
+#if defined(__APPLE__)
+  return *_NSGetEnviron();  // a shared library has no environ there
+#else
+  return environ;
+#endif
+}
+
 // Our environment with `variables` in place of ours of the same name.
 std::vector<std::string> merged_environment(const std::vector<std::pair<std::string, std::string>>& variables) {
   std::vector<std::string> result;
-  for (char** entry = environ; *entry != nullptr; ++entry) {
+  for (char** entry = own_environment(); *entry != nullptr; ++entry) {
     const std::string_view text(*entry);
     const auto name = text.substr(0, text.find('='));
     const bool replaced =
         std::any_of(variables.begin(), variables.end(), [&](const auto& v) { return v.first == name; });
     if (!replaced) result.emplace_back(text);
   }
-  for (const auto& [name, value] : variables) result.push_back(name + "=" + value);
+  for (const auto& [name, value] : variables) result.push_back(fmt::format("{}={}", name, value));
   return result;
 }
 

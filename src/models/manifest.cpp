@@ -176,8 +176,9 @@ const ManifestModel* Manifest::find(std::string_view name) const {
 }
 
 std::string Manifest::names() const {
-  std::vector<std::string> names;
-  for (const auto& model : models_) names.push_back(model.name);
+  std::vector<std::string_view> names;
+  names.reserve(models_.size());
+  for (const auto& model : models_) names.emplace_back(model.name);
   return fmt::format("{}", fmt::join(names, ", "));
 }
 

@@ -68,9 +68,9 @@ struct ContextPlan {
 };
 
 struct Settings {
-  std::vector<std::string> conditions;      // names, in order; empty: all
-  std::string prompt_set;                   // empty: the condition's own
-  std::optional<std::uint32_t> new_tokens;  // for every output; absent: the format's
+  std::vector<std::string> conditions = {};      // names, in order; empty: all
+  std::string prompt_set = {};                   // empty: the condition's own
+  std::optional<std::uint32_t> new_tokens = {};  // for every output; absent: the format's
 };
 
 struct Plan {

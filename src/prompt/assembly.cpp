@@ -92,9 +92,7 @@ Result<void> append_spelled(TracedTokens& out, std::span<const Token> tokens, st
   std::size_t piece_end = pieces.empty() ? 0 : pieces.front().text.size();
   for (std::size_t i = 0; i < tokens.size(); ++i) {
     while (piece + 1 < pieces.size() && offset >= piece_end) piece_end += pieces[++piece].text.size();
-    std::string spelled = tokenizer.piece(tokens[i]);
-    // SentencePiece models with a dummy prefix write a space that the text does not have.
-    if (i == 0 && spelled.starts_with(' ') && !text.starts_with(' ')) spelled.erase(0, 1);
+    const std::string spelled = tokenizer.piece(tokens[i]);
     if (text.compare(offset, spelled.size(), spelled) != 0) {
       return Error{ErrorCode::kInternal,
                    fmt::format("token {} spells \"{}\" where the text goes on with \"{}\"", tokens[i], spelled,

@@ -30,10 +30,10 @@ struct Block {
 
 // What a context shows, before it is text.
 struct ContextContent {
-  std::vector<int> turns;                  // ids, in order
-  bool instruction = false;                // begins with the "prompted" instruction
-  bool markers = false;                    // a marker before each turn
-  std::vector<std::string> messages_from;  // labels of the outputs it receives, before its first turn
+  std::vector<int> turns = {};                  // ids, in order
+  bool instruction = false;                     // begins with the "prompted" instruction
+  bool markers = false;                         // a marker before each turn
+  std::vector<std::string> messages_from = {};  // labels of the outputs it receives, before its first turn
 };
 
 // The blocks of a context. `messages`: label -> text of the outputs already there; those missing are left out, so that

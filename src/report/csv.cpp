@@ -31,12 +31,14 @@ std::string line_of(const std::vector<std::string>& values) {
 std::string foreign_list(const Json& output) {
   std::vector<std::string> words;
   for (const auto& foreign : list(output, "foreign")) {
-    words.push_back(fmt::format("{} ({}) x{}", text(foreign, "term"), text(foreign, "cluster"), count(foreign, "count")));
+    words.push_back(
+        fmt::format("{} ({}) x{}", text(foreign, "term"), text(foreign, "cluster"), count(foreign, "count")));
   }
   return fmt::format("{}", fmt::join(words, "; "));
 }
 
-// Of the context that the output was generated from: its partition, or the one that was forked for it ("all/A" of "all").
+// Of the context that the output was generated from: its partition, or the one that was forked for it ("all/A" of
+// "all").
 std::uint64_t context_tokens(const Json& condition, const std::string& partition) {
   for (const auto& entry : list(condition, "partitions")) {
     const std::string name = text(entry, "name");
@@ -78,9 +80,10 @@ std::vector<std::string> record_of(const Json& run, const Json& condition, const
 }  // namespace
 
 std::string to_csv(const Json& results) {
-  std::string out = line_of({"scenario", "seed", "greedy", "condition", "isolation_achieved", "label", "cluster", "partition",
-                             "context_tokens", "tokens", "finish", "own_terms", "foreign_terms", "foreign", "ttft_ms",
-                             "prefill_ms", "decode_ms", "itl_median_ms", "itl_p95_ms", "logit_hash"});
+  std::string out = line_of({"scenario",   "seed",      "greedy",        "condition",      "isolation_achieved",
+                             "label",      "cluster",   "partition",     "context_tokens", "tokens",
+                             "finish",     "own_terms", "foreign_terms", "foreign",        "ttft_ms",
+                             "prefill_ms", "decode_ms", "itl_median_ms", "itl_p95_ms",     "logit_hash"});
   for (const auto& run : list(results, "runs")) {
     for (const auto& condition : list(run, "conditions")) {
       for (const auto& output : list(condition, "outputs")) out += line_of(record_of(run, condition, output));

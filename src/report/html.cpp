@@ -5,6 +5,7 @@
 #include "base/utf8.h"
 #include "embedded/report_assets.h"
 #include "report/marks.h"
+#include "report/results.h"
 #include "report/view.h"
 
 #include <fmt/format.h>
@@ -63,7 +64,8 @@ std::string escaped(std::string_view value) {
   return out;
 }
 
-// The results with every output's text replaced by its marked pieces: [text], [text, "own", cluster] or [text, "foreign", cluster].
+// The results with every output's text replaced by its marked pieces: [text], [text, "own", cluster] or [text,
+// "foreign", cluster].
 std::string page_data(const Json& results) {
   Json page = results;
   for (auto& run : page["runs"]) {
@@ -116,7 +118,7 @@ Result<std::string> filled(std::string_view page, const std::map<std::string_vie
 }  // namespace
 
 Result<std::string> to_html(const Json& results) {
-  if (!results.is_object()) return Error{ErrorCode::kCorrupt, "the results are no object", {}, {}};
+  BH_CHECK(check_results(results));
   BH_TRY(const auto page, asset("report.html"));
   BH_TRY(const auto style, asset("report.css"));
   BH_TRY(const auto d3, library("d3.min.js", "d3.license.txt"));
@@ -124,9 +126,9 @@ Result<std::string> to_html(const Json& results) {
   BH_TRY(const auto charts, asset("charts.js"));
   BH_TRY(const auto script, asset("report.js"));
   // Plot writes style elements and attributes of its own, hence 'unsafe-inline' for styles; they can load nothing.
-  const std::string policy =
-      fmt::format("default-src 'none'; base-uri 'none'; form-action 'none'; style-src 'unsafe-inline'; script-src {} {} {} {}",
-                  policy_hash(d3), policy_hash(plot), policy_hash(charts), policy_hash(script));
+  const std::string policy = fmt::format(
+      "default-src 'none'; base-uri 'none'; form-action 'none'; style-src 'unsafe-inline'; script-src {} {} {} {}",
+      policy_hash(d3), policy_hash(plot), policy_hash(charts), policy_hash(script));
   return filled(page, {{"policy", policy},
                        {"title", escaped(text(member(results, "model"), "name"))},
                        {"style", style},

@@ -8,9 +8,9 @@
 
 namespace bulkhead::report {
 
-// One self-contained page: styles, scripts (src/report/assets, Observable Plot, D3) and data are in it, and its content security
-// policy forbids every request and every script but these. Data goes in as JSON that cannot end its element, and the scripts set
-// text only, never markup. kInternal when an asset was not compiled in.
+// One self-contained page: styles, scripts (src/report/assets, Observable Plot, D3) and data are in it, and its content
+// security policy forbids every request and every script but these. Data goes in as JSON that cannot end its element,
+// and the scripts set text only, never markup. kCorrupt for what check_results() refuses.
 [[nodiscard]] Result<std::string> to_html(const Json& results);
 
 }  // namespace bulkhead::report

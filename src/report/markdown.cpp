@@ -31,9 +31,13 @@ std::string escaped(std::string_view value) {
   return out;
 }
 
-std::string cell(std::string_view value) { return escaped(one_line(value)); }
+std::string cell(std::string_view value) {
+  return escaped(one_line(value));
+}
 
-std::string row(const std::vector<std::string>& cells) { return fmt::format("| {} |\n", fmt::join(cells, " | ")); }
+std::string row(const std::vector<std::string>& cells) {
+  return fmt::format("| {} |\n", fmt::join(cells, " | "));
+}
 
 // `right` columns at the end are numbers.
 std::string head(const std::vector<std::string>& titles, std::size_t right) {
@@ -80,15 +84,19 @@ std::string quoted_output(const Json& output, const Json& scenario) {
   return quote(markdown);
 }
 
-std::string median_words(const std::vector<double>& values) { return duration_words(measure::summarize(values).median); }
+std::string median_words(const std::vector<double>& values) {
+  return duration_words(measure::summarize(values).median);
+}
 
 std::string summary_table(const ScenarioRuns& runs) {
   const auto labels = labels_with_foreign(*runs.scenario);
   const auto figures = figures_of(runs);
-  const auto greedy = std::any_of(figures.begin(), figures.end(), [](const auto& f) { return !f.foreign_greedy.empty(); });
+  const auto greedy =
+      std::any_of(figures.begin(), figures.end(), [](const auto& f) { return !f.foreign_greedy.empty(); });
   const auto sampled = std::any_of(figures.begin(), figures.end(), [](const auto& f) { return !f.foreign.empty(); });
   const std::string names = cell(fmt::format("{}", fmt::join(labels, "/")));
-  std::vector<std::string> titles = {"Condition", "What separates topics", "Isolation achieved?", "Tokens per partition"};
+  std::vector<std::string> titles = {"Condition", "What separates topics", "Isolation achieved?",
+                                     "Tokens per partition"};
   if (sampled) titles.push_back("Foreign terms " + names);
   if (greedy) titles.push_back("Foreign terms " + names + ", greedy");
   for (const auto* title : {"Prefill", "Decode", "Wall"}) titles.emplace_back(title);
@@ -100,7 +108,8 @@ std::string summary_table(const ScenarioRuns& runs) {
                                       fmt::format("{}", fmt::join(sizes, " + "))};
     if (sampled) cells.push_back(foreign_words(entry.foreign, labels));
     if (greedy) cells.push_back(foreign_words(entry.foreign_greedy, labels));
-    for (const auto* values : {&entry.prefill_ms, &entry.decode_ms, &entry.wall_ms}) cells.push_back(median_words(*values));
+    for (const auto* values : {&entry.prefill_ms, &entry.decode_ms, &entry.wall_ms})
+      cells.push_back(median_words(*values));
     out += row(cells);
   }
   out += "\nForeign terms: occurrences of other topics' terminology in an output, mean over the sampled runs. ";
@@ -114,7 +123,8 @@ std::string reasons_section(const ScenarioRuns& runs) {
   for (const auto& entry : figures_of(runs)) {
     if (entry.reasons.empty()) continue;
     out += fmt::format("\nWhy not {}:\n\n", cell(entry.title));
-    for (std::size_t i = 0; i < std::min(kShown, entry.reasons.size()); ++i) out += "- " + cell(entry.reasons[i]) + "\n";
+    for (std::size_t i = 0; i < std::min(kShown, entry.reasons.size()); ++i)
+      out += "- " + cell(entry.reasons[i]) + "\n";
     if (entry.reasons.size() > kShown) {
       out += fmt::format("- and {} more (results.json has all)\n", entry.reasons.size() - kShown);
     }
@@ -126,9 +136,9 @@ std::string terms_section(const Json& results, const Json& scenario) {
   std::string rows;
   for (const auto& entry : list(results, "term_summary")) {
     if (text(entry, "scenario") != text(scenario, "id")) continue;
-    rows += row({cell(text(entry, "label")), cell(text(entry, "condition")), flag(entry, "greedy") ? "greedy" : "sampled",
-                 grouped(count(entry, "n")), decimal(number(entry, "foreign_mean"), 2),
-                 decimal(number(entry, "own_mean"), 2)});
+    rows += row({cell(text(entry, "label")), cell(text(entry, "condition")),
+                 flag(entry, "greedy") ? "greedy" : "sampled", grouped(count(entry, "n")),
+                 decimal(number(entry, "foreign_mean"), 2), decimal(number(entry, "own_mean"), 2)});
   }
   if (rows.empty()) return {};
   return "\n### Terms per output\n\n" +
@@ -143,8 +153,8 @@ std::string summary_section(const Json& results) {
     for (const Json* run : runs.runs) walls.push_back(number(*run, "wall_ms"));
     out += fmt::format("\n## Summary: {}\n\n", cell(text(scenario, "id")));
     out += fmt::format("{} turns in {} clusters ({}), {}; a whole run takes {} (median).\n\n",
-                       list(scenario, "turns").size(), list(scenario, "clusters").size(), cell(text(scenario, "domain")),
-                       cell(runs_words(runs)), median_words(walls));
+                       list(scenario, "turns").size(), list(scenario, "clusters").size(),
+                       cell(text(scenario, "domain")), cell(runs_words(runs)), median_words(walls));
     out += summary_table(runs) + reasons_section(runs) + terms_section(results, scenario);
   }
   return out;
@@ -155,8 +165,8 @@ std::string differences_section(const Json& results) {
   for (const auto& difference : list(results, "count_differences")) {
     const auto here = count(difference, "this_tokens");
     const auto there = count(difference, "other_tokens");
-    out += fmt::format("\n{}: {} tokens in this format, {} in {}.\n\n", cell(text(difference, "condition")), grouped(here),
-                       grouped(there), cell(text(difference, "other_format")));
+    out += fmt::format("\n{}: {} tokens in this format, {} in {}.\n\n", cell(text(difference, "condition")),
+                       grouped(here), grouped(there), cell(text(difference, "other_format")));
     out += head({"Because of", "Tokens"}, 1);
     std::int64_t explained = 0;
     for (const auto& part : list(difference, "parts")) {
@@ -212,16 +222,21 @@ std::string origins_table(const Json& run) {
 std::string output_section(const Json& condition, const Json& output, const Json& scenario) {
   std::vector<std::string> foreign;
   for (const auto& term : list(output, "foreign")) {
-    foreign.push_back(fmt::format("{} ({}, {})", cell(text(term, "term")), cell(text(term, "cluster")), count(term, "count")));
+    foreign.push_back(
+        fmt::format("{} ({}, {})", cell(text(term, "term")), cell(text(term, "cluster")), count(term, "count")));
   }
   const Json& latency = member(output, "itl_ms");
-  std::string out = fmt::format("\n#### Output {}, {}\n\n", cell(text(output, "label")), cell(text(condition, "title")));
+  std::string out =
+      fmt::format("\n#### Output {}, {}\n\n", cell(text(output, "label")), cell(text(condition, "title")));
   out += fmt::format("{} tokens, ended by {}; own terms {}, foreign terms {}{}. ", grouped(count(output, "tokens")),
                      cell(text(output, "finish")), count(output, "own_terms"), count(output, "foreign_terms"),
                      foreign.empty() ? "" : fmt::format(": {}", fmt::join(foreign, ", ")));
-  out += fmt::format("First token after {}, then {} a token (95 % within {}); prefill {}, decode {}.\n\n",
-                     duration_words(number(output, "ttft_ms")), duration_words(number(latency, "median")),
-                     duration_words(number(latency, "p95")), duration_words(number(output, "prefill_ms")),
+  out += fmt::format("First token after {}", duration_words(number(output, "ttft_ms")));
+  if (number(latency, "median") > 0.0) {
+    out += fmt::format(", then {} a token (95 % within {})", duration_words(number(latency, "median")),
+                       duration_words(number(latency, "p95")));
+  }
+  out += fmt::format("; prefill {}, decode {}.\n\n", duration_words(number(output, "prefill_ms")),
                      duration_words(number(output, "decode_ms")));
   return out + quoted_output(output, scenario);
 }
@@ -262,19 +277,24 @@ std::string facts_section(const Json& results) {
   const Json& memory = member(results, "memory");
   const Json& bulkhead = member(results, "bulkhead");
   std::string out = "\n## Facts\n\n" + head({"What", "Value"}, 0);
-  const auto fact = [&](std::string_view what, const std::string& value) { out += row({std::string(what), cell(value)}); };
-  fact("Model", fmt::format("{}, {}, {}", text(model, "name"), text(model, "architecture"), bytes_words(count(model, "bytes"))));
+  const auto fact = [&](std::string_view what, const std::string& value) {
+    out += row({std::string(what), cell(value)});
+  };
+  fact("Model",
+       fmt::format("{}, {}, {}", text(model, "name"), text(model, "architecture"), bytes_words(count(model, "bytes"))));
   fact("Model file", fmt::format("{}, SHA-256 {}", text(model, "path"), text(model, "sha256")));
   fact("Context", fmt::format("{} tokens{}", grouped(count(model, "context_tokens")),
                               count(model, "window_tokens") == 0
                                   ? std::string()
                                   : fmt::format(", sliding window {}", grouped(count(model, "window_tokens")))));
-  fact("Engine", fmt::format("{} {}, grade {}, {} threads, flash attention {}", text(engine, "name"), text(engine, "build"),
-                             text(engine, "grade"), count(engine, "threads"), flag(engine, "flash_attention") ? "on" : "off"));
+  fact("Engine",
+       fmt::format("{} {}, grade {}, {} threads, flash attention {}", text(engine, "name"), text(engine, "build"),
+                   text(engine, "grade"), count(engine, "threads"), flag(engine, "flash_attention") ? "on" : "off"));
   fact("KV cache", fmt::format("{} and {}, {} a token", text(engine, "kv_type_k"), text(engine, "kv_type_v"),
                                bytes_words(count(engine, "kv_bytes_per_token"))));
   fact("Format", fmt::format("{}, SHA-256 {}", text(settings, "format"), text(settings, "format_sha256")));
-  fact("Prompts", text(settings, "prompt_set").empty() ? std::string("each condition's own") : text(settings, "prompt_set"));
+  fact("Prompts",
+       text(settings, "prompt_set").empty() ? std::string("each condition's own") : text(settings, "prompt_set"));
   fact("Sampling", fmt::format("seed {}, temperature {}, top-k {}, top-p {}, min-p {}, repeat penalty {}",
                                count(settings, "seed"), decimal(number(sampling, "temperature"), 3),
                                decimal(number(sampling, "top_k"), 0), decimal(number(sampling, "top_p"), 3),
@@ -294,8 +314,9 @@ std::string facts_section(const Json& results) {
 }  // namespace
 
 std::string to_markdown(const Json& results) {
-  std::string out = fmt::format("# Bulkhead report\n\n{} with the format {}.\n", cell(text(member(results, "model"), "name")),
-                                cell(text(member(results, "settings"), "format")));
+  std::string out =
+      fmt::format("# Bulkhead report\n\n{} with the format {}.\n", cell(text(member(results, "model"), "name")),
+                  cell(text(member(results, "settings"), "format")));
   if (!flag(results, "complete")) {
     out += fmt::format("\n**Incomplete:** {}\n", cell(text(results, "incomplete_reason")));
   }

@@ -8,8 +8,8 @@
 
 namespace bulkhead::report {
 
-// CommonMark with tables. Verdicts, terms and times first, then the details of every run. Text that came from a scenario or a
-// model is escaped: it can become neither markup nor HTML. Foreign terms are bold.
+// CommonMark with tables. Verdicts, terms and times first, then the details of every run. Text that came from a
+// scenario or a model is escaped: it can become neither markup nor HTML. Foreign terms are bold.
 [[nodiscard]] std::string to_markdown(const Json& results);
 
 }  // namespace bulkhead::report

@@ -27,8 +27,8 @@ std::vector<Segment> marked_text(const Json& output, const Json& scenario) {
   for (const auto& hit : measure::find_terms(whole, terms)) {
     const auto term = static_cast<std::size_t>(std::find(terms.begin(), terms.end(), hit.term) - terms.begin());
     plain_until(hit.begin);
-    segments.push_back({whole.substr(hit.begin, hit.end - hit.begin), term < own_terms ? Mark::kOwn : Mark::kForeign,
-                        owners[term]});
+    segments.push_back(
+        {whole.substr(hit.begin, hit.end - hit.begin), term < own_terms ? Mark::kOwn : Mark::kForeign, owners[term]});
     at = hit.end;
   }
   plain_until(whole.size());

@@ -14,10 +14,10 @@ enum class Kind {
   kText,
   kTextOrNull,
   kFlag,
-  kNumber,   // finite; JSON has no other
+  kNumber,  // finite; JSON has no other
   kNumberOrNull,
   kInteger,
-  kCount,    // integer, not negative
+  kCount,  // integer, not negative
   kObject,
   kObjects,  // list of objects
   kTexts,    // list of texts
@@ -41,24 +41,21 @@ struct Field {
 constexpr Field kBulkhead[] = {{"version", Kind::kText}, {"commit", Kind::kText}};
 constexpr Field kMachine[] = {
     {"cpu", Kind::kText}, {"cores", Kind::kCount}, {"memory_bytes", Kind::kCount}, {"os", Kind::kText}};
-constexpr Field kModel[] = {{"name", Kind::kText},          {"path", Kind::kText},
-                            {"sha256", Kind::kText},        {"architecture", Kind::kText},
-                            {"bytes", Kind::kCount},        {"context_tokens", Kind::kCount},
+constexpr Field kModel[] = {{"name", Kind::kText},          {"path", Kind::kText},   {"sha256", Kind::kText},
+                            {"architecture", Kind::kText},  {"bytes", Kind::kCount}, {"context_tokens", Kind::kCount},
                             {"window_tokens", Kind::kCount}};
-constexpr Field kEngine[] = {{"name", Kind::kText},           {"build", Kind::kText},     {"grade", Kind::kText},
-                             {"kv_type_k", Kind::kText},      {"kv_type_v", Kind::kText}, {"flash_attention", Kind::kFlag},
-                             {"threads", Kind::kCount},       {"kv_bytes_per_token", Kind::kCount}};
+constexpr Field kEngine[] = {{"name", Kind::kText},      {"build", Kind::kText},
+                             {"grade", Kind::kText},     {"kv_type_k", Kind::kText},
+                             {"kv_type_v", Kind::kText}, {"flash_attention", Kind::kFlag},
+                             {"threads", Kind::kCount},  {"kv_bytes_per_token", Kind::kCount}};
 constexpr Field kSampling[] = {{"temperature", Kind::kNumber},
                                {"top_k", Kind::kInteger},
                                {"top_p", Kind::kNumber},
                                {"min_p", Kind::kNumber},
                                {"repeat_penalty", Kind::kNumber}};
-constexpr Field kSettings[] = {{"format", Kind::kText},
-                               {"format_sha256", Kind::kText},
-                               {"prompt_set", Kind::kTextOrNull},
-                               {"seed", Kind::kCount},
-                               {"sampling", Kind::kObject, kSampling},
-                               {"conditions", Kind::kTexts}};
+constexpr Field kSettings[] = {
+    {"format", Kind::kText}, {"format_sha256", Kind::kText},         {"prompt_set", Kind::kTextOrNull},
+    {"seed", Kind::kCount},  {"sampling", Kind::kObject, kSampling}, {"conditions", Kind::kTexts}};
 constexpr Field kMemory[] = {{"peak_rss_bytes", Kind::kCount}, {"kv_bytes_allocated", Kind::kCount}};
 constexpr Field kPart[] = {{"reason", Kind::kText}, {"tokens", Kind::kInteger}};
 constexpr Field kDifference[] = {{"condition", Kind::kText},
@@ -68,15 +65,16 @@ constexpr Field kDifference[] = {{"condition", Kind::kText},
                                  {"parts", Kind::kObjects, kPart}};
 constexpr Field kTurn[] = {
     {"id", Kind::kInteger}, {"cluster", Kind::kText}, {"role", Kind::kText}, {"text", Kind::kText}};
-constexpr Field kCluster[] = {{"id", Kind::kText},           {"label", Kind::kText},       {"topic", Kind::kText},
-                              {"turns", Kind::kCounts},      {"depends_on", Kind::kTexts}, {"terminology", Kind::kTexts},
+constexpr Field kCluster[] = {{"id", Kind::kText},
+                              {"label", Kind::kText},
+                              {"topic", Kind::kText},
+                              {"turns", Kind::kCounts},
+                              {"depends_on", Kind::kTexts},
+                              {"terminology", Kind::kTexts},
                               {"expected_output", Kind::kText}};
-constexpr Field kScenario[] = {{"id", Kind::kText},
-                               {"domain", Kind::kText},
-                               {"file", Kind::kText},
-                               {"sha256", Kind::kText},
-                               {"turns", Kind::kObjects, kTurn},
-                               {"clusters", Kind::kObjects, kCluster}};
+constexpr Field kScenario[] = {
+    {"id", Kind::kText},     {"domain", Kind::kText},          {"file", Kind::kText},
+    {"sha256", Kind::kText}, {"turns", Kind::kObjects, kTurn}, {"clusters", Kind::kObjects, kCluster}};
 constexpr Field kIsolation[] = {{"achieved", Kind::kFlag}, {"reasons", Kind::kTexts}};
 constexpr Field kMessage[] = {
     {"label", Kind::kText}, {"from", Kind::kText}, {"sha256", Kind::kText}, {"tokens", Kind::kCount}};
@@ -126,8 +124,8 @@ constexpr Field kRun[] = {{"scenario", Kind::kObject, kScenario},
                           {"wall_ms", Kind::kNumber},
                           {"first_request_to_last_token_ms", Kind::kNumber},
                           {"conditions", Kind::kObjects, kCondition}};
-constexpr Field kTermSummary[] = {{"scenario", Kind::kText},      {"label", Kind::kText},
-                                  {"condition", Kind::kText},     {"n", Kind::kCount},
+constexpr Field kTermSummary[] = {{"scenario", Kind::kText},       {"label", Kind::kText},
+                                  {"condition", Kind::kText},      {"n", Kind::kCount},
                                   {"foreign_mean", Kind::kNumber}, {"own_mean", Kind::kNumber}};
 constexpr Field kResults[] = {{"complete", Kind::kFlag},
                               {"incomplete_reason", Kind::kTextOrNull},

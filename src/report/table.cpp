@@ -19,8 +19,8 @@ using Row = std::vector<std::string>;
 
 // Characters, not bytes. Wide ones count once: titles and numbers hold none.
 std::size_t width_of(std::string_view line) {
-  return static_cast<std::size_t>(
-      std::count_if(line.begin(), line.end(), [](char byte) { return (static_cast<unsigned char>(byte) & 0xC0U) != 0x80U; }));
+  return static_cast<std::size_t>(std::count_if(
+      line.begin(), line.end(), [](char byte) { return (static_cast<unsigned char>(byte) & 0xC0U) != 0x80U; }));
 }
 
 // The first `width` characters of `line`, in bytes.
@@ -101,7 +101,9 @@ std::string partitions_words(const ConditionFigures& figures) {
   return fmt::format("{}: {}", sizes.size(), fmt::join(sizes, " + "));
 }
 
-std::string median_words(const std::vector<double>& values) { return duration_words(measure::summarize(values).median); }
+std::string median_words(const std::vector<double>& values) {
+  return duration_words(measure::summarize(values).median);
+}
 
 std::string scenario_table(const ScenarioRuns& runs) {
   const Json& scenario = *runs.scenario;
@@ -122,7 +124,8 @@ std::string scenario_table(const ScenarioRuns& runs) {
     Row row{entry.title, verdict_words(entry), partitions_words(entry)};
     if (sampled) row.push_back(foreign_words(entry.foreign, labels));
     if (greedy) row.push_back(foreign_words(entry.foreign_greedy, labels));
-    for (const auto* values : {&entry.prefill_ms, &entry.decode_ms, &entry.wall_ms}) row.push_back(median_words(*values));
+    for (const auto* values : {&entry.prefill_ms, &entry.decode_ms, &entry.wall_ms})
+      row.push_back(median_words(*values));
     rows.push_back(std::move(row));
   }
   for (auto& row : rows) {
@@ -131,12 +134,13 @@ std::string scenario_table(const ScenarioRuns& runs) {
 
   std::vector<double> walls;
   for (const Json* run : runs.runs) walls.push_back(number(*run, "wall_ms"));
-  std::string out = cut(one_line(fmt::format("{}: {} turns, {} clusters; {}", text(scenario, "id"),
-                                             list(scenario, "turns").size(), list(scenario, "clusters").size(),
-                                             runs_words(runs))));
+  std::string out =
+      cut(one_line(fmt::format("{}: {} turns, {} clusters; {}", text(scenario, "id"), list(scenario, "turns").size(),
+                               list(scenario, "clusters").size(), runs_words(runs))));
   out += "\n" + lay_out(rows, 3);
-  out += fmt::format("{}{} in all {}\n", std::string(kIndent, ' '), runs.runs.size() == 1 ? "one run," : "times are medians; a run",
-                     median_words(walls));
+  out += std::string(kIndent, ' ');
+  if (walls.size() > 1) out += fmt::format("times are medians of {} runs; ", walls.size());
+  out += fmt::format("a whole run took {}\n", median_words(walls));
   return out;
 }
 

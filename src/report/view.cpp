@@ -23,7 +23,9 @@ void add_once(std::vector<T>& values, const T& value) {
   if (std::find(values.begin(), values.end(), value) == values.end()) values.push_back(value);
 }
 
-double mean(const std::vector<double>& values) { return measure::summarize(values).mean; }
+double mean(const std::vector<double>& values) {
+  return measure::summarize(values).mean;
+}
 
 ConditionFigures& entry_for(std::vector<ConditionFigures>& all, const Json& condition) {
   const std::string name = text(condition, "name");
@@ -70,8 +72,9 @@ double number(const Json& object, std::string_view key) {
 std::uint64_t count(const Json& object, std::string_view key) {
   const Json* found = find(object, key);
   if (found == nullptr || !found->is_number_integer()) return 0;
-  return found->is_number_unsigned() ? found->get<std::uint64_t>()
-                                     : static_cast<std::uint64_t>(std::max<std::int64_t>(0, found->get<std::int64_t>()));
+  return found->is_number_unsigned()
+             ? found->get<std::uint64_t>()
+             : static_cast<std::uint64_t>(std::max<std::int64_t>(0, found->get<std::int64_t>()));
 }
 
 bool flag(const Json& object, std::string_view key) {

@@ -33,7 +33,8 @@ struct ScenarioRuns {
 // The cluster with this id; an empty object if there is none.
 [[nodiscard]] const Json& cluster_of(const Json& scenario, std::string_view id);
 
-// Labels of the outputs that can hold foreign terms: some cluster with terminology is neither their own nor sends to them.
+// Labels of the outputs that can hold foreign terms: some cluster with terminology is neither their own nor sends to
+// them.
 [[nodiscard]] std::vector<std::string> labels_with_foreign(const Json& scenario);
 
 // One condition over all runs of a scenario.
@@ -42,11 +43,11 @@ struct ConditionFigures {
   std::string title;
   std::string separates;
   std::size_t runs = 0;
-  std::size_t achieved = 0;                                       // runs in which isolation was achieved
-  std::vector<std::string> reasons;                               // all that were given, each once
-  std::vector<std::vector<std::uint64_t>> partition_tokens;       // [partition][run] context tokens
-  std::map<std::string, std::vector<double>> foreign;             // label -> counts, sampled runs
-  std::map<std::string, std::vector<double>> foreign_greedy;      // label -> counts, greedy runs
+  std::size_t achieved = 0;                                   // runs in which isolation was achieved
+  std::vector<std::string> reasons;                           // all that were given, each once
+  std::vector<std::vector<std::uint64_t>> partition_tokens;   // [partition][run] context tokens
+  std::map<std::string, std::vector<double>> foreign;         // label -> counts, sampled runs
+  std::map<std::string, std::vector<double>> foreign_greedy;  // label -> counts, greedy runs
   std::vector<double> prefill_ms;
   std::vector<double> decode_ms;
   std::vector<double> wall_ms;
@@ -66,10 +67,10 @@ struct ConditionFigures {
 // "seeds 42, 43 and greedy".
 [[nodiscard]] std::string runs_words(const ScenarioRuns& runs);
 
-[[nodiscard]] std::string grouped(std::uint64_t value);        // "1,088"
-[[nodiscard]] std::string decimal(double value, int digits);   // "9.50" becomes "9.5", "9.00" becomes "9"
-[[nodiscard]] std::string duration_words(double milliseconds); // "812 ms", "29.3 s", "3 min 12 s"
-[[nodiscard]] std::string bytes_words(std::uint64_t bytes);    // "468 MiB"
+[[nodiscard]] std::string grouped(std::uint64_t value);         // "1,088"
+[[nodiscard]] std::string decimal(double value, int digits);    // "9.50" becomes "9.5", "9.00" becomes "9"
+[[nodiscard]] std::string duration_words(double milliseconds);  // "812 ms", "29.3 s", "3 min 12 s"
+[[nodiscard]] std::string bytes_words(std::uint64_t bytes);     // "468 MiB"
 
 // `value` for one line of a terminal: line breaks and control characters, escape sequences among them, become spaces.
 [[nodiscard]] std::string one_line(std::string_view value);

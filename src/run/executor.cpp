@@ -41,8 +41,12 @@ class Execution {
       : plan_(plan), engine_(engine), options_(options), contexts_(plan.contexts.size()),
         states_(plan.steps.size(), StepState::kWaiting) {
     for (const auto& step : plan.steps) {
-      const bool counts = step.kind == StepKind::kPrefill || step.kind == StepKind::kGenerate;
-      total_tokens_ += counts ? step.tokens : 0;
+      // Messages are not there yet: what they may add is bounded.
+      if (step.kind == StepKind::kPrefill && step.awaits_messages && step.output.empty()) {
+        total_tokens_ += plan.contexts[step.context].shared_bound;
+      } else if (step.kind == StepKind::kPrefill || step.kind == StepKind::kGenerate) {
+        total_tokens_ += step.tokens;
+      }
     }
   }
 
@@ -223,6 +227,7 @@ class Execution {
     if (wave.empty()) return false;
     report(fmt::format("generate {} output{}", wave.size(), wave.size() == 1 ? "" : "s"));
     std::vector<partition::GenerateRequest> requests;
+    requests.reserve(wave.size());
     for (const auto* step : wave) requests.push_back(request_for(*step, wave.size()));
     const auto begin = Clock::now();
     const auto results = partition::generate(engine_, requests);

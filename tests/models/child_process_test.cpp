@@ -14,11 +14,11 @@
 namespace bulkhead::models {
 namespace {
 
-using ::testing::EndsWith;
-using ::testing::HasSubstr;
 using bulkhead::testing::read_file;
 using bulkhead::testing::TemporaryFolder;
 using bulkhead::testing::write_file;
+using ::testing::EndsWith;
+using ::testing::HasSubstr;
 using Clock = std::chrono::steady_clock;
 
 TEST(RunChild, TellsExitCodeAndStderr) {
@@ -39,17 +39,19 @@ TEST(RunChild, ArgumentsMeetNoShell) {
 TEST(RunChild, AppendsOutputAndSetsVariables) {
   const TemporaryFolder folder;
   write_file(folder / "out", "before ");
-  const auto outcome =
-      run_child({{"sh", "-c", "printf '%s' \"$HOME $BULKHEAD_TEST\""}, {{"HOME", "here"}, {"BULKHEAD_TEST", "set"}},
-                 folder / "out"},
-                {}, {});
+  const auto outcome = run_child({{"sh", "-c", "printf '%s' \"$HOME $BULKHEAD_TEST\""},
+                                  {{"HOME", "here"}, {"BULKHEAD_TEST", "set"}},
+                                  folder / "out"},
+                                 {}, {});
   ASSERT_TRUE(outcome.ok());
   EXPECT_EQ(read_file(folder / "out"), "before here set");
 }
 
 TEST(RunChild, KeepsTheEndOfALongStderr) {
   const auto outcome = run_child(
-      {{"sh", "-c", "i=0; while [ $i -lt 3000 ]; do echo 'a line of noise' >&2; i=$((i+1)); done; echo last >&2"}, {}, {}},
+      {{"sh", "-c", "i=0; while [ $i -lt 3000 ]; do echo 'a line of noise' >&2; i=$((i+1)); done; echo last >&2"},
+       {},
+       {}},
       {}, {});
   ASSERT_TRUE(outcome.ok());
   EXPECT_LE(outcome->errors.size(), 4096U);
@@ -75,12 +77,13 @@ TEST(RunChild, StoppingEndsTheChildAndItsChildren) {
   std::stop_source stop;
   const auto start = Clock::now();
   int ticks = 0;
-  const auto outcome = run_child({{"sh", "-c", "sleep 30 & echo $! >> \"$0\"; wait", (folder / "pid").string()}, {}, {}},
-                                 [&] {
-                                   ++ticks;
-                                   if (read_file(folder / "pid").ends_with('\n')) stop.request_stop();
-                                 },
-                                 stop.get_token());
+  const auto outcome = run_child(
+      {{"sh", "-c", "sleep 30 & echo $! >> \"$0\"; wait", (folder / "pid").string()}, {}, {}},
+      [&] {
+        ++ticks;
+        if (read_file(folder / "pid").ends_with('\n')) stop.request_stop();
+      },
+      stop.get_token());
   ASSERT_FALSE(outcome.ok());
   EXPECT_EQ(outcome.error().code, ErrorCode::kInterrupted);
   EXPECT_GE(ticks, 1);
@@ -94,11 +97,12 @@ TEST(RunChild, StoppingEndsTheChildAndItsChildren) {
 TEST(RunChild, AChildThatWillNotEndIsKilled) {
   std::stop_source stop;
   const auto start = Clock::now();
-  const auto outcome = run_child({{"sh", "-c", "trap '' TERM; while :; do sleep 0.05; done"}, {}, {}},
-                                 [&] {
-                                   if (Clock::now() - start > std::chrono::milliseconds(300)) stop.request_stop();
-                                 },
-                                 stop.get_token());
+  const auto outcome = run_child(
+      {{"sh", "-c", "trap '' TERM; while :; do sleep 0.05; done"}, {}, {}},
+      [&] {
+        if (Clock::now() - start > std::chrono::milliseconds(300)) stop.request_stop();
+      },
+      stop.get_token());
   ASSERT_FALSE(outcome.ok());
   EXPECT_EQ(outcome.error().code, ErrorCode::kInterrupted);
   EXPECT_LT(Clock::now() - start, std::chrono::seconds(10));

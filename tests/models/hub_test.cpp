@@ -28,15 +28,15 @@ TEST(HubSpec, ReadsRepoAndQuant) {
 }
 
 TEST(PickHubFile, TakesTheQuantAsAWordOfItsOwn) {
-  const std::vector<std::string> files = {"README.md",         "m-IQ4_NL.gguf",     "m-q4_k_m.gguf",
-                                          "m.Q4_K_S.gguf",     "m-Q8_0.gguf",       "mmproj-m-Q8_0.gguf",
-                                          "m-Q4_K_M_L.gguf",   "m-Q4_K_M.imatrix.gguf"};
+  const std::vector<std::string> files = {"README.md",       "m-IQ4_NL.gguf",        "m-q4_k_m.gguf",
+                                          "m.Q4_K_S.gguf",   "m-Q8_0.gguf",          "mmproj-m-Q8_0.gguf",
+                                          "m-Q4_K_M_L.gguf", "m-Q4_K_M.imatrix.gguf"};
   EXPECT_EQ(*pick_hub_file(files, {"u/r", ""}), "m-q4_k_m.gguf");
   EXPECT_EQ(*pick_hub_file(files, {"u/r", "Q4_K_M"}), "m-q4_k_m.gguf");
   EXPECT_EQ(*pick_hub_file(files, {"u/r", "q8_0"}), "m-Q8_0.gguf");
   EXPECT_EQ(*pick_hub_file(files, {"u/r", "Q4_K_S"}), "m.Q4_K_S.gguf");
   EXPECT_EQ(*pick_hub_file(files, {"u/r", "mmproj-m-Q8_0.gguf"}), "mmproj-m-Q8_0.gguf");
-  for (const auto* absent : {"Q4_K", "Q4_NL", "K_M", "F16"}) {
+  for (const auto* absent : {"Q4_K", "Q4_NL", "Q4", "F16"}) {
     const auto picked = pick_hub_file(files, {"u/r", absent});
     ASSERT_FALSE(picked.ok()) << absent;
     EXPECT_EQ(picked.error().code, ErrorCode::kUsage);

@@ -106,7 +106,8 @@ TEST(Manifest, NamesLineAndFieldOfWhatIsWrong) {
 
 TEST(Manifest, HubReposAreTwoPlainNames) {
   EXPECT_TRUE(is_hub_repo("Qwen/Qwen2.5-Coder-0.5B-Instruct-GGUF"));
-  for (const auto* text : {"", "repo", "/repo", "user/", "a/b/c", "user/..", "../repo", "user/re po", "-u/repo", "a/b?c"}) {
+  for (const auto* text :
+       {"", "repo", "/repo", "user/", "a/b/c", "user/..", "../repo", "user/re po", "-u/repo", "a/b?c"}) {
     EXPECT_FALSE(is_hub_repo(text)) << text;
   }
 }

@@ -16,10 +16,10 @@
 namespace bulkhead::models {
 namespace {
 
-using ::testing::HasSubstr;
 using bulkhead::testing::read_file;
 using bulkhead::testing::TemporaryFolder;
 using bulkhead::testing::write_file;
+using ::testing::HasSubstr;
 
 Manifest tiny_manifest() {
   auto manifest = Manifest::parse(R"({"models": [

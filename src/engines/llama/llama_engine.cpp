@@ -1,10 +1,347 @@
 // SPDX-License-Identifier: MIT
 #include "engines/llama/llama_engine.h"
 
+#include "base/hash.h"
+#include "engine/generation.h"
+#include "engines/llama/context_pool.h"
+#include "engines/llama/generation_run.h"
+#include "engines/llama/loaded_model.h"
+#include "engines/llama/sequence.h"
+#include "engines/llama/tokenizer.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <utility>
+
 namespace bulkhead::engines::llama {
+namespace {
+
+using engine::Capability;
+using engine::ForkResult;
+using engine::GenerateRequest;
+using engine::GenerateResult;
+using engine::OpenOptions;
+using engine::PrefillResult;
+using engine::SequenceId;
+using engine::SequenceState;
+using engine::Token;
+using Clock = std::chrono::steady_clock;
+
+// Puts stop tokens where running decodes look, for as long as it lives.
+class CancelScope {
+ public:
+  CancelScope(Cancellation& cancellation, std::vector<std::stop_token> tokens) : cancellation_(&cancellation) {
+    cancellation_->set(std::move(tokens));
+  }
+  ~CancelScope() { cancellation_->clear(); }
+  CancelScope(const CancelScope&) = delete;
+  CancelScope& operator=(const CancelScope&) = delete;
+
+ private:
+  Cancellation* cancellation_;
+};
+
+double log_probability(std::span<const float> logits, Token token) {
+  const double largest = *std::max_element(logits.begin(), logits.end());
+  double sum = 0;
+  for (const float logit : logits) sum += std::exp(static_cast<double>(logit) - largest);
+  return static_cast<double>(logits[static_cast<std::size_t>(token)]) - largest - std::log(sum);
+}
+
+std::vector<Token> tokens_where(std::uint32_t vocabulary, const auto& predicate) {
+  std::vector<Token> found;
+  for (Token token = 0; token < static_cast<Token>(vocabulary); ++token) {
+    if (predicate(token)) found.push_back(token);
+  }
+  return found;
+}
+
+class LlamaEngine final : public engine::Engine {
+ public:
+  explicit LlamaEngine(LoadedModel model)
+      : model_(std::move(model)),
+        tokenizer_(model_.model()),
+        facts_(model_.facts()),
+        end_tokens_(tokens_where(facts_.vocabulary, [&](Token token) { return tokenizer_.ends_generation(token); })),
+        pool_(model_, cancellation_) {
+    facts_.chat_template = tokenizer_.has_chat_template();
+  }
+
+  [[nodiscard]] const engine::Facts& facts() const override { return facts_; }
+  [[nodiscard]] const engine::Tokenizer& tokenizer() const override { return tokenizer_; }
+  [[nodiscard]] bool can(Capability capability) const override {
+    switch (capability) {
+      case Capability::kFork:
+      case Capability::kForkEarlier:
+      case Capability::kScore:
+      case Capability::kLogitHash: return true;
+      case Capability::kChatTemplate: return facts_.chat_template;
+      case Capability::kSnapshot:
+      case Capability::kConstraint:
+      case Capability::kEmbed: return false;
+    }
+    return false;
+  }
+
+  [[nodiscard]] std::uint64_t bytes_for(std::uint32_t sequences, std::uint32_t tokens_each) const override {
+    return pool_.bytes_for(sequences, tokens_each);
+  }
+  [[nodiscard]] Result<void> reserve(std::uint32_t sequences, std::uint32_t tokens_each) override {
+    return pool_.reserve(sequences, tokens_each);
+  }
+
+  [[nodiscard]] Result<SequenceId> open(const OpenOptions& options) override;
+  [[nodiscard]] Result<PrefillResult> prefill(SequenceId id, std::span<const Token> tokens,
+                                              std::stop_token cancel) override;
+  [[nodiscard]] Result<ForkResult> fork(SequenceId source, std::uint32_t tokens, const OpenOptions& options) override;
+  [[nodiscard]] std::vector<Result<GenerateResult>> generate(std::span<const GenerateRequest> requests) override;
+  [[nodiscard]] Result<std::vector<double>> score(SequenceId id, std::span<const Token> tokens) override;
+  [[nodiscard]] Result<SequenceState> inspect(SequenceId id) const override;
+  [[nodiscard]] Result<void> close(SequenceId id) override;
+
+ private:
+  [[nodiscard]] Result<Sequence*> find(SequenceId id);
+  [[nodiscard]] Result<void> check_append(const Sequence& sequence, std::span<const Token> tokens) const;
+  [[nodiscard]] Result<SequenceId> open_beside(const OpenOptions& options, PoolContext* preferred);
+  [[nodiscard]] bool take_over(const Sequence& source, std::uint32_t tokens, Sequence& made) const;
+  [[nodiscard]] Result<Generation> start(const GenerateRequest& request, std::span<const GenerateRequest> earlier);
+  [[nodiscard]] Result<void> ensure_logits(Sequence& sequence) const;
+
+  LoadedModel model_;
+  LlamaTokenizer tokenizer_;
+  engine::Facts facts_;
+  std::vector<Token> end_tokens_;
+  Cancellation cancellation_;
+  ContextPool pool_;
+  std::map<SequenceId, Sequence> sequences_;  // open and poisoned ones
+  std::uint32_t next_id_ = 0;
+};
+
+Error not_open(SequenceId id) {
+  return {ErrorCode::kClosed, fmt::format("sequence {} is not open", id.value()), {}, {}};
+}
+
+Result<Sequence*> LlamaEngine::find(SequenceId id) {
+  const auto found = sequences_.find(id);
+  if (found == sequences_.end() || found->second.poisoned) return not_open(id);
+  return &found->second;
+}
+
+Result<void> LlamaEngine::check_append(const Sequence& sequence, std::span<const Token> tokens) const {
+  if (tokens.empty()) return Error{ErrorCode::kBadInput, "there are no tokens to append", {}, {}};
+  for (const Token token : tokens) {
+    if (token < 0 || token >= static_cast<Token>(facts_.vocabulary)) {
+      return Error{ErrorCode::kBadInput,
+                   fmt::format("token {} is outside the vocabulary of {}", token, facts_.vocabulary),
+                   {},
+                   {}};
+    }
+  }
+  if (sequence.size() + tokens.size() > sequence.capacity) {
+    return Error{
+        ErrorCode::kResource,
+        fmt::format("{} tokens and {} more do not fit into {}", sequence.size(), tokens.size(), sequence.capacity),
+        {},
+        "open it with more room"};
+  }
+  return {};
+}
+
+Result<SequenceId> LlamaEngine::open_beside(const OpenOptions& options, PoolContext* preferred) {
+  BH_TRY(const auto place, pool_.take(options.capacity_tokens, options.only_forked, preferred));
+  const SequenceId id(next_id_++);
+  Sequence sequence;
+  sequence.place = place;
+  sequence.capacity = options.capacity_tokens;
+  sequences_.emplace(id, std::move(sequence));
+  return id;
+}
+
+Result<SequenceId> LlamaEngine::open(const OpenOptions& options) {
+  return open_beside(options, nullptr);
+}
+
+Result<PrefillResult> LlamaEngine::prefill(SequenceId id, std::span<const Token> tokens, std::stop_token cancel) {
+  const auto begin = Clock::now();
+  BH_TRY(auto* sequence, find(id));
+  BH_CHECK(check_append(*sequence, tokens));
+  const CancelScope scope(cancellation_, {std::move(cancel)});
+  BH_CHECK(append(*sequence, tokens, facts_.vocabulary));
+  return PrefillResult{static_cast<std::uint32_t>(tokens.size()), Clock::now() - begin};
+}
+
+// Copies the cache of `source` up to `tokens`. False when it cannot serve that position; `made` is then empty.
+bool LlamaEngine::take_over(const Sequence& source, std::uint32_t tokens, Sequence& made) const {
+  PoolContext& from = *source.place.context;
+  PoolContext& to = *made.place.context;
+  const bool whole = tokens == source.size();
+  const std::uint32_t cells = std::min(tokens, source.cached());
+  if (!whole) {
+    // The token at the fork point may have to be decoded once more, so its window must be there.
+    const auto oldest_needed = std::max<std::int64_t>(0, std::int64_t{cells} - 1 - facts_.window_tokens);
+    if (llama_memory_seq_pos_min(from.memory(), source.place.id) > oldest_needed) return false;
+  }
+  if (&from == &to) {
+    llama_memory_seq_cp(from.memory(), source.place.id, made.place.id, -1, -1);
+    to.copy_waits = facts_.grade == Grade::kBuffer;
+  } else {
+    if (from.copy_waits || to.copy_waits) return false;
+    std::vector<std::uint8_t> state(llama_state_seq_get_size(from.handle.get(), source.place.id));
+    const auto written = llama_state_seq_get_data(from.handle.get(), state.data(), state.size(), source.place.id);
+    if (written == 0 || llama_state_seq_set_data(to.handle.get(), state.data(), written, made.place.id) == 0) {
+      llama_memory_seq_rm(to.memory(), made.place.id, -1, -1);
+      return false;
+    }
+  }
+  if (!whole && !llama_memory_seq_rm(to.memory(), made.place.id, static_cast<llama_pos>(cells), -1)) {
+    llama_memory_seq_rm(to.memory(), made.place.id, -1, -1);
+    return false;
+  }
+  made.tokens.assign(source.tokens.begin(), source.tokens.begin() + static_cast<std::ptrdiff_t>(tokens));
+  made.pending = whole && source.pending;
+  if (whole) made.logits = source.logits;
+  return true;
+}
+
+Result<ForkResult> LlamaEngine::fork(SequenceId source, std::uint32_t tokens, const OpenOptions& options) {
+  const auto begin = Clock::now();
+  BH_TRY(const auto* from, find(source));
+  if (tokens > from->size()) {
+    return Error{ErrorCode::kBadInput, fmt::format("a fork at token {} of {}", tokens, from->size()), {}, {}};
+  }
+  if (tokens > options.capacity_tokens) {
+    return Error{ErrorCode::kResource,
+                 fmt::format("{} tokens do not fit into {}", tokens, options.capacity_tokens),
+                 {},
+                 "fork it with more room"};
+  }
+  BH_TRY(const auto id, open_beside(options, from->place.context));
+  Sequence& made = sequences_.at(id);
+  const bool reused = tokens == 0 || take_over(*from, tokens, made);
+  if (!reused) {
+    const std::vector<Token> history(from->tokens.begin(), from->tokens.begin() + static_cast<std::ptrdiff_t>(tokens));
+    if (const auto appended = append(made, history, facts_.vocabulary); !appended.ok()) {
+      static_cast<void>(close(id));
+      return appended.error();
+    }
+  }
+  return ForkResult{id, reused ? tokens : 0, reused ? 0 : tokens, Clock::now() - begin};
+}
+
+Result<Generation> LlamaEngine::start(const GenerateRequest& request, std::span<const GenerateRequest> earlier) {
+  BH_TRY(auto* sequence, find(request.sequence));
+  BH_CHECK(engine::check_options(request.options));
+  if (sequence->size() == 0) return Error{ErrorCode::kBadInput, "the sequence is empty", {}, "prefill it first"};
+  for (const auto& other : earlier) {
+    if (other.sequence == request.sequence) {
+      return Error{ErrorCode::kBadInput, fmt::format("sequence {} appears twice", request.sequence.value()), {}, {}};
+    }
+  }
+  const auto forbidden = request.options.ignore_end ? std::span<const Token>(end_tokens_) : std::span<const Token>();
+  return Generation(*sequence, request.options, forbidden);
+}
+
+std::vector<Result<GenerateResult>> LlamaEngine::generate(std::span<const GenerateRequest> requests) {
+  std::vector<Result<Generation>> started;
+  std::vector<std::stop_token> cancels;
+  started.reserve(requests.size());
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    started.push_back(start(requests[i], requests.first(i)));
+    cancels.push_back(requests[i].options.cancel);
+  }
+  std::vector<Generation*> running;
+  for (auto& generation : started) {
+    if (generation.ok()) running.push_back(&generation.value());
+  }
+  const CancelScope scope(cancellation_, std::move(cancels));
+  GenerationRun(tokenizer_, facts_.vocabulary, cancellation_).run(running);
+  std::vector<Result<GenerateResult>> results;
+  for (auto& generation : started) {
+    if (!generation.ok()) {
+      results.emplace_back(generation.error());
+    } else if (generation.value().error) {
+      results.emplace_back(*generation.value().error);
+    } else {
+      results.emplace_back(std::move(generation.value().result));
+    }
+  }
+  return results;
+}
+
+Result<void> LlamaEngine::ensure_logits(Sequence& sequence) const {
+  prepare_to_draw(sequence);
+  if (sequence.logits) return {};
+  auto rows =
+      decode_chunk(sequence, sequence.cached(), std::span(sequence.tokens).last(1), Want::kLast, facts_.vocabulary);
+  if (!rows.ok()) {
+    sequence.poisoned = true;
+    return rows.error();
+  }
+  sequence.pending = false;
+  sequence.logits = std::make_shared<const Logits>(std::move(rows).value());
+  return {};
+}
+
+Result<std::vector<double>> LlamaEngine::score(SequenceId id, std::span<const Token> tokens) {
+  BH_TRY(auto* sequence, find(id));
+  BH_CHECK(check_append(*sequence, tokens));
+  if (sequence->size() == 0) return Error{ErrorCode::kBadInput, "the sequence is empty", {}, "prefill it first"};
+  BH_CHECK(ensure_logits(*sequence));
+  std::vector<double> scores;
+  scores.reserve(tokens.size());
+  while (!tokens.empty()) {
+    const auto chunk = tokens.first(std::min<std::size_t>(tokens.size(), kScoreTokens));
+    auto rows = decode_chunk(*sequence, sequence->cached(), chunk, Want::kAll, facts_.vocabulary);
+    if (!rows.ok()) {
+      sequence->poisoned = true;
+      return rows.error();
+    }
+    scores.push_back(log_probability(*sequence->logits, chunk[0]));
+    const std::span<const float> all(rows.value());
+    for (std::size_t i = 1; i < chunk.size(); ++i) {
+      scores.push_back(log_probability(all.subspan((i - 1) * facts_.vocabulary, facts_.vocabulary), chunk[i]));
+    }
+    const auto last = all.last(facts_.vocabulary);
+    sequence->logits = std::make_shared<const Logits>(last.begin(), last.end());
+    sequence->tokens.insert(sequence->tokens.end(), chunk.begin(), chunk.end());
+    tokens = tokens.subspan(chunk.size());
+  }
+  return scores;
+}
+
+Result<SequenceState> LlamaEngine::inspect(SequenceId id) const {
+  const auto found = sequences_.find(id);
+  if (found == sequences_.end() || found->second.poisoned) return not_open(id);
+  const Sequence& sequence = found->second;
+  const auto memory = sequence.place.context->memory();
+  SequenceState state;
+  state.tokens = sequence.size();
+  state.pending_tokens = sequence.pending ? 1 : 0;
+  state.first_position = llama_memory_seq_pos_min(memory, sequence.place.id);
+  state.last_position = llama_memory_seq_pos_max(memory, sequence.place.id);
+  state.token_sha256 = sha256_of_tokens(sequence.tokens);
+  const auto cells = static_cast<std::uint32_t>(state.last_position + 1);
+  state.kv_bytes_used = model_.kv_bytes(cells, state.first_position);
+  state.kv_bytes_allocated = sequence.place.context->kv_bytes_each;
+  return state;
+}
+
+Result<void> LlamaEngine::close(SequenceId id) {
+  const auto found = sequences_.find(id);
+  if (found == sequences_.end()) return not_open(id);
+  pool_.release(found->second.place);
+  sequences_.erase(found);
+  return {};
+}
+
+}  // namespace
 
 Result<std::unique_ptr<engine::Engine>> make_llama_engine(const ModelOptions& options) {
-  return Error{ErrorCode::kUnsupported, "the llama engine is being written", options.path, {}};
+  BH_TRY(auto model, LoadedModel::load(options));
+  return std::unique_ptr<engine::Engine>(std::make_unique<LlamaEngine>(std::move(model)));
 }
 
 }  // namespace bulkhead::engines::llama

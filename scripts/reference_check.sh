@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Pinned token counts against the Hugging Face tokenizer, in a Python environment of its own under the cache folder.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/bulkhead
+requirements=tests/reference/requirements.txt
+key=$(cksum <"$requirements" | cut -d' ' -f1)
+venv=$cache/reference-$key
+if [ ! -f "$venv/.complete" ]; then
+  rm -rf "$venv"
+  python3 -m venv "$venv"
+  "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$requirements"
+  touch "$venv/.complete"
+fi
+model=${BULKHEAD_MODELS:-$cache/models}/gemma-3-270m-q4_k_m.gguf
+for tool in "$venv/bin/ruff check" "$venv/bin/mypy --strict"; do $tool tests/reference tests/structure scripts/summarize_tests.py; done
+exec "$venv/bin/python" tests/reference/hf_token_counts.py --model "$model"

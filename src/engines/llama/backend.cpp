@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: MIT
+#include "engines/llama/backend.h"
+
+#include "base/log.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <llama.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <fstream>
+#include <limits>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string_view>
+#include <thread>
+
+#if defined(__linux__)
+#include <sched.h>
+#endif
+
+namespace bulkhead::engines::llama {
+namespace {
+
+constexpr std::size_t kKeptLines = 3;
+
+thread_local LoggedErrors* innermost = nullptr;
+
+// libllama calls this from any of its threads.
+void on_log(ggml_log_level level, const char* text, void* /*unused*/) {
+  std::string_view line(text);
+  while (!line.empty() && (line.back() == '\n' || line.back() == ' ')) line.remove_suffix(1);
+  if (line.empty() || line == ".") return;
+  if ((level == GGML_LOG_LEVEL_ERROR || level == GGML_LOG_LEVEL_WARN) && innermost != nullptr) {
+    innermost->add(std::string(line));
+  }
+  if (level != GGML_LOG_LEVEL_DEBUG) log::get().debug("llama: {}", line);
+}
+
+#if defined(__linux__)
+// The number that follows `key` in a file of lines such as "key 123" or "key: 123 kB".
+std::optional<std::uint64_t> number_after(const char* path, std::string_view key) {
+  std::ifstream file(path);
+  for (std::string line; std::getline(file, line);) {
+    if (!line.starts_with(key)) continue;
+    const auto begin = line.find_first_of("0123456789", key.size());
+    std::uint64_t value = 0;
+    if (begin == std::string::npos) return std::nullopt;
+    const auto parsed = std::from_chars(line.data() + begin, line.data() + line.size(), value);
+    if (parsed.ec == std::errc()) return value;
+    return std::nullopt;
+  }
+  return std::nullopt;
+}
+
+std::uint64_t cgroup_memory() {
+  const auto limit = number_after("/sys/fs/cgroup/memory.max", "");
+  const auto used = number_after("/sys/fs/cgroup/memory.current", "");
+  if (!limit || !used) return std::numeric_limits<std::uint64_t>::max();
+  // File pages count as used but are given back when memory runs short.
+  const auto files = number_after("/sys/fs/cgroup/memory.stat", "inactive_file").value_or(0);
+  const auto held = *used > files ? *used - files : 0;
+  return *limit > held ? *limit - held : 0;
+}
+#endif
+
+}  // namespace
+
+void start_backend() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    llama_log_set(on_log, nullptr);
+    llama_backend_init();
+  });
+}
+
+LoggedErrors::LoggedErrors() : outer_(innermost) {
+  innermost = this;
+}
+
+LoggedErrors::~LoggedErrors() {
+  innermost = outer_;
+}
+
+void LoggedErrors::add(std::string line) {
+  if (lines_.size() == kKeptLines) lines_.erase(lines_.begin());
+  lines_.push_back(std::move(line));
+}
+
+std::string LoggedErrors::text() const {
+  return lines_.empty() ? "no reason given" : fmt::format("{}", fmt::join(lines_, "; "));
+}
+
+std::uint64_t available_memory() {
+#if defined(__linux__)
+  if (const auto kilobytes = number_after("/proc/meminfo", "MemAvailable:")) {
+    return std::min(*kilobytes * 1024, cgroup_memory());
+  }
+#endif
+  const auto pages = sysconf(_SC_PHYS_PAGES);
+  const auto page_bytes = sysconf(_SC_PAGESIZE);
+  return pages > 0 && page_bytes > 0 ? static_cast<std::uint64_t>(pages) * static_cast<std::uint64_t>(page_bytes)
+                                     : std::numeric_limits<std::uint64_t>::max();
+}
+
+std::uint32_t physical_cores() {
+#if defined(__linux__)
+  cpu_set_t allowed;
+  CPU_ZERO(&allowed);
+  if (sched_getaffinity(0, sizeof(allowed), &allowed) == 0) {
+    std::set<std::string> cores;
+    for (std::size_t cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+      if (!CPU_ISSET(cpu, &allowed)) continue;
+      std::ifstream file(fmt::format("/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list", cpu));
+      std::string siblings;
+      // Without topology each CPU counts as a core of its own.
+      cores.insert(std::getline(file, siblings) ? siblings : fmt::format("cpu {}", cpu));
+    }
+    if (!cores.empty()) return static_cast<std::uint32_t>(cores.size());
+  }
+#endif
+  return std::max(1U, std::thread::hardware_concurrency());
+}
+
+}  // namespace bulkhead::engines::llama

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: MIT
+#include "engines/llama/context_pool.h"
+
+#include "engines/llama/backend.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace bulkhead::engines::llama {
+namespace {
+
+// Rooms that open() makes at once when nothing is free: those of one context can be decoded together.
+constexpr std::uint32_t kRoomsAtOnce = 4;
+
+// libllama asks this between the nodes of a graph.
+bool stop_asked(void* cancellation) {
+  return static_cast<const Cancellation*>(cancellation)->requested();
+}
+
+Error too_little_memory(std::uint64_t needed, std::uint64_t available, std::uint32_t sequences,
+                        std::uint32_t tokens_each) {
+  return {ErrorCode::kResource,
+          fmt::format("{} sequences of {} tokens need {} MiB, {} MiB are available: {} MiB too few", sequences,
+                      tokens_each, needed >> 20U, available >> 20U, ((needed - available) >> 20U) + 1),
+          {},
+          "use a shorter context, fewer sequences or a smaller KV cache type"};
+}
+
+}  // namespace
+
+bool Cancellation::requested() const {
+  return std::any_of(tokens_.begin(), tokens_.end(), [](const auto& token) { return token.stop_requested(); });
+}
+
+std::uint32_t PoolContext::free_rooms() const {
+  return static_cast<std::uint32_t>(std::count(taken.begin(), taken.end(), false));
+}
+
+std::uint64_t ContextPool::bytes_for(std::uint32_t sequences, std::uint32_t tokens_each) const {
+  std::uint64_t bytes = 0;
+  for (std::uint32_t left = sequences; left > 0; left -= std::min(left, kMostSequences)) {
+    const auto footprint = model_->footprint(std::min(left, kMostSequences), std::max(tokens_each, 1U));
+    if (footprint.ok()) bytes += footprint.value().total();
+  }
+  return bytes;
+}
+
+Result<void> ContextPool::check_tokens(std::uint32_t tokens_each) const {
+  const auto& facts = model_->facts();
+  if (tokens_each == 0) return Error{ErrorCode::kBadInput, "a sequence needs room for at least one token", {}, {}};
+  if (tokens_each > facts.context_tokens) {
+    return Error{ErrorCode::kResource,
+                 fmt::format("{} tokens are {} more than the context of {} (the model was trained for {})", tokens_each,
+                             tokens_each - facts.context_tokens, facts.context_tokens, facts.trained_context_tokens),
+                 {},
+                 "use less text, or a larger context (-c) where the model allows it"};
+  }
+  return {};
+}
+
+Result<void> ContextPool::check_memory(std::uint32_t sequences, std::uint32_t tokens_each) const {
+  std::uint64_t on_host = 0;
+  std::map<ggml_backend_dev_t, std::uint64_t> on_device;
+  for (std::uint32_t left = sequences; left > 0; left -= std::min(left, kMostSequences)) {
+    BH_TRY(const auto footprint, model_->footprint(std::min(left, kMostSequences), tokens_each));
+    on_host += footprint.on_host;
+    for (const auto& [device, bytes] : footprint.on_device) on_device[device] += bytes;
+  }
+  if (const auto available = available_memory(); on_host > available) {
+    return too_little_memory(on_host, available, sequences, tokens_each);
+  }
+  for (const auto& [device, bytes] : on_device) {
+    std::size_t available = 0;
+    std::size_t all = 0;
+    ggml_backend_dev_memory(device, &available, &all);
+    if (bytes > available) return too_little_memory(bytes, available, sequences, tokens_each);
+  }
+  return {};
+}
+
+Result<void> ContextPool::add(std::uint32_t sequences, std::uint32_t tokens_each) {
+  BH_CHECK(check_memory(sequences, tokens_each));
+  for (std::uint32_t left = sequences; left > 0; left -= std::min(left, kMostSequences)) {
+    const auto here = std::min(left, kMostSequences);
+    BH_TRY(const auto footprint, model_->footprint(here, tokens_each));
+    BH_TRY(auto handle, model_->make_context(here, tokens_each));
+    // libllama takes an untyped pointer and hands it back unchanged.
+    llama_set_abort_callback(handle.get(), stop_asked, const_cast<Cancellation*>(cancellation_));  // NOLINT
+    PoolContext context;
+    context.handle = std::move(handle);
+    context.tokens_each = LoadedModel::padded(tokens_each);
+    context.kv_bytes_each = footprint.kv / here;
+    context.taken.assign(here, false);
+    contexts_.push_back(std::move(context));
+  }
+  return {};
+}
+
+Result<void> ContextPool::reserve(std::uint32_t sequences, std::uint32_t tokens_each) {
+  BH_CHECK(check_tokens(tokens_each));
+  if (sequences == 0) return {};
+  for (const auto& context : contexts_) {
+    if (context.tokens_each >= tokens_each && context.free_rooms() >= sequences) return {};
+  }
+  // What nobody uses makes way first.
+  std::erase_if(contexts_, [](const PoolContext& context) { return context.free_rooms() == context.taken.size(); });
+  return add(sequences, tokens_each);
+}
+
+PoolContext* ContextPool::smallest_fit(std::uint32_t capacity) {
+  PoolContext* best = nullptr;
+  for (auto& context : contexts_) {
+    if (context.tokens_each < capacity || context.free_rooms() == 0) continue;
+    if (best == nullptr || context.tokens_each < best->tokens_each) best = &context;
+  }
+  return best;
+}
+
+Result<Place> ContextPool::take(std::uint32_t capacity, bool only_forked, PoolContext* preferred) {
+  BH_CHECK(check_tokens(capacity));
+  PoolContext* context = preferred;
+  if (context == nullptr || context->tokens_each < capacity || context->free_rooms() == 0)
+    context = smallest_fit(capacity);
+  if (context == nullptr) {
+    auto added = add(kRoomsAtOnce, capacity);
+    if (!added.ok()) added = add(1, capacity);
+    BH_CHECK(added);
+    context = &contexts_.back();
+  }
+  auto& taken = context->taken;
+  const auto low = std::find(taken.begin(), taken.end(), false) - taken.begin();
+  const auto high = taken.rend() - std::find(taken.rbegin(), taken.rend(), false) - 1;
+  const auto id = only_forked ? high : low;
+  taken[static_cast<std::size_t>(id)] = true;
+  return Place{context, static_cast<llama_seq_id>(id)};
+}
+
+void ContextPool::release(const Place& place) {
+  llama_memory_seq_rm(place.context->memory(), place.id, -1, -1);
+  place.context->taken[static_cast<std::size_t>(place.id)] = false;
+}
+
+}  // namespace bulkhead::engines::llama

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT
+// The pool: libllama contexts by size, and which of their sequence ids are taken.
+#pragma once
+
+#include "engines/llama/loaded_model.h"
+
+#include <cstdint>
+#include <list>
+#include <optional>
+#include <stop_token>
+#include <vector>
+
+namespace bulkhead::engines::llama {
+
+// What can stop the computation that is running.
+class Cancellation {
+ public:
+  void set(std::vector<std::stop_token> tokens) { tokens_ = std::move(tokens); }
+  void clear() { tokens_.clear(); }
+  [[nodiscard]] bool requested() const;
+
+ private:
+  std::vector<std::stop_token> tokens_;
+};
+
+// One libllama context. Its sequence ids are the rooms.
+struct PoolContext {
+  ContextHandle handle;
+  std::uint32_t tokens_each = 0;  // capacity of each room
+  std::uint64_t kv_bytes_each = 0;
+  std::vector<bool> taken;  // [n_sequences]
+  // A copy between buffers was ordered and runs with the next decode. Until then the state of a sequence must not be
+  // read or written through libllama's state interface, which knows nothing of it.
+  bool copy_waits = false;
+
+  [[nodiscard]] llama_memory_t memory() const { return llama_get_memory(handle.get()); }
+  [[nodiscard]] std::uint32_t free_rooms() const;
+};
+
+// A room: sequence `id` of `context`.
+struct Place {
+  PoolContext* context = nullptr;
+  llama_seq_id id = -1;
+};
+
+class ContextPool {
+ public:
+  // Both must outlive the pool. `cancellation` stops a running decode of any of its contexts.
+  ContextPool(const LoadedModel& model, const Cancellation& cancellation)
+      : model_(&model), cancellation_(&cancellation) {}
+
+  // See engine::Engine. More than 256 sequences are spread over several contexts.
+  [[nodiscard]] std::uint64_t bytes_for(std::uint32_t sequences, std::uint32_t tokens_each) const;
+  [[nodiscard]] Result<void> reserve(std::uint32_t sequences, std::uint32_t tokens_each);
+
+  // The smallest free room with enough capacity, in `preferred` if that has one; makes a small context when none is
+  // free. libllama decodes sequences in one go only where their ids follow one another without a gap: so ids are given
+  // from the low end, and to sequences that will not be decoded (`only_forked`) from the high end.
+  [[nodiscard]] Result<Place> take(std::uint32_t capacity, bool only_forked, PoolContext* preferred);
+  void release(const Place& place);
+
+ private:
+  [[nodiscard]] Result<void> check_tokens(std::uint32_t tokens_each) const;
+  [[nodiscard]] Result<void> check_memory(std::uint32_t sequences, std::uint32_t tokens_each) const;
+  [[nodiscard]] Result<void> add(std::uint32_t sequences, std::uint32_t tokens_each);
+  [[nodiscard]] PoolContext* smallest_fit(std::uint32_t capacity);
+
+  const LoadedModel* model_;
+  const Cancellation* cancellation_;
+  std::list<PoolContext> contexts_;  // a list: places point into it
+};
+
+}  // namespace bulkhead::engines::llama

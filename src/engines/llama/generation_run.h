@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT
+// One call of generate(): many sequences, one batched step after another.
+#pragma once
+
+#include "engine/engine.h"
+#include "engine/generation.h"
+#include "engines/llama/sampler.h"
+#include "engines/llama/sequence.h"
+
+#include <chrono>
+#include <optional>
+#include <span>
+#include <vector>
+
+namespace bulkhead::engines::llama {
+
+// One request while it runs.
+struct Generation {
+  Generation(Sequence& its_sequence, const GenerateOptions& its_options, std::span<const engine::Token> forbidden)
+      : sequence(&its_sequence),
+        options(&its_options),
+        sampler(its_options.sampling, forbidden),
+        text(its_options.stop) {}
+
+  Sequence* sequence;
+  const GenerateOptions* options;
+  Sampler sampler;
+  engine::GeneratedText text;
+  engine::GenerateResult result = {};
+  std::optional<Error> error = {};
+  bool active = true;
+};
+
+class GenerationRun {
+ public:
+  // `cancellation` is the one that stops decodes. All must outlive the run.
+  GenerationRun(const engine::Tokenizer& tokenizer, std::uint32_t vocabulary, const Cancellation& cancellation)
+      : tokenizer_(&tokenizer), vocabulary_(vocabulary), cancellation_(&cancellation) {}
+
+  // Runs all to their ends. A failure ends one of them, with its error set.
+  void run(std::span<Generation* const> generations);
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  void end(Generation& generation, engine::GenerateResult::Finish finish) const;
+  void end_those_at_their_limit(std::span<Generation* const> generations) const;
+  void draw_first(Generation& generation);
+  void decode_and_draw(std::span<Generation* const> generations);
+  void draw(Generation& generation, std::span<const float> logits);
+
+  const engine::Tokenizer* tokenizer_;
+  std::uint32_t vocabulary_;
+  const Cancellation* cancellation_;
+  Clock::time_point begin_ = Clock::now();
+  Clock::duration drawing_{};  // time spent in samplers
+};
+
+}  // namespace bulkhead::engines::llama

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: MIT
+#include "engines/llama/loaded_model.h"
+
+#include "base/log.h"
+#include "engines/llama/backend.h"
+#include "engines/llama/gguf_check.h"
+
+// libllama's own extension header: the only way to ask what a context allocates.
+#include <../src/llama-ext.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <exception>
+#include <string_view>
+
+namespace bulkhead::engines::llama {
+namespace {
+
+constexpr std::uint32_t kDefaultContext = 4096;
+
+Result<ggml_type> kv_type(const std::string& name, std::string_view flag) {
+  if (name == "f16") return GGML_TYPE_F16;
+  if (name == "q8_0") return GGML_TYPE_Q8_0;
+  if (name == "q4_0") return GGML_TYPE_Q4_0;
+  return Error{ErrorCode::kUsage, fmt::format("unknown KV cache type \"{}\"", name), std::string(flag),
+               "use f16, q8_0 or q4_0"};
+}
+
+Result<void> check_options(const ModelOptions& options) {
+  if (options.grade != Grade::kBuffer && options.grade != Grade::kMask) {
+    return Error{ErrorCode::kUsage, fmt::format("the llama engine has no grade \"{}\"", engine::name(options.grade)),
+                 "--grade", "use buffer or mask"};
+  }
+  BH_TRY(const auto key, kv_type(options.kv_type_k, "-ctk"));
+  BH_TRY(const auto value, kv_type(options.kv_type_v, "-ctv"));
+  static_cast<void>(key);
+  if (ggml_is_quantized(value) && !options.flash_attention) {
+    return Error{ErrorCode::kUsage, fmt::format("a {} V cache needs flash attention, which is off", options.kv_type_v),
+                 "-ctv", "turn flash attention on, or use f16 for V"};
+  }
+  if (options.gpu_layers != 0 && !llama_supports_gpu_offload()) {
+    log::get().warn("-ngl {} has no effect: this build of ggml knows no GPU", options.gpu_layers);
+  }
+  return {};
+}
+
+// libllama tells a reason only in its log.
+ErrorCode load_error(std::string_view reason) {
+  if (reason.find("unknown model architecture") != std::string_view::npos) return ErrorCode::kUnsupported;
+  if (reason.find("alloc") != std::string_view::npos) return ErrorCode::kResource;
+  return ErrorCode::kCorrupt;
+}
+
+Result<ModelHandle> load_file(const ModelOptions& options, bool without_weights) {
+  // A space before every text (SentencePiece models of the first generation) would be a byte that nobody wrote.
+  std::array<llama_model_kv_override, 2> overrides{};
+  overrides[0].tag = LLAMA_KV_OVERRIDE_TYPE_BOOL;
+  std::strncpy(overrides[0].key, "tokenizer.ggml.add_space_prefix", sizeof(overrides[0].key) - 1);
+  overrides[0].val_bool = false;
+  auto params = llama_model_default_params();
+  params.kv_overrides = overrides.data();
+  params.n_gpu_layers = llama_supports_gpu_offload() ? options.gpu_layers : 0;
+  params.no_alloc = without_weights;
+  if (without_weights) params.load_mode = LLAMA_LOAD_MODE_NONE;
+  const LoggedErrors errors;
+  std::string thrown;
+  try {
+    if (ModelHandle model(llama_model_load_from_file(options.path.c_str(), params)); model) return model;
+  } catch (const std::exception& failure) {
+    thrown = std::string(": ") + failure.what();
+  }
+  const auto reason = errors.text() + thrown;
+  return Error{load_error(reason), fmt::format("libllama cannot load this model: {}", reason), options.path, {}};
+}
+
+std::uint32_t positive(std::int32_t value) {
+  return value > 0 ? static_cast<std::uint32_t>(value) : 0;
+}
+
+}  // namespace
+
+Result<LoadedModel> LoadedModel::load(const ModelOptions& options) {
+  start_backend();
+  BH_CHECK(check_options(options));
+  BH_TRY(auto summary, check_gguf(options.path));
+  if (const auto available = available_memory(); summary.bytes > available) {
+    return Error{ErrorCode::kResource,
+                 fmt::format("the weights need {} bytes, {} are available: {} too few", summary.bytes, available,
+                             summary.bytes - available),
+                 options.path, "use a smaller model"};
+  }
+  LoadedModel loaded(options);
+  BH_CHECK(loaded.load_weights());
+  BH_CHECK(loaded.note_facts(summary.bytes, std::move(summary.name), std::move(summary.architecture)));
+  BH_CHECK(loaded.measure_cells());
+  return loaded;
+}
+
+Result<void> LoadedModel::load_weights() {
+  // The outline goes first: it costs little and finds what is wrong with the metadata.
+  BH_TRY(outline_, load_file(options_, true));
+  const auto* model = outline_.get();
+  if (!llama_model_has_decoder(model) || llama_model_has_encoder(model) || llama_model_is_diffusion(model)) {
+    return Error{ErrorCode::kUnsupported, "this model does not generate text from left to right", options_.path,
+                 "use a decoder-only model"};
+  }
+  if (llama_vocab_type(llama_model_get_vocab(model)) == LLAMA_VOCAB_TYPE_NONE) {
+    return Error{ErrorCode::kUnsupported, "this model has no vocabulary", options_.path, {}};
+  }
+  BH_TRY(weights_, load_file(options_, false));
+  return {};
+}
+
+Result<void> LoadedModel::note_facts(std::uint64_t file_bytes, std::string name, std::string architecture) {
+  const auto* model = weights_.get();
+  const auto trained = positive(llama_model_n_ctx_train(model));
+  facts_ = {.engine = "llama",
+            .build = fmt::format("llama.cpp {}", llama_version()),
+            .model_path = options_.path,
+            .model_name = std::move(name),
+            .architecture = std::move(architecture),
+            .model_bytes = file_bytes,
+            .vocabulary = positive(llama_vocab_n_tokens(vocab())),
+            .context_tokens = options_.context_tokens,
+            .trained_context_tokens = trained,
+            .window_tokens = positive(llama_model_n_swa(model)),
+            .kv_bytes_per_token = 0,
+            .kv_type_k = options_.kv_type_k,
+            .kv_type_v = options_.kv_type_v,
+            .threads = options_.threads > 0 ? options_.threads : physical_cores(),
+            .flash_attention = options_.flash_attention,
+            .chat_template = false,
+            .grade = options_.grade};
+  if (facts_.context_tokens == 0) facts_.context_tokens = std::min(trained, kDefaultContext);
+  if (facts_.context_tokens > trained) {
+    return Error{ErrorCode::kResource,
+                 fmt::format("a context of {} tokens is {} more than the {} the model was trained for",
+                             facts_.context_tokens, facts_.context_tokens - trained, trained),
+                 "-c", fmt::format("use at most {}", trained)};
+  }
+  return {};
+}
+
+// Solved from the sizes of three contexts: with as many cells in all layers, and with more in those without a window.
+Result<void> LoadedModel::measure_cells() {
+  constexpr std::uint32_t kCells = 256;
+  BH_TRY(const auto smallest, footprint(1, kCells));
+  const auto all = smallest.kv / kCells;
+  const auto beyond = padded(facts_.window_tokens + kChunkTokens);
+  BH_TRY(const auto shorter, footprint(1, beyond));
+  BH_TRY(const auto longer, footprint(1, beyond + kCells));
+  full_cell_bytes_ = (longer.kv - shorter.kv) / kCells;
+  window_cell_bytes_ = all - std::min(all, full_cell_bytes_);
+  facts_.kv_bytes_per_token = all;
+  return {};
+}
+
+llama_context_params LoadedModel::context_params(std::uint32_t sequences, std::uint32_t tokens_each) const {
+  auto params = llama_context_default_params();
+  params.n_ctx = sequences * padded(tokens_each);
+  params.n_batch = kChunkTokens;
+  params.n_ubatch = kChunkTokens;
+  params.n_seq_max = sequences;
+  params.n_outputs_max = std::max(sequences, kScoreTokens);
+  params.n_threads = static_cast<std::int32_t>(facts_.threads);
+  params.n_threads_batch = params.n_threads;
+  params.flash_attn_type = options_.flash_attention ? LLAMA_FLASH_ATTN_TYPE_AUTO : LLAMA_FLASH_ATTN_TYPE_DISABLED;
+  params.kv_unified = options_.grade == Grade::kMask;
+  // In one shared buffer libllama cannot free a windowed cell that two sequences share, and would run out of cells.
+  params.swa_full = options_.full_window_cache || params.kv_unified;
+  params.type_k = kv_type(options_.kv_type_k, "").value();
+  params.type_v = kv_type(options_.kv_type_v, "").value();
+  params.no_perf = true;
+  return params;
+}
+
+Result<ContextHandle> LoadedModel::make(llama_model* model, std::uint32_t sequences, std::uint32_t tokens_each) const {
+  const LoggedErrors errors;
+  std::string thrown;
+  try {
+    if (ContextHandle made(llama_init_from_model(model, context_params(sequences, tokens_each))); made) return made;
+  } catch (const std::exception& failure) {
+    thrown = std::string(": ") + failure.what();
+  }
+  return Error{ErrorCode::kResource,
+               fmt::format("libllama cannot make a context for {} sequences of {} tokens: {}{}", sequences, tokens_each,
+                           errors.text(), thrown),
+               options_.path,
+               {}};
+}
+
+Result<ContextHandle> LoadedModel::make_context(std::uint32_t sequences, std::uint32_t tokens_each) const {
+  return make(weights_.get(), sequences, tokens_each);
+}
+
+Result<Footprint> LoadedModel::footprint(std::uint32_t sequences, std::uint32_t tokens_each) const {
+  auto made = make(outline_.get(), sequences, tokens_each);
+  if (!made.ok()) {
+    Error error = made.error();
+    error.code = ErrorCode::kUnsupported;  // nothing was allocated, so memory is not the reason
+    return error;
+  }
+  Footprint footprint;
+  for (const auto& [buffer_type, bytes] : llama_get_memory_breakdown(made.value().get())) {
+    footprint.kv += bytes.context;
+    footprint.work += bytes.compute;
+    const auto both = bytes.context + bytes.compute;
+    auto* device = ggml_backend_buft_get_device(buffer_type);
+    if (ggml_backend_buft_is_host(buffer_type) || device == nullptr) {
+      footprint.on_host += both;
+    } else {
+      footprint.on_device[device] += both;
+    }
+  }
+  const auto logits = std::uint64_t{facts_.vocabulary} * std::max(sequences, kScoreTokens) * sizeof(float);
+  footprint.work += logits;
+  footprint.on_host += logits;
+  return footprint;
+}
+
+std::uint64_t LoadedModel::kv_bytes(std::uint32_t tokens, std::int64_t first_position) const {
+  const auto dropped = static_cast<std::uint64_t>(std::max<std::int64_t>(first_position, 0));
+  const auto in_window = tokens - std::min<std::uint64_t>(dropped, tokens);
+  return full_cell_bytes_ * tokens + window_cell_bytes_ * in_window;
+}
+
+}  // namespace bulkhead::engines::llama

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+// A model in memory, what it tells about itself, and what contexts of it cost.
+#pragma once
+
+#include "engine/engine.h"
+
+#include <bulkhead/options.h>
+#include <llama.h>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <utility>
+
+namespace bulkhead::engines::llama {
+
+struct FreeModel {
+  void operator()(llama_model* model) const { llama_model_free(model); }
+};
+struct FreeContext {
+  void operator()(llama_context* context) const { llama_free(context); }
+};
+using ModelHandle = std::unique_ptr<llama_model, FreeModel>;
+using ContextHandle = std::unique_ptr<llama_context, FreeContext>;
+
+// Tokens decoded at a time in a prefill: chunk boundaries lie at its multiples, counted from the call's first token.
+inline constexpr std::uint32_t kChunkTokens = 512;
+// Tokens scored at a time: each costs one row of logits.
+inline constexpr std::uint32_t kScoreTokens = 32;
+// libllama's limit of sequences in one context.
+inline constexpr std::uint32_t kMostSequences = 256;
+
+// Bytes of one context, as libllama would allocate them.
+struct Footprint {
+  std::uint64_t kv = 0;                                   // KV buffers of all sequences
+  std::uint64_t work = 0;                                 // compute buffers and logits
+  std::uint64_t on_host = 0;                              // part of kv + work that lies in main memory
+  std::map<ggml_backend_dev_t, std::uint64_t> on_device;  // the rest
+
+  [[nodiscard]] std::uint64_t total() const { return kv + work; }
+};
+
+class LoadedModel {
+ public:
+  // Errors as for make_llama_engine().
+  [[nodiscard]] static Result<LoadedModel> load(const ModelOptions& options);
+
+  [[nodiscard]] const engine::Facts& facts() const { return facts_; }
+  [[nodiscard]] const llama_model* model() const { return weights_.get(); }
+  [[nodiscard]] const llama_vocab* vocab() const { return llama_model_get_vocab(weights_.get()); }
+
+  // Cells of a sequence of `tokens` tokens: libllama pads to 256.
+  [[nodiscard]] static std::uint32_t padded(std::uint32_t tokens) { return (tokens + 255U) / 256U * 256U; }
+
+  // One context for `sequences` (1 to 256) sequences of `tokens_each` tokens. kResource when libllama cannot make it.
+  [[nodiscard]] Result<ContextHandle> make_context(std::uint32_t sequences, std::uint32_t tokens_each) const;
+  // What make_context() would allocate; allocates nothing. kUnsupported when the model cannot run with these options.
+  [[nodiscard]] Result<Footprint> footprint(std::uint32_t sequences, std::uint32_t tokens_each) const;
+  // KV bytes of one sequence that holds `tokens` tokens, of which those from `first_position` on are in the window.
+  [[nodiscard]] std::uint64_t kv_bytes(std::uint32_t tokens, std::int64_t first_position) const;
+
+ private:
+  explicit LoadedModel(ModelOptions options) : options_(std::move(options)) {}
+  [[nodiscard]] Result<void> load_weights();
+  [[nodiscard]] Result<void> note_facts(std::uint64_t file_bytes, std::string name, std::string architecture);
+  [[nodiscard]] Result<void> measure_cells();
+  [[nodiscard]] llama_context_params context_params(std::uint32_t sequences, std::uint32_t tokens_each) const;
+  [[nodiscard]] Result<ContextHandle> make(llama_model* model, std::uint32_t sequences,
+                                           std::uint32_t tokens_each) const;
+
+  ModelOptions options_;
+  ModelHandle weights_;
+  ModelHandle outline_;  // the same model without weights: its contexts allocate nothing and tell their sizes
+  engine::Facts facts_;
+  std::uint64_t full_cell_bytes_ = 0;    // one token in the layers that keep all tokens
+  std::uint64_t window_cell_bytes_ = 0;  // one token in the layers that keep a window
+};
+
+}  // namespace bulkhead::engines::llama

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: MIT
+#include "engines/llama/sampler.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+
+namespace bulkhead::engines::llama {
+namespace {
+
+using engine::Token;
+
+// Enough independent lanes for any vector unit; fixed, so that sums do not depend on the compiler.
+constexpr std::size_t kLanes = 16;
+// Weights are summed in blocks, so that a draw walks over blocks first.
+constexpr std::size_t kBlock = 1024;
+
+float largest_of(std::span<const float> values) {
+  std::array<float, kLanes> lanes{};
+  lanes.fill(-std::numeric_limits<float>::infinity());
+  std::size_t i = 0;
+  for (; i + kLanes <= values.size(); i += kLanes) {
+    for (std::size_t lane = 0; lane < kLanes; ++lane) {
+      lanes[lane] = values[i + lane] > lanes[lane] ? values[i + lane] : lanes[lane];
+    }
+  }
+  for (; i < values.size(); ++i) lanes[0] = values[i] > lanes[0] ? values[i] : lanes[0];
+  return *std::max_element(lanes.begin(), lanes.end());
+}
+
+// e^x for x <= 0 with a relative error below 2e-7; 0 below -87 and for NaN. Branch-free, so that compilers vectorize
+// it.
+float exp_of_negative(float x) {
+  const float clamped = x > -87.0F ? x : -87.0F;
+  const float exponent = clamped * 1.44269504F;
+  const auto whole = static_cast<std::int32_t>(exponent - 0.5F);
+  const float rest = (clamped - static_cast<float>(whole) * 0.693359375F) - static_cast<float>(whole) * -2.12194440e-4F;
+  float power = 1.9875691500e-4F;
+  power = power * rest + 1.3981999507e-3F;
+  power = power * rest + 8.3334519073e-3F;
+  power = power * rest + 4.1665795894e-2F;
+  power = power * rest + 1.6666665459e-1F;
+  power = power * rest + 5.0000001201e-1F;
+  power = power * rest * rest + rest + 1.0F;
+  const float scale = std::bit_cast<float>((whole + 127) * (1 << 23));
+  return x > -87.0F ? power * scale : 0.0F;
+}
+
+double sum_of(std::span<const float> values) {
+  std::array<double, kLanes> lanes{};
+  std::size_t i = 0;
+  for (; i + kLanes <= values.size(); i += kLanes) {
+    for (std::size_t lane = 0; lane < kLanes; ++lane) lanes[lane] += static_cast<double>(values[i + lane]);
+  }
+  for (; i < values.size(); ++i) lanes[0] += static_cast<double>(values[i]);
+  double sum = 0;
+  for (const double lane : lanes) sum += lane;
+  return sum;
+}
+
+}  // namespace
+
+Sampler::Sampler(const SamplingOptions& options, std::span<const Token> forbidden)
+    : options_(options), forbidden_(forbidden), generator_(options.seed) {
+  const bool filtered = options.top_k > 0 || options.top_p < 1.0F || options.min_p > 0.0F;
+  if (options.temperature <= 0.0F || !filtered) return;
+  filters_.reset(llama_sampler_chain_init(llama_sampler_chain_default_params()));
+  if (options.top_k > 0) llama_sampler_chain_add(filters_.get(), llama_sampler_init_top_k(options.top_k));
+  if (options.top_p < 1.0F) llama_sampler_chain_add(filters_.get(), llama_sampler_init_top_p(options.top_p, 1));
+  if (options.min_p > 0.0F) llama_sampler_chain_add(filters_.get(), llama_sampler_init_min_p(options.min_p, 1));
+  llama_sampler_chain_add(filters_.get(), llama_sampler_init_temp(options.temperature));
+}
+
+double Sampler::uniform() {
+  const auto high = static_cast<std::uint64_t>(generator_()) >> 5U;
+  const auto low = static_cast<std::uint64_t>(generator_()) >> 6U;
+  return static_cast<double>((high << 26U) | low) / 9007199254740992.0;  // 53 bits
+}
+
+std::span<const float> Sampler::adjusted(std::span<const float> logits, std::span<const Token> history) {
+  const auto recent = std::min(history.size(), static_cast<std::size_t>(options_.repeat_last_n));
+  const bool penalize = options_.repeat_penalty != 1.0F && recent > 0;
+  if (!penalize && forbidden_.empty()) return logits;
+  logits_.assign(logits.begin(), logits.end());
+  if (penalize) {
+    for (const Token token : history.last(recent)) {
+      // From the untouched logit: a token is penalized once, however often it occurs.
+      const auto index = static_cast<std::size_t>(token);
+      const float logit = logits[index];
+      logits_[index] = logit > 0 ? logit / options_.repeat_penalty : logit * options_.repeat_penalty;
+    }
+  }
+  for (const Token token : forbidden_) {
+    logits_[static_cast<std::size_t>(token)] = -std::numeric_limits<float>::infinity();
+  }
+  return logits_;
+}
+
+std::optional<Token> Sampler::draw(std::span<const float> raw_logits, std::span<const Token> history) {
+  const auto logits = adjusted(raw_logits, history);
+  const float largest = largest_of(logits);
+  if (!std::isfinite(largest)) return std::nullopt;
+  if (options_.temperature <= 0.0F) {
+    return static_cast<Token>(std::find(logits.begin(), logits.end(), largest) - logits.begin());
+  }
+  return filters_ ? draw_filtered(logits) : draw_from_all(logits, largest);
+}
+
+Token Sampler::draw_from_all(std::span<const float> logits, float largest) {
+  weights_.resize(logits.size());
+  const float scale = 1.0F / options_.temperature;
+  std::vector<double> sums;
+  double total = 0;
+  for (std::size_t begin = 0; begin < logits.size(); begin += kBlock) {
+    const std::size_t end = std::min(begin + kBlock, logits.size());
+    for (std::size_t i = begin; i < end; ++i) weights_[i] = exp_of_negative((logits[i] - largest) * scale);
+    sums.push_back(sum_of(std::span(weights_).subspan(begin, end - begin)));
+    total += sums.back();
+  }
+  double left = uniform() * total;
+  std::size_t block = 0;
+  while (block + 1 < sums.size() && left >= sums[block]) left -= sums[block++];
+  // Rounding may leave a little at the end: the last token with any weight takes it.
+  std::size_t chosen = 0;
+  for (std::size_t i = block * kBlock; i < weights_.size(); ++i) {
+    if (weights_[i] <= 0.0F) continue;
+    chosen = i;
+    left -= static_cast<double>(weights_[i]);
+    if (left < 0) return static_cast<Token>(chosen);
+  }
+  if (weights_[chosen] > 0.0F) return static_cast<Token>(chosen);
+  return static_cast<Token>(std::max_element(weights_.begin(), weights_.end()) - weights_.begin());
+}
+
+Token Sampler::draw_filtered(std::span<const float> logits) {
+  candidates_.clear();
+  for (std::size_t i = 0; i < logits.size(); ++i) {
+    if (std::isfinite(logits[i])) candidates_.push_back({static_cast<Token>(i), logits[i], 0.0F});
+  }
+  llama_token_data_array kept{candidates_.data(), candidates_.size(), -1, false};
+  llama_sampler_apply(filters_.get(), &kept);
+  const std::span<const llama_token_data> left(kept.data, kept.size);
+  float largest = left.front().logit;
+  for (const auto& candidate : left) largest = std::max(largest, candidate.logit);
+  double total = 0;
+  for (const auto& candidate : left) total += std::exp(static_cast<double>(candidate.logit - largest));
+  double rest = uniform() * total;
+  for (const auto& candidate : left) {
+    rest -= std::exp(static_cast<double>(candidate.logit - largest));
+    if (rest < 0) return candidate.id;
+  }
+  return left.back().id;
+}
+
+}  // namespace bulkhead::engines::llama

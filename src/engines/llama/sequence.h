@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+// One sequence of the llama engine, and the computations that extend it.
+#pragma once
+
+#include "engine/engine.h"
+#include "engines/llama/context_pool.h"
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+namespace bulkhead::engines::llama {
+
+using Logits = std::vector<float>;  // [n_vocabulary]
+
+// Invariant: positions 0 to cached() - 1 went into the cache, in that order, and nothing else did.
+struct Sequence {
+  Place place;
+  std::uint32_t capacity = 0;
+  std::vector<engine::Token> tokens;     // all of them; the history that a lost cache is computed from again
+  bool pending = false;                  // the last token is not in the cache yet
+  std::shared_ptr<const Logits> logits;  // that follow the last token; null: unknown. Shared by forks
+  bool poisoned = false;
+
+  [[nodiscard]] std::uint32_t size() const { return static_cast<std::uint32_t>(tokens.size()); }
+  [[nodiscard]] std::uint32_t cached() const { return size() - (pending ? 1U : 0U); }
+};
+
+// Decodes `tokens` behind what is cached, as one batch. `want`: of which of them logits are asked.
+// Gives the rows that were asked for, joined. kInterrupted: stopped; kInternal: libllama failed. The cache is then as
+// before. Does not touch sequence.tokens.
+enum class Want { kNone, kLast, kAll };
+[[nodiscard]] Result<Logits> decode_chunk(const Sequence& sequence, std::uint32_t position,
+                                          std::span<const engine::Token> tokens, Want want, std::uint32_t vocabulary);
+
+// Appends tokens in chunks of kChunkTokens; a pending token goes first, alone. Keeps the logits of the last one.
+// After a failure the sequence is poisoned.
+[[nodiscard]] Result<void> append(Sequence& sequence, std::span<const engine::Token> tokens, std::uint32_t vocabulary);
+
+// Makes sure that either the logits after the last token are known, or that token is pending: then decode it.
+void prepare_to_draw(Sequence& sequence);
+
+// The outcome of one step for one sequence.
+struct StepOutcome {
+  std::optional<Error> error;     // the sequence is poisoned, or (kInterrupted) as before
+  std::span<const float> logits;  // [n_vocabulary] valid until the next decode in this context
+  Logits own;                     // where `logits` points when sequences had to be decoded one by one
+};
+
+// Decodes the pending token of each sequence, all in one batch. All lie in the same context. When the batch fails, each
+// is tried alone, so that one bad sequence does not take others along.
+[[nodiscard]] std::vector<StepOutcome> decode_step(std::span<Sequence* const> sequences, std::uint32_t vocabulary);
+
+}  // namespace bulkhead::engines::llama

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+// The model's own tokenizer and chat template.
+#pragma once
+
+#include "engine/engine.h"
+#include "engines/llama/chat_template.h"
+
+#include <llama.h>
+
+#include <optional>
+
+namespace bulkhead::engines::llama {
+
+// Pieces of a text join to exactly that text: no space is put before it, whatever the model file says.
+// Thread rule: const calls from any thread.
+class LlamaTokenizer final : public engine::Tokenizer {
+ public:
+  // `model` must outlive it.
+  explicit LlamaTokenizer(const llama_model* model);
+
+  [[nodiscard]] bool has_chat_template() const { return template_.has_value(); }
+
+  [[nodiscard]] Result<std::vector<engine::Token>> tokenize(std::string_view text) const override;
+  [[nodiscard]] Result<std::vector<engine::Token>> tokenize_template(std::string_view text) const override;
+  [[nodiscard]] std::optional<engine::Token> bos() const override;
+  [[nodiscard]] std::string piece(engine::Token token) const override;
+  [[nodiscard]] std::string spelling(engine::Token token) const override;
+  [[nodiscard]] bool ends_generation(engine::Token token) const override;
+  [[nodiscard]] Result<std::vector<engine::ChatPart>> render_chat(std::span<const engine::ChatMessage> messages,
+                                                                  bool open_assistant_turn) const override;
+
+ private:
+  [[nodiscard]] bool is_control(engine::Token token) const;
+  [[nodiscard]] Result<std::size_t> count_controls(std::span<const engine::ChatPart> parts) const;
+
+  const llama_vocab* vocab_;
+  std::optional<ChatTemplate> template_;
+  std::string no_template_reason_ = "this model has no chat template";
+};
+
+}  // namespace bulkhead::engines::llama

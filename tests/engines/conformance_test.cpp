@@ -1,0 +1,559 @@
+// SPDX-License-Identifier: MIT
+// What every engine must do, whatever it is made of: the contract of src/engine/engine.h.
+#include "engine/engine.h"
+
+#include "base/hash.h"
+#include "base/utf8.h"
+#include "engines/fake/fake_engine.h"
+#include "engines/real_models.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <numeric>
+#include <set>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+namespace bulkhead {
+namespace {
+
+using engine::Engine;
+using engine::GenerateRequest;
+using engine::GenerateResult;
+using engine::SequenceId;
+using engine::Token;
+using Finish = GenerateResult::Finish;
+
+constexpr std::string_view kStory =
+    "The lighthouse keeper counted the ships each evening. On Monday there were four, on Tuesday seven, and on Wednesday";
+constexpr std::string_view kOther = "A recipe for bread needs flour, water, salt and yeast. First, mix the flour with";
+
+struct Kind {
+  std::string name;
+  bool real = false;
+  Grade grade = Grade::kBuffer;
+};
+
+void PrintTo(const Kind& kind, std::ostream* out) { *out << kind.name; }
+
+// One engine per kind and process: loading takes longer than the tests.
+Engine* engine_of(const Kind& kind) {
+  static std::map<std::string, std::unique_ptr<Engine>> engines;
+  auto& slot = engines[kind.name];
+  if (slot) return slot.get();
+  if (!kind.real) {
+    slot = engines::fake::make_fake_engine({.grade = kind.grade, .faults = {}});
+  } else {
+    ModelOptions options;
+    options.grade = kind.grade;
+    options.context_tokens = 2048;
+    auto made = testing::load_llama(testing::kGemma, options);
+    if (made.ok()) slot = std::move(made).value();
+    else ADD_FAILURE() << made.error().to_string();
+  }
+  return slot.get();
+}
+
+class Conformance : public ::testing::TestWithParam<Kind> {
+ protected:
+  void SetUp() override {
+    if (GetParam().real) BULKHEAD_NEED_MODEL(testing::kGemma);
+    engine_ = engine_of(GetParam());
+    ASSERT_NE(engine_, nullptr);
+  }
+
+  void TearDown() override {
+    if (engine_ == nullptr) return;
+    for (const auto id : opened_) static_cast<void>(engine_->close(id));
+  }
+
+  SequenceId open(std::uint32_t capacity = 256) {
+    const auto id = engine_->open({.capacity_tokens = capacity});
+    EXPECT_TRUE(id.ok()) << (id.ok() ? "" : id.error().to_string());
+    if (!id.ok()) return SequenceId(~0U);
+    opened_.push_back(id.value());
+    return id.value();
+  }
+
+  SequenceId fork(SequenceId source, std::uint32_t tokens, std::uint32_t capacity = 256) {
+    const auto made = engine_->fork(source, tokens, {.capacity_tokens = capacity});
+    EXPECT_TRUE(made.ok()) << (made.ok() ? "" : made.error().to_string());
+    if (!made.ok()) return SequenceId(~0U);
+    EXPECT_EQ(made.value().reused_tokens + made.value().prefilled_tokens, tokens);
+    opened_.push_back(made.value().sequence);
+    return made.value().sequence;
+  }
+
+  std::vector<Token> tokens(std::string_view text) {
+    std::vector<Token> all;
+    if (const auto bos = engine_->tokenizer().bos()) all.push_back(*bos);
+    const auto words = engine_->tokenizer().tokenize(text);
+    EXPECT_TRUE(words.ok());
+    if (words.ok()) all.insert(all.end(), words.value().begin(), words.value().end());
+    return all;
+  }
+
+  void prefill(SequenceId id, const std::vector<Token>& what) {
+    const auto done = engine_->prefill(id, what);
+    ASSERT_TRUE(done.ok()) << done.error().to_string();
+    EXPECT_EQ(done.value().tokens, what.size());
+  }
+
+  SequenceId open_with(std::string_view text, std::uint32_t capacity = 256) {
+    const auto id = open(capacity);
+    prefill(id, tokens(text));
+    return id;
+  }
+
+  static GenerateOptions greedy(std::uint32_t count) {
+    GenerateOptions options;
+    options.sampling.temperature = 0;
+    options.max_tokens = count;
+    options.ignore_end = true;
+    options.hash_logits = true;
+    return options;
+  }
+
+  static GenerateOptions sampled(std::uint32_t count, std::uint32_t seed) {
+    auto options = greedy(count);
+    options.sampling.temperature = 1.0F;
+    options.sampling.seed = seed;
+    return options;
+  }
+
+  GenerateResult generate(SequenceId id, const GenerateOptions& options) {
+    const GenerateRequest request{id, options};
+    auto results = engine_->generate({&request, 1});
+    EXPECT_EQ(results.size(), 1U);
+    EXPECT_TRUE(results[0].ok()) << (results[0].ok() ? "" : results[0].error().to_string());
+    return results[0].ok() ? std::move(results[0]).value() : GenerateResult{};
+  }
+
+  engine::SequenceState inspect(SequenceId id) {
+    const auto state = engine_->inspect(id);
+    EXPECT_TRUE(state.ok()) << (state.ok() ? "" : state.error().to_string());
+    return state.ok() ? state.value() : engine::SequenceState{};
+  }
+
+  // In one shared buffer new tokens lie in other cells, so sums run in another order and last bits may differ.
+  [[nodiscard]] bool same_bits() const { return GetParam().grade == Grade::kBuffer; }
+
+  Engine* engine_ = nullptr;
+  std::vector<SequenceId> opened_;
+};
+
+TEST_P(Conformance, FactsAreFilled) {
+  const auto& facts = engine_->facts();
+  EXPECT_GT(facts.vocabulary, 200U);
+  EXPECT_GT(facts.context_tokens, 0U);
+  EXPECT_LE(facts.context_tokens, facts.trained_context_tokens);
+  EXPECT_GT(facts.kv_bytes_per_token, 0U);
+  EXPECT_GE(facts.threads, 1U);
+  EXPECT_EQ(facts.grade, GetParam().grade);
+  EXPECT_EQ(facts.chat_template, engine_->can(engine::Capability::kChatTemplate));
+}
+
+TEST_P(Conformance, GeneratesWhatItReports) {
+  const auto id = open_with(kStory);
+  auto options = greedy(8);
+  std::string streamed;
+  std::vector<std::uint32_t> indices;
+  options.on_token = [&](const TokenEvent& event) {
+    streamed += event.piece;
+    indices.push_back(event.index);
+    return true;
+  };
+  const auto result = generate(id, options);
+  EXPECT_EQ(result.tokens.size(), 8U);
+  EXPECT_EQ(result.logit_hashes.size(), 8U);
+  EXPECT_EQ(result.token_times.size(), 8U);
+  EXPECT_TRUE(std::is_sorted(result.token_times.begin(), result.token_times.end()));
+  EXPECT_EQ(result.finish, Finish::kLength);
+  EXPECT_EQ(indices, (std::vector<std::uint32_t>{0, 1, 2, 3, 4, 5, 6, 7}));
+  std::string joined;
+  for (const Token token : result.tokens) joined += engine_->tokenizer().piece(token);
+  EXPECT_EQ(streamed, joined);
+  EXPECT_TRUE(joined.starts_with(result.text));
+  EXPECT_FALSE(first_invalid_utf8(result.text).has_value());
+  EXPECT_FALSE(result.text.empty());
+}
+
+TEST_P(Conformance, InspectEqualsWhatWasPutIn) {
+  const auto id = open();
+  auto state = inspect(id);
+  EXPECT_EQ(state.tokens, 0U);
+  EXPECT_EQ(state.last_position, -1);
+  auto held = tokens(kStory);
+  prefill(id, held);
+  state = inspect(id);
+  EXPECT_EQ(state.tokens, held.size());
+  EXPECT_EQ(state.pending_tokens, 0U);
+  EXPECT_EQ(state.first_position, 0);
+  EXPECT_EQ(state.last_position, static_cast<std::int64_t>(held.size()) - 1);
+  EXPECT_EQ(state.token_sha256, sha256_of_tokens(held));
+  EXPECT_EQ(state.kv_bytes_used, held.size() * engine_->facts().kv_bytes_per_token);
+  EXPECT_GE(state.kv_bytes_allocated, state.kv_bytes_used);
+
+  const auto result = generate(id, greedy(5));
+  held.insert(held.end(), result.tokens.begin(), result.tokens.end());
+  state = inspect(id);
+  EXPECT_EQ(state.tokens, held.size());
+  EXPECT_LE(state.pending_tokens, 1U);
+  EXPECT_EQ(state.last_position, static_cast<std::int64_t>(held.size() - state.pending_tokens) - 1);
+  EXPECT_EQ(state.token_sha256, sha256_of_tokens(held));
+
+  const auto more = engine_->tokenizer().tokenize(" and then").value();
+  prefill(id, more);
+  held.insert(held.end(), more.begin(), more.end());
+  state = inspect(id);
+  EXPECT_EQ(state.pending_tokens, 0U);
+  EXPECT_EQ(state.last_position, static_cast<std::int64_t>(held.size()) - 1);
+  EXPECT_EQ(state.token_sha256, sha256_of_tokens(held));
+}
+
+TEST_P(Conformance, ForkGoesOnLikeItsSource) {
+  const auto source = open_with(kStory);
+  const auto size = inspect(source).tokens;
+  const auto copy = fork(source, size);
+  EXPECT_EQ(inspect(copy).token_sha256, inspect(source).token_sha256);
+  const auto from_copy = generate(copy, greedy(10));
+  EXPECT_EQ(inspect(source).tokens, size) << "the fork must not extend its source";
+  const auto from_source = generate(source, greedy(10));
+  EXPECT_EQ(from_copy.tokens, from_source.tokens);
+  if (same_bits()) {
+    EXPECT_EQ(from_copy.logit_hashes, from_source.logit_hashes);
+  }
+}
+
+TEST_P(Conformance, ForkAfterGenerationTakesThePendingTokenAlong) {
+  const auto source = open_with(kStory);
+  static_cast<void>(generate(source, greedy(4)));
+  const auto copy = fork(source, inspect(source).tokens);
+  EXPECT_EQ(inspect(copy).token_sha256, inspect(source).token_sha256);
+  EXPECT_EQ(inspect(copy).last_position, inspect(source).last_position);
+  EXPECT_EQ(generate(copy, greedy(6)).tokens, generate(source, greedy(6)).tokens);
+}
+
+TEST_P(Conformance, ForkOutlivesItsSource) {
+  const auto source = open_with(kStory);
+  const auto expected = generate(fork(source, inspect(source).tokens), greedy(8));
+  const auto copy = fork(source, inspect(source).tokens);
+  ASSERT_TRUE(engine_->close(source).ok());
+  // Whoever gets the source's room next must not shine through.
+  static_cast<void>(open_with(kOther));
+  EXPECT_EQ(generate(copy, greedy(8)).tokens, expected.tokens);
+}
+
+TEST_P(Conformance, TwoForksDoNotInfluenceEachOther) {
+  const auto source = open_with(kStory);
+  const auto size = inspect(source).tokens;
+  const auto bread = engine_->tokenizer().tokenize(" bread").value();
+  const auto snow = engine_->tokenizer().tokenize(" snow").value();
+
+  const auto alone = fork(source, size);
+  prefill(alone, bread);
+  const auto expected = generate(alone, greedy(8));
+
+  const auto left = fork(source, size);
+  const auto right = fork(source, size);
+  prefill(right, snow);
+  prefill(left, bread);
+  const auto from_right = generate(right, greedy(8));
+  const auto from_left = generate(left, greedy(8));
+  EXPECT_EQ(from_left.tokens, expected.tokens);
+  EXPECT_NE(from_right.tokens, from_left.tokens);
+  if (same_bits()) {
+    EXPECT_EQ(from_left.logit_hashes, expected.logit_hashes);
+  }
+}
+
+TEST_P(Conformance, ForkAtAnEarlierPositionEqualsColdPrefill) {
+  const auto source = open_with(kStory);
+  static_cast<void>(generate(source, greedy(6)));
+  const auto all = tokens(kStory);
+  const auto cut = static_cast<std::uint32_t>(all.size() / 2);
+  const auto copy = fork(source, cut);
+  const auto state = inspect(copy);
+  EXPECT_EQ(state.tokens, cut);
+  EXPECT_EQ(state.last_position, static_cast<std::int64_t>(cut) - 1);
+
+  const auto cold = open();
+  prefill(cold, {all.begin(), all.begin() + cut});
+  EXPECT_EQ(state.token_sha256, inspect(cold).token_sha256);
+  EXPECT_EQ(generate(copy, greedy(8)).tokens, generate(cold, greedy(8)).tokens);
+}
+
+TEST_P(Conformance, TheSameCallsGiveTheSameBits) {
+  const auto run = [&] {
+    const auto id = open();
+    prefill(id, tokens(kStory));
+    prefill(id, engine_->tokenizer().tokenize(" there came a storm").value());
+    auto result = generate(id, greedy(6));
+    static_cast<void>(engine_->close(id));
+    return result;
+  };
+  const auto first = run();
+  const auto second = run();
+  EXPECT_EQ(first.tokens, second.tokens);
+  EXPECT_EQ(first.logit_hashes, second.logit_hashes);
+}
+
+TEST_P(Conformance, TextAloneEqualsTextAmongFourOthers) {
+  const auto alone = generate(open_with(kStory), greedy(12));
+  ASSERT_TRUE(engine_->reserve(5, 256).ok());
+  std::vector<GenerateRequest> requests;
+  for (const auto* text : {"One", "Two ships and", "In winter the sea", "Nobody knew why the"}) {
+    requests.push_back({open_with(text), greedy(12)});
+  }
+  requests.insert(requests.begin() + 2, {open_with(kStory), greedy(12)});
+  const auto results = engine_->generate(requests);
+  ASSERT_EQ(results.size(), 5U);
+  for (const auto& result : results) ASSERT_TRUE(result.ok());
+  EXPECT_EQ(results[2].value().tokens.size(), alone.tokens.size());
+  // One shared buffer does not promise it.
+  if (same_bits()) {
+    EXPECT_EQ(results[2].value().text, alone.text);
+  }
+  EXPECT_NE(results[0].value().text, alone.text);
+}
+
+TEST_P(Conformance, InterleavedWorkChangesNothing) {
+  const auto undisturbed = open_with(kStory);
+  auto expected = generate(undisturbed, greedy(4)).tokens;
+  const auto rest = generate(undisturbed, greedy(4)).tokens;
+  expected.insert(expected.end(), rest.begin(), rest.end());
+
+  const auto a = open_with(kStory);
+  const auto b = open();
+  auto got = generate(a, greedy(4)).tokens;
+  prefill(b, tokens(kOther));
+  static_cast<void>(generate(b, sampled(5, 7)));
+  const auto more = generate(a, greedy(4)).tokens;
+  got.insert(got.end(), more.begin(), more.end());
+  EXPECT_EQ(got, expected);
+}
+
+TEST_P(Conformance, SameSeedSameTokensOtherSeedOtherTokens) {
+  const auto source = open_with(kStory);
+  const auto size = inspect(source).tokens;
+  const auto first = generate(fork(source, size), sampled(12, 11)).tokens;
+  const auto again = generate(fork(source, size), sampled(12, 11)).tokens;
+  const auto other = generate(fork(source, size), sampled(12, 12)).tokens;
+  EXPECT_EQ(first, again);
+  EXPECT_NE(first, other);
+}
+
+TEST_P(Conformance, CancelHalfWayKeepsTheTokensSoFar) {
+  const auto a = open_with(kStory);
+  const auto b = open_with(kOther);
+  std::stop_source stop;
+  auto first = greedy(50);
+  first.on_token = [&](const TokenEvent& event) {
+    if (event.index == 4) stop.request_stop();
+    return true;
+  };
+  first.cancel = stop.get_token();
+  const std::vector<GenerateRequest> requests = {{a, first}, {b, greedy(50)}};
+  const auto results = engine_->generate(requests);
+  for (const auto& result : results) {
+    ASSERT_TRUE(result.ok());
+    EXPECT_EQ(result.value().finish, Finish::kCancelled);
+    EXPECT_GE(result.value().tokens.size(), 4U);
+    EXPECT_LE(result.value().tokens.size(), 6U) << "it must stop within one step";
+  }
+  auto held = tokens(kStory);
+  held.insert(held.end(), results[0].value().tokens.begin(), results[0].value().tokens.end());
+  EXPECT_EQ(inspect(a).token_sha256, sha256_of_tokens(held));
+  EXPECT_EQ(generate(a, greedy(3)).tokens.size(), 3U) << "it must stay usable";
+}
+
+TEST_P(Conformance, CallbackStopsOnlyItsOwnGeneration) {
+  const auto a = open_with(kStory);
+  const auto b = open_with(kOther);
+  auto first = greedy(10);
+  first.on_token = [](const TokenEvent& event) { return event.index < 2; };
+  const std::vector<GenerateRequest> requests = {{a, first}, {b, greedy(10)}};
+  const auto results = engine_->generate(requests);
+  ASSERT_TRUE(results[0].ok() && results[1].ok());
+  EXPECT_EQ(results[0].value().finish, Finish::kCancelled);
+  EXPECT_EQ(results[0].value().tokens.size(), 3U);
+  EXPECT_EQ(results[1].value().finish, Finish::kLength);
+  EXPECT_EQ(results[1].value().tokens.size(), 10U);
+}
+
+TEST_P(Conformance, CancelledPrefillPoisonsOnlyItself) {
+  const auto bad = open_with(kOther);
+  const auto good = open_with(kStory);
+  std::stop_source stop;
+  stop.request_stop();
+  const auto done = engine_->prefill(bad, tokens(kStory), stop.get_token());
+  ASSERT_FALSE(done.ok());
+  EXPECT_EQ(done.error().code, ErrorCode::kInterrupted);
+  const std::vector<GenerateRequest> requests = {{bad, greedy(4)}, {good, greedy(4)}};
+  const auto results = engine_->generate(requests);
+  ASSERT_FALSE(results[0].ok());
+  EXPECT_EQ(results[0].error().code, ErrorCode::kClosed);
+  ASSERT_TRUE(results[1].ok());
+  EXPECT_EQ(results[1].value().tokens, generate(open_with(kStory), greedy(4)).tokens);
+  EXPECT_TRUE(engine_->close(bad).ok()) << "a poisoned sequence can be closed";
+}
+
+TEST_P(Conformance, StopStringMaySpanTokens) {
+  const auto source = open_with(kStory);
+  const auto size = inspect(source).tokens;
+  const auto whole = generate(fork(source, size), greedy(12));
+  ASSERT_GE(whole.text.size(), 6U);
+  // From the last byte of one token to the first of the next.
+  const auto& tokenizer = engine_->tokenizer();
+  std::size_t border = 0;
+  for (std::size_t i = 0; i < 4; ++i) border += tokenizer.piece(whole.tokens[i]).size();
+  const auto stop = whole.text.substr(border - 1, 2);
+  auto options = greedy(12);
+  options.stop = {"never in the text of this test", stop};
+  const auto cut = generate(fork(source, size), options);
+  EXPECT_EQ(cut.finish, Finish::kStop);
+  EXPECT_EQ(cut.text, whole.text.substr(0, whole.text.find(stop)));
+  EXPECT_LT(cut.tokens.size(), whole.tokens.size());
+}
+
+TEST_P(Conformance, OverflowLeavesTheSequenceUnchanged) {
+  const auto held = tokens(kStory);
+  const auto capacity = static_cast<std::uint32_t>(held.size()) + 2;
+  const auto id = open(capacity);
+  prefill(id, held);
+  const auto before = inspect(id);
+  const auto done = engine_->prefill(id, tokens(kOther));
+  ASSERT_FALSE(done.ok());
+  EXPECT_EQ(done.error().code, ErrorCode::kResource);
+  EXPECT_NE(done.error().message.find(std::to_string(capacity)), std::string::npos) << done.error().message;
+  EXPECT_EQ(inspect(id).token_sha256, before.token_sha256);
+  EXPECT_EQ(inspect(id).last_position, before.last_position);
+  const auto result = generate(id, greedy(10));
+  EXPECT_EQ(result.tokens.size(), 2U);
+  EXPECT_EQ(result.finish, Finish::kLength);
+  EXPECT_TRUE(generate(id, greedy(10)).tokens.empty()) << "a full sequence draws nothing";
+}
+
+TEST_P(Conformance, ClosedIdsStayClosed) {
+  const auto id = open_with(kStory);
+  ASSERT_TRUE(engine_->close(id).ok());
+  EXPECT_EQ(engine_->close(id).error().code, ErrorCode::kClosed);
+  EXPECT_EQ(engine_->inspect(id).error().code, ErrorCode::kClosed);
+  EXPECT_EQ(engine_->prefill(id, tokens(kStory)).error().code, ErrorCode::kClosed);
+  EXPECT_EQ(engine_->score(id, tokens(kStory)).error().code, ErrorCode::kClosed);
+  EXPECT_EQ(engine_->fork(id, 1, {.capacity_tokens = 16}).error().code, ErrorCode::kClosed);
+  EXPECT_NE(open(), id) << "ids are never used again";
+}
+
+TEST_P(Conformance, BadInputIsFoundBeforeAnyWork) {
+  const auto id = open_with(kStory);
+  const auto before = inspect(id);
+  EXPECT_EQ(engine_->prefill(id, {}).error().code, ErrorCode::kBadInput);
+  const std::vector<Token> outside = {static_cast<Token>(engine_->facts().vocabulary)};
+  EXPECT_EQ(engine_->prefill(id, outside).error().code, ErrorCode::kBadInput);
+  EXPECT_EQ(engine_->score(id, {}).error().code, ErrorCode::kBadInput);
+  EXPECT_EQ(engine_->fork(id, before.tokens + 1, {.capacity_tokens = 256}).error().code, ErrorCode::kBadInput);
+  EXPECT_EQ(engine_->fork(id, before.tokens, {.capacity_tokens = before.tokens - 1}).error().code, ErrorCode::kResource);
+  EXPECT_EQ(engine_->open({.capacity_tokens = 0}).error().code, ErrorCode::kBadInput);
+  auto wrong = greedy(3);
+  wrong.sampling.top_p = 1.5F;
+  const auto empty = open();
+  const std::vector<GenerateRequest> requests = {{id, greedy(3)}, {id, greedy(3)}, {empty, greedy(3)}, {open_with(kOther), wrong}};
+  const auto results = engine_->generate(requests);
+  EXPECT_TRUE(results[0].ok());
+  EXPECT_EQ(results[1].error().code, ErrorCode::kBadInput);
+  EXPECT_EQ(results[2].error().code, ErrorCode::kBadInput);
+  EXPECT_EQ(results[3].error().code, ErrorCode::kUsage);
+  EXPECT_EQ(inspect(id).tokens, before.tokens + 3) << "the same sequence twice generates once";
+}
+
+TEST_P(Conformance, ScoresAreLogProbabilitiesThatAddUp) {
+  const auto source = open_with(kStory);
+  const auto size = inspect(source).tokens;
+  const auto tail = engine_->tokenizer().tokenize(" twelve ships came home").value();
+  ASSERT_GE(tail.size(), 3U);
+  const auto whole = engine_->score(fork(source, size), tail);
+  ASSERT_TRUE(whole.ok());
+  ASSERT_EQ(whole.value().size(), tail.size());
+  for (const double score : whole.value()) EXPECT_LT(score, 0.0);
+
+  const auto parts = fork(source, size);
+  double sum = 0;
+  for (const Token token : tail) sum += engine_->score(parts, {&token, 1}).value()[0];
+  EXPECT_NEAR(sum, std::accumulate(whole.value().begin(), whole.value().end(), 0.0), 0.15 * static_cast<double>(tail.size()));
+  EXPECT_EQ(inspect(parts).tokens, size + tail.size());
+
+  const auto likely = generate(fork(source, size), greedy(1)).tokens;
+  const auto best = engine_->score(fork(source, size), likely).value()[0];
+  EXPECT_GT(best, whole.value()[0]) << "the greedy token is the most likely one";
+  EXPECT_EQ(engine_->score(open(), tail).error().code, ErrorCode::kBadInput) << "nothing comes before the first token";
+}
+
+TEST_P(Conformance, ScoringGoesOnWhereGenerationEnded) {
+  const auto source = open_with(kStory);
+  static_cast<void>(generate(source, greedy(3)));
+  const auto size = inspect(source).tokens;
+  const auto next = generate(fork(source, size), greedy(1)).tokens;
+  const auto scored = engine_->score(source, next);
+  ASSERT_TRUE(scored.ok()) << scored.error().to_string();
+  EXPECT_GT(scored.value()[0], -10.0);
+  EXPECT_EQ(inspect(source).tokens, size + 1);
+  EXPECT_EQ(inspect(source).pending_tokens, 0U);
+}
+
+TEST_P(Conformance, TooMuchIsRefusedWithTheNumbers) {
+  const auto most = engine_->facts().context_tokens;
+  const auto longer = engine_->reserve(1, most + 10);
+  ASSERT_FALSE(longer.ok());
+  EXPECT_EQ(longer.error().code, ErrorCode::kResource);
+  EXPECT_NE(longer.error().message.find("10 more"), std::string::npos) << longer.error().message;
+  EXPECT_EQ(engine_->open({.capacity_tokens = most + 1}).error().code, ErrorCode::kResource);
+  const auto more = engine_->reserve(2'000'000, most);
+  ASSERT_FALSE(more.ok());
+  EXPECT_EQ(more.error().code, ErrorCode::kResource);
+}
+
+TEST_P(Conformance, ContentNeverBecomesAControlToken) {
+  const auto& tokenizer = engine_->tokenizer();
+  std::vector<std::string> spellings;
+  for (std::uint32_t token = 0; token < std::min(engine_->facts().vocabulary, 300U); ++token) {
+    const auto id = static_cast<Token>(token);
+    if (tokenizer.piece(id).empty() && !tokenizer.spelling(id).empty()) spellings.push_back(tokenizer.spelling(id));
+  }
+  ASSERT_FALSE(spellings.empty());
+  for (const auto& spelling : spellings) {
+    const auto text = "before " + spelling + " after";
+    const auto found = tokenizer.tokenize(text);
+    ASSERT_TRUE(found.ok()) << spelling;
+    std::string joined;
+    for (const Token token : found.value()) {
+      EXPECT_FALSE(tokenizer.ends_generation(token)) << spelling;
+      joined += tokenizer.piece(token);
+    }
+    EXPECT_EQ(joined, text);
+  }
+}
+
+TEST_P(Conformance, PiecesJoinToTheText) {
+  const auto& tokenizer = engine_->tokenizer();
+  for (const std::string text : {"", "a", " leading and trailing ", "\n\n  tabs\t\tand lines\r\n", "Gr\xc3\xbc\xc3\x9f" "e, \xe4\xb8\xad\xe6\x96\x87 \xf0\x9f\x9a\xa2",
+                                 "x = {'a': [1, 2.50]}; // 1234567890", "\xe2\x96\x81 is a character too"}) {
+    const auto found = tokenizer.tokenize(text);
+    ASSERT_TRUE(found.ok()) << text;
+    std::string joined;
+    for (const Token token : found.value()) joined += tokenizer.piece(token);
+    EXPECT_EQ(joined, text == "\xe2\x96\x81 is a character too" && GetParam().real ? "  is a character too" : text);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Fake, Conformance, ::testing::Values(Kind{"Fake", false, Grade::kBuffer}),
+                         [](const auto& instance) { return instance.param.name; });
+INSTANTIATE_TEST_SUITE_P(ModelLlama, Conformance,
+                         ::testing::Values(Kind{"Buffer", true, Grade::kBuffer}, Kind{"Mask", true, Grade::kMask}),
+                         [](const auto& instance) { return instance.param.name; });
+
+}  // namespace
+}  // namespace bulkhead

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: MIT
+// report.html in a real browser: chromium draws it without a window and prints the page it has made. Skipped, and says
+// so, where there is no chromium (Debian: apt-get install chromium; BULKHEAD_CHROMIUM names another one).
+#include "fixture.h"
+#include "report/html.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <string>
+
+namespace bulkhead::report {
+namespace {
+
+class Browser : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    for (const std::string& name :
+         {from_environment(), std::string("chromium"), std::string("chromium-browser"), std::string("google-chrome")}) {
+      if (!name.empty() && std::system(("command -v '" + name + "' >/dev/null 2>&1").c_str()) == 0) {
+        program_ = name;
+        return;
+      }
+    }
+    GTEST_SKIP() << "no chromium on this machine: the report was not tried in a browser";
+  }
+
+  // The page's elements after its scripts ran.
+  [[nodiscard]] std::string drawn(const std::string& page, const std::string& options = {}) const {
+    folder_.write("report.html", page);
+    // Time is virtual: the page is printed when its timers are done, however slow the machine is.
+    const std::string command =
+        "'" + program_ +
+        "' --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --disable-background-networking" +
+        " --disable-component-update --disable-sync --no-first-run --virtual-time-budget=5000 --user-data-dir='" +
+        (folder_.path() / "profile").string() + "' " + options + " --dump-dom 'file://" +
+        (folder_.path() / "report.html").string() + "' 2>/dev/null </dev/null";
+    const std::unique_ptr<FILE, int (*)(FILE*)> pipe(popen(command.c_str(), "r"), &pclose);
+    EXPECT_NE(pipe, nullptr);
+    std::string out;
+    char part[4096];
+    for (std::size_t n = 0; pipe && (n = fread(part, 1, sizeof(part), pipe.get())) > 0;) out.append(part, n);
+    return out;
+  }
+
+  // The visible part: what stands before the data and the scripts.
+  static std::string body_of(const std::string& dom) {
+    const auto begin = dom.find("<main");
+    return begin == std::string::npos ? std::string() : dom.substr(begin, dom.find("</main>") - begin);
+  }
+
+ private:
+  static std::string from_environment() {
+    const char* name = std::getenv("BULKHEAD_CHROMIUM");
+    return name == nullptr ? std::string() : std::string(name);
+  }
+
+  std::string program_;
+  Folder folder_;
+};
+
+std::string page_of(const Json& results) {
+  auto page = to_html(results);
+  EXPECT_TRUE(page.ok());
+  return page ? *page : std::string();
+}
+
+TEST_F(Browser, DrawsEveryChartAndTextWithoutFault) {
+  const std::string dom = drawn(page_of(fixture()));
+  const std::string body = body_of(dom);
+  ASSERT_TRUE(contains(body, "data-ready")) << "the script did not reach its end";
+  EXPECT_FALSE(contains(body, "data-fault")) << body.substr(0, 600);
+  // Two for foreign terms (outputs A and B), the map, the sizes, the times.
+  EXPECT_EQ(occurrences(body, "<svg"), 5U);
+  for (const auto* chart :
+       {"Foreign terms in output A, by condition", "Foreign terms in output B, by condition",
+        "Which partition saw which turn and which messages",
+        "Tokens in each partition's context, by where they came from", "Time of each condition, prefill and decode"}) {
+    EXPECT_TRUE(contains(body, std::string("aria-label=\"") + chart + "\"")) << chart;
+  }
+  for (const auto* words : {"1,059", "12.4 MiB", "Isolation achieved?", "seed 42", "not read", "Test Processor 9000"}) {
+    EXPECT_TRUE(contains(body, words)) << words;
+  }
+  EXPECT_EQ(occurrences(body, "<article"), 12U) << "3 outputs of 4 conditions";
+  EXPECT_EQ(occurrences(body, "NaN"), 0U);
+  EXPECT_EQ(occurrences(body, "undefined"), 0U);
+}
+
+TEST_F(Browser, MarksEachForeignTerm) {
+  const Json results = fixture();
+  std::size_t wanted = 1;  // the one that explains the marks
+  for (const auto& condition : results["runs"][0]["conditions"]) {
+    for (const auto& output : condition["outputs"]) wanted += output["foreign_terms"].get<std::size_t>();
+  }
+  EXPECT_EQ(occurrences(body_of(drawn(page_of(results))), "<mark"), wanted);
+}
+
+TEST_F(Browser, HostileTextStaysText) {
+  const std::string dom = drawn(page_of(fixture()));
+  const std::string body = body_of(dom);
+  EXPECT_TRUE(contains(body, "&lt;/script&gt;&lt;img src=x onerror=")) << "the text is shown";
+  EXPECT_TRUE(contains(body, "lighthouse &lt;script&gt;alert(1)&lt;/script&gt;"));
+  for (const auto* element : {"<img", "<script", "<i>", "<iframe"})
+    EXPECT_EQ(occurrences(body, element), 0U) << element;
+  EXPECT_EQ(occurrences(dom, "<script"), 5U);
+  EXPECT_TRUE(contains(dom, "<title>Bulkhead report: Tiny &lt;b&gt;Model&lt;/b&gt; 0.5B</title>"))
+      << "no script renamed the page";
+}
+
+TEST_F(Browser, DrawsOnANarrowScreen) {
+  const std::string body = body_of(drawn(page_of(fixture()), "--window-size=360,800"));
+  EXPECT_TRUE(contains(body, "data-ready"));
+  EXPECT_FALSE(contains(body, "data-fault"));
+  EXPECT_EQ(occurrences(body, "<svg"), 5U);
+}
+
+// The page's policy stops a script that is not the page's own, and the page says so: a fault is never silent.
+TEST_F(Browser, PolicyStopsForeignScripts) {
+  std::string page = page_of(fixture());
+  page.replace(page.rfind("</body>"), 7, "<script>document.title = 'taken over'</script></body>");
+  const std::string dom = drawn(page);
+  EXPECT_FALSE(contains(dom, "<title>taken over"));
+  EXPECT_TRUE(contains(body_of(dom), "data-fault"));
+}
+
+TEST_F(Browser, DrawsResultsThatStoppedEarly) {
+  Json results = fixture();
+  results["complete"] = false;
+  results["incomplete_reason"] = "interrupted <b>by</b> the user";
+  auto& condition = results["runs"][0]["conditions"][0];
+  condition["outputs"] = Json::array();
+  condition["partitions"] = Json::array();
+  results["runs"][0]["conditions"][1]["outputs"][0]["text"] = "";
+  results["runs"][0]["conditions"][1]["outputs"][0]["itl_ms"] = {{"median", nullptr}, {"p95", nullptr}};
+  std::string body = body_of(drawn(page_of(results)));
+  EXPECT_TRUE(contains(body, "data-ready"));
+  EXPECT_FALSE(contains(body, "data-fault")) << body.substr(0, 600);
+  EXPECT_TRUE(contains(body, "Incomplete: interrupted &lt;b&gt;by&lt;/b&gt; the user"));
+
+  results["runs"] = Json::array();
+  body = body_of(drawn(page_of(results)));
+  EXPECT_TRUE(contains(body, "data-ready"));
+  EXPECT_FALSE(contains(body, "data-fault"));
+  EXPECT_TRUE(contains(body, "There are no runs in these results."));
+}
+
+}  // namespace
+}  // namespace bulkhead::report

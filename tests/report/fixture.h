@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+// tests/data/results_fixture.json, and folders to put results into.
+#pragma once
+
+#include "base/json.h"
+#include "report/results.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+namespace bulkhead::report {
+
+// An empty folder that goes away with the object.
+class Folder {
+ public:
+  Folder() {
+    std::string name = (std::filesystem::temp_directory_path() / "bulkhead-report-XXXXXX").string();
+    if (mkdtemp(name.data()) == nullptr) ADD_FAILURE() << "no temporary folder";
+    path_ = name;
+  }
+  ~Folder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  Folder(const Folder&) = delete;
+  Folder& operator=(const Folder&) = delete;
+
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+  void write(const std::string& name, const std::string& content) const {
+    std::ofstream(path_ / name, std::ios::binary) << content;
+  }
+
+ private:
+  std::filesystem::path path_;
+};
+
+inline std::string fixture_text() {
+  auto content = read_text_file(BULKHEAD_SOURCE_DIR "/tests/data/results_fixture.json");
+  EXPECT_TRUE(content.ok());
+  return content ? *content : std::string();
+}
+
+inline Json fixture() {
+  return Json::parse(fixture_text());
+}
+
+inline bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+inline std::size_t occurrences(const std::string& text, const std::string& part) {
+  std::size_t count = 0;
+  for (auto at = text.find(part); at != std::string::npos; at = text.find(part, at + part.size())) ++count;
+  return count;
+}
+
+}  // namespace bulkhead::report
