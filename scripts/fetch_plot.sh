@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Brings the pinned chart libraries of the report (Observable Plot and D3, both ISC) into the cache folder and prints where
-# they lie: plot.umd.min.js, d3.min.js and their licences. Does nothing when they are there. Needs npm, and runs none of the
-# packages' code.
+# Brings the pinned chart libraries of the report (Observable Plot and D3, both ISC) into the cache folder and prints
+# where they lie: plot.umd.min.js, d3.min.js and their licences. Does nothing when they are there. Needs npm, and runs
+# none of the packages' code.
 set -euo pipefail
 
 packages=(@observablehq/plot@0.6.17 d3@7.9.0)
@@ -11,8 +11,14 @@ sha256=(4dcc9f7afd10caee8b2283c0075a5765610cfbbf6d7d93cdb153b3b5d3501afc
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/bulkhead
 target=$cache/npm-plot-0.6.17-d3-7.9.0
 
+# macOS has shasum instead.
+sha256_of() {
+  if command -v sha256sum >/dev/null; then sha256sum "$1"; else shasum -a 256 "$1"; fi | cut -d ' ' -f 1
+}
+
 if [ ! -f "$target/.complete" ]; then
-  command -v npm >/dev/null || { echo "fetch_plot: npm is missing; install it (Debian: apt-get install npm)" >&2; exit 5; }
+  command -v npm >/dev/null ||
+    { echo "fetch_plot: npm is missing; install it (Debian: apt-get install npm)" >&2; exit 5; }
   mkdir -p "$cache"
   exec 9>"$cache/fetch_plot.lock"
   flock 9 2>/dev/null || true  # absent on macOS: then two first runs at once do the work twice
@@ -25,7 +31,7 @@ if [ ! -f "$target/.complete" ]; then
     mkdir "$staging/files"
     for i in 0 1; do
       archive=$staging/${archives[$i]}
-      echo "${sha256[$i]}  $archive" | { sha256sum -c --quiet - 2>/dev/null || shasum -a 256 -c --quiet -; } ||
+      [ "$(sha256_of "$archive")" = "${sha256[$i]}" ] ||
         { echo "fetch_plot: ${packages[$i]} has another SHA-256 than ${sha256[$i]}" >&2; exit 4; }
       mkdir "$staging/$i"
       tar -xzf "$archive" -C "$staging/$i" --strip-components=1

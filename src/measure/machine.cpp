@@ -81,13 +81,14 @@ Machine this_machine() {
   utsname names{};
   const bool named = uname(&names) == 0;
   machine.cpu = cpu_model();
-  if (machine.cpu.empty()) machine.cpu = named ? names.machine : "unknown";  // ARM Linux names no model
+  if (machine.cpu.empty())
+    machine.cpu = named ? std::string(&names.machine[0]) : "unknown";  // ARM Linux names no model
   machine.cores = std::thread::hardware_concurrency();
   machine.memory_bytes = physical_memory();
   machine.os = distribution();
   if (named) {
     if (!machine.os.empty()) machine.os += ", ";
-    machine.os += std::string(names.sysname) + " " + names.release + " " + names.machine;
+    machine.os += std::string(&names.sysname[0]) + " " + &names.release[0] + " " + &names.machine[0];
   }
   if (machine.os.empty()) machine.os = "unknown";
   return machine;

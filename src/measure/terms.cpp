@@ -94,7 +94,7 @@ std::string normal_gap(std::string_view gap) {
     at += bytes;
   }
   // A star after a line break is a list item, not emphasis.
-  const bool spaced = spaces > 0 && hyphens == 0 && newlines < 2 && !(emphasis && newlines > 0);
+  const bool spaced = spaces > 0 && hyphens == 0 && newlines < 2 && (!emphasis || newlines == 0);
   const bool hyphened = hyphens == 1 && spaces == 0;
   return others == 0 && (spaced || hyphened) ? " " : kept;
 }

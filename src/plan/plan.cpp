@@ -81,7 +81,10 @@ Result<void> bound_context(const Plan& plan, ContextPlan& context, const engine:
     frames[label] = "";
     texts += message_bound(sender.max_tokens);
   }
-  BH_TRY(const auto framed, tokens_with(*plan.scenario, *plan.format, context, tokenizer, frames));
+  ContextTokens framed = context.known;
+  if (!frames.empty()) {
+    BH_TRY(framed, tokens_with(*plan.scenario, *plan.format, context, tokenizer, frames));
+  }
   context.shared_bound = static_cast<std::uint32_t>(framed.shared) + texts;
   for (std::size_t i = 0; i < framed.outputs.size(); ++i) {
     const auto length = static_cast<std::uint32_t>(framed.outputs[i].size()) + texts + context.outputs[i].max_tokens;

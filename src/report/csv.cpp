@@ -23,6 +23,7 @@ std::string quoted(const std::string& value) {
 
 std::string line_of(const std::vector<std::string>& values) {
   std::vector<std::string> cells;
+  cells.reserve(values.size());
   for (const auto& value : values) cells.push_back(quoted(value));
   return fmt::format("{}\n", fmt::join(cells, ","));
 }

@@ -103,6 +103,7 @@ std::string summary_table(const ScenarioRuns& runs) {
   std::string out = head(titles, titles.size() - 3);
   for (const auto& entry : figures) {
     std::vector<std::string> sizes;
+    sizes.reserve(entry.partition_tokens.size());
     for (const auto& values : entry.partition_tokens) sizes.push_back(range_words(values));
     std::vector<std::string> cells = {cell(entry.title), cell(entry.separates), verdict_words(entry),
                                       fmt::format("{}", fmt::join(sizes, " + "))};
@@ -150,6 +151,7 @@ std::string summary_section(const Json& results) {
   for (const auto& runs : scenarios_of(results)) {
     const Json& scenario = *runs.scenario;
     std::vector<double> walls;
+    walls.reserve(runs.runs.size());
     for (const Json* run : runs.runs) walls.push_back(number(*run, "wall_ms"));
     out += fmt::format("\n## Summary: {}\n\n", cell(text(scenario, "id")));
     out += fmt::format("{} turns in {} clusters ({}), {}; a whole run takes {} (median).\n\n",

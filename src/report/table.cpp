@@ -97,6 +97,7 @@ std::string cut(const std::string& line) {
 
 std::string partitions_words(const ConditionFigures& figures) {
   std::vector<std::string> sizes;
+  sizes.reserve(figures.partition_tokens.size());
   for (const auto& values : figures.partition_tokens) sizes.push_back(range_words(values));
   return fmt::format("{}: {}", sizes.size(), fmt::join(sizes, " + "));
 }
@@ -133,6 +134,7 @@ std::string scenario_table(const ScenarioRuns& runs) {
   }
 
   std::vector<double> walls;
+  walls.reserve(runs.runs.size());
   for (const Json* run : runs.runs) walls.push_back(number(*run, "wall_ms"));
   std::string out =
       cut(one_line(fmt::format("{}: {} turns, {} clusters; {}", text(scenario, "id"), list(scenario, "turns").size(),

@@ -66,7 +66,7 @@ TEST(Run, RepeatRunsOneSeedAfterAnother) {
 TEST(Run, EveryFormOfOutput) {
   const TemporaryFolder folder;
   const auto start = "run " + kScenario + " --engine fake -n 4 -q --out " + (folder / "run").string();
-  EXPECT_NE(run_program(folder.path(), start).out.find("sequential"), std::string::npos);
+  EXPECT_NE(run_program(folder.path(), start).out.find("Sequential"), std::string::npos);
   EXPECT_EQ(run_program(folder.path(), start + " -o md").out.rfind("# ", 0), 0U);
   const auto csv = run_program(folder.path(), start + " -o csv").out;
   EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 13);

@@ -5,7 +5,10 @@
 #include "base/hash.h"
 #include "base/utf8.h"
 #include "engines/fake/fake_engine.h"
+#include "engines/llama/llama_engine.h"
 #include "engines/real_models.h"
+#include "engines/tiny_model.h"
+#include "temporary_folder.h"
 
 #include <gtest/gtest.h>
 
@@ -28,31 +31,49 @@ using engine::Token;
 using Finish = GenerateResult::Finish;
 
 constexpr std::string_view kStory =
-    "The lighthouse keeper counted the ships each evening. On Monday there were four, on Tuesday seven, and on Wednesday";
+    "The lighthouse keeper counted the ships each evening. On Monday there were four, on Tuesday seven, and on "
+    "Wednesday";
 constexpr std::string_view kOther = "A recipe for bread needs flour, water, salt and yeast. First, mix the flour with";
+
+enum class Base { kFake, kTiny, kTinyWindow, kGemma };
 
 struct Kind {
   std::string name;
-  bool real = false;
+  Base base = Base::kFake;
   Grade grade = Grade::kBuffer;
+  bool flash_attention = true;
 };
 
-void PrintTo(const Kind& kind, std::ostream* out) { *out << kind.name; }
+void PrintTo(const Kind& kind, std::ostream* out) {
+  *out << kind.name;
+}
+
+Result<std::unique_ptr<Engine>> make_engine(const Kind& kind) {
+  if (kind.base == Base::kFake) return engines::fake::make_fake_engine({.grade = kind.grade, .faults = {}});
+  ModelOptions options;
+  options.grade = kind.grade;
+  options.context_tokens = 2048;
+  options.flash_attention = kind.flash_attention;
+  if (kind.base == Base::kGemma) return testing::load_llama(testing::kGemma, options);
+  const testing::TemporaryFolder folder;
+  options.path = folder / "tiny.gguf";
+  options.threads = 1;
+  const auto window = kind.base == Base::kTinyWindow ? testing::kTinyWindow : 0;
+  if (!testing::write_tiny_model(options.path, {.window = window}))
+    return Error{ErrorCode::kInternal, "not written", {}, {}};
+  return engines::llama::make_llama_engine(options);
+}
 
 // One engine per kind and process: loading takes longer than the tests.
 Engine* engine_of(const Kind& kind) {
   static std::map<std::string, std::unique_ptr<Engine>> engines;
   auto& slot = engines[kind.name];
   if (slot) return slot.get();
-  if (!kind.real) {
-    slot = engines::fake::make_fake_engine({.grade = kind.grade, .faults = {}});
+  auto made = make_engine(kind);
+  if (made.ok()) {
+    slot = std::move(made).value();
   } else {
-    ModelOptions options;
-    options.grade = kind.grade;
-    options.context_tokens = 2048;
-    auto made = testing::load_llama(testing::kGemma, options);
-    if (made.ok()) slot = std::move(made).value();
-    else ADD_FAILURE() << made.error().to_string();
+    ADD_FAILURE() << made.error().to_string();
   }
   return slot.get();
 }
@@ -60,7 +81,7 @@ Engine* engine_of(const Kind& kind) {
 class Conformance : public ::testing::TestWithParam<Kind> {
  protected:
   void SetUp() override {
-    if (GetParam().real) BULKHEAD_NEED_MODEL(testing::kGemma);
+    if (GetParam().base == Base::kGemma) BULKHEAD_NEED_MODEL(testing::kGemma);
     engine_ = engine_of(GetParam());
     ASSERT_NE(engine_, nullptr);
   }
@@ -456,12 +477,14 @@ TEST_P(Conformance, BadInputIsFoundBeforeAnyWork) {
   EXPECT_EQ(engine_->prefill(id, outside).error().code, ErrorCode::kBadInput);
   EXPECT_EQ(engine_->score(id, {}).error().code, ErrorCode::kBadInput);
   EXPECT_EQ(engine_->fork(id, before.tokens + 1, {.capacity_tokens = 256}).error().code, ErrorCode::kBadInput);
-  EXPECT_EQ(engine_->fork(id, before.tokens, {.capacity_tokens = before.tokens - 1}).error().code, ErrorCode::kResource);
+  EXPECT_EQ(engine_->fork(id, before.tokens, {.capacity_tokens = before.tokens - 1}).error().code,
+            ErrorCode::kResource);
   EXPECT_EQ(engine_->open({.capacity_tokens = 0}).error().code, ErrorCode::kBadInput);
   auto wrong = greedy(3);
   wrong.sampling.top_p = 1.5F;
   const auto empty = open();
-  const std::vector<GenerateRequest> requests = {{id, greedy(3)}, {id, greedy(3)}, {empty, greedy(3)}, {open_with(kOther), wrong}};
+  const std::vector<GenerateRequest> requests = {
+      {id, greedy(3)}, {id, greedy(3)}, {empty, greedy(3)}, {open_with(kOther), wrong}};
   const auto results = engine_->generate(requests);
   EXPECT_TRUE(results[0].ok());
   EXPECT_EQ(results[1].error().code, ErrorCode::kBadInput);
@@ -483,7 +506,8 @@ TEST_P(Conformance, ScoresAreLogProbabilitiesThatAddUp) {
   const auto parts = fork(source, size);
   double sum = 0;
   for (const Token token : tail) sum += engine_->score(parts, {&token, 1}).value()[0];
-  EXPECT_NEAR(sum, std::accumulate(whole.value().begin(), whole.value().end(), 0.0), 0.15 * static_cast<double>(tail.size()));
+  EXPECT_NEAR(sum, std::accumulate(whole.value().begin(), whole.value().end(), 0.0),
+              0.15 * static_cast<double>(tail.size()));
   EXPECT_EQ(inspect(parts).tokens, size + tail.size());
 
   const auto likely = generate(fork(source, size), greedy(1)).tokens;
@@ -539,21 +563,35 @@ TEST_P(Conformance, ContentNeverBecomesAControlToken) {
 
 TEST_P(Conformance, PiecesJoinToTheText) {
   const auto& tokenizer = engine_->tokenizer();
-  for (const std::string text : {"", "a", " leading and trailing ", "\n\n  tabs\t\tand lines\r\n", "Gr\xc3\xbc\xc3\x9f" "e, \xe4\xb8\xad\xe6\x96\x87 \xf0\x9f\x9a\xa2",
+  for (const std::string text : {"", "a", " leading and trailing ", "\n\n  tabs\t\tand lines\r\n",
+                                 "Gr\xc3\xbc\xc3\x9f"
+                                 "e, \xe4\xb8\xad\xe6\x96\x87 \xf0\x9f\x9a\xa2",
                                  "x = {'a': [1, 2.50]}; // 1234567890", "\xe2\x96\x81 is a character too"}) {
     const auto found = tokenizer.tokenize(text);
     ASSERT_TRUE(found.ok()) << text;
     std::string joined;
     for (const Token token : found.value()) joined += tokenizer.piece(token);
-    EXPECT_EQ(joined, text == "\xe2\x96\x81 is a character too" && GetParam().real ? "  is a character too" : text);
+    EXPECT_EQ(joined, text == "\xe2\x96\x81 is a character too" && GetParam().base != Base::kFake
+                          ? "  is a character too"
+                          : text);
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Fake, Conformance, ::testing::Values(Kind{"Fake", false, Grade::kBuffer}),
-                         [](const auto& instance) { return instance.param.name; });
+std::string kind_name(const ::testing::TestParamInfo<Kind>& instance) {
+  return instance.param.name;
+}
+
+INSTANTIATE_TEST_SUITE_P(Fake, Conformance, ::testing::Values(Kind{"Fake", Base::kFake}), kind_name);
+INSTANTIATE_TEST_SUITE_P(TinyLlama, Conformance,
+                         ::testing::Values(Kind{"Buffer", Base::kTiny},
+                                           Kind{"BufferNoFlash", Base::kTiny, Grade::kBuffer, false},
+                                           Kind{"Mask", Base::kTiny, Grade::kMask}, Kind{"Window", Base::kTinyWindow},
+                                           Kind{"WindowMask", Base::kTinyWindow, Grade::kMask}),
+                         kind_name);
 INSTANTIATE_TEST_SUITE_P(ModelLlama, Conformance,
-                         ::testing::Values(Kind{"Buffer", true, Grade::kBuffer}, Kind{"Mask", true, Grade::kMask}),
-                         [](const auto& instance) { return instance.param.name; });
+                         ::testing::Values(Kind{"GemmaBuffer", Base::kGemma},
+                                           Kind{"GemmaMask", Base::kGemma, Grade::kMask}),
+                         kind_name);
 
 }  // namespace
 }  // namespace bulkhead

@@ -22,11 +22,14 @@ inline std::filesystem::path model_file(const std::string& name) {
   };
   if (const auto folder = variable("BULKHEAD_MODELS"); !folder.empty()) return std::filesystem::path(folder) / name;
   const auto cache = variable("XDG_CACHE_HOME");
-  const std::filesystem::path base = cache.empty() ? std::filesystem::path(variable("HOME")) / ".cache" : std::filesystem::path(cache);
+  const std::filesystem::path base =
+      cache.empty() ? std::filesystem::path(variable("HOME")) / ".cache" : std::filesystem::path(cache);
   return base / "bulkhead" / "models" / name;
 }
 
-inline bool have_model(const std::string& name) { return std::filesystem::exists(model_file(name)); }
+inline bool have_model(const std::string& name) {
+  return std::filesystem::exists(model_file(name));
+}
 
 inline Result<std::unique_ptr<engine::Engine>> load_llama(const std::string& name, ModelOptions options = {}) {
   options.path = model_file(name).string();
@@ -37,7 +40,7 @@ inline Result<std::unique_ptr<engine::Engine>> load_llama(const std::string& nam
 }  // namespace bulkhead::testing
 
 // Skips the test, aloud, when the model is not there.
-#define BULKHEAD_NEED_MODEL(name)                                                            \
-  if (!bulkhead::testing::have_model(name)) {                                                \
+#define BULKHEAD_NEED_MODEL(name)                                                             \
+  if (!bulkhead::testing::have_model(name)) {                                                 \
     GTEST_SKIP() << "needs " << bulkhead::testing::model_file(name) << "; see bulkhead pull"; \
   }

@@ -124,6 +124,7 @@ TEST_F(PullHubSource, WrongBytesNeverGetTheName) {
   serve([&](const Request& request, Connection& connection) { serve_well(request, connection, wrong, "\"v1\""); });
   const auto pulled = pull_tiny();
   expect_failure(pulled, ErrorCode::kCorrupt, sha256_hex(wrong));
+  ASSERT_FALSE(pulled.ok());
   EXPECT_THAT(pulled.error().message, HasSubstr(sha256_hex(bytes_)));
   EXPECT_FALSE(fs::exists(part_));
   // The bad bytes are gone, so a mended server is asked from the beginning.
@@ -188,6 +189,7 @@ TEST_F(PullHubSource, AGatedModelComesWithTheAdviceToSetAToken) {
   environment_.hub_token = "good";
   const auto refused = pull_tiny();
   expect_failure(refused, ErrorCode::kRemote, "HTTP status 403");
+  ASSERT_FALSE(refused.ok());
   EXPECT_EQ(refused.error().to_string().find("HF_TOKEN"), std::string::npos);
 }
 
@@ -270,6 +272,7 @@ TEST_F(PullHubSource, SaysByHowMuchTheDiskIsTooSmall) {
   serve_model();
   const auto pulled = pull_tiny();
   expect_failure(pulled, ErrorCode::kResource, "tiny needs 1125899906842624 more bytes");
+  ASSERT_FALSE(pulled.ok());
   EXPECT_THAT(pulled.error().message, HasSubstr("too few"));
   EXPECT_THAT(pulled.error().advice, HasSubstr("BULKHEAD_MODELS"));
   EXPECT_TRUE(server_->requests().empty());
@@ -317,6 +320,7 @@ TEST_F(PullHubSource, WhenAllFailThereIsALineForEach) {
   });
   const auto pulled = pull_tiny();
   expect_failure(pulled, ErrorCode::kRemote, "any of its 2 sources");
+  ASSERT_FALSE(pulled.ok());
   EXPECT_THAT(pulled.error().message, HasSubstr("\n  hub user/gone: "));
   EXPECT_THAT(pulled.error().message, HasSubstr("\n  hub user/repo: "));
 }

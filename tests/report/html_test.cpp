@@ -5,8 +5,6 @@
 
 #include <gtest/gtest.h>
 
-#include <regex>
-
 namespace bulkhead::report {
 namespace {
 
@@ -29,7 +27,7 @@ TEST(Html, IsOneFileThatAsksForNothing) {
   EXPECT_EQ(occurrences(page, "<script"), 5U) << "data, D3, Plot, charts, report";
   EXPECT_EQ(occurrences(page, "</script"), 5U);
   EXPECT_EQ(occurrences(page, "<link"), 0U);
-  EXPECT_EQ(occurrences(page, " src="), 1U) << "the fixture's own, in the data";
+  EXPECT_EQ(occurrences(page, " src="), occurrences(data_of(page), " src=")) << "those of the fixture, which are text";
   EXPECT_EQ(occurrences(page, "{{"), 0U) << "every place of the template is filled";
   EXPECT_TRUE(contains(page, "Copyright 2010-2023 Mike Bostock\n")) << "D3's licence travels with it";
   EXPECT_TRUE(contains(page, "Observable, Inc.\n"));
@@ -40,7 +38,8 @@ TEST(Html, PolicyNamesEachScriptByHash) {
   const auto begin = page.find("content=\"default-src 'none'");
   ASSERT_NE(begin, std::string::npos);
   const std::string policy = page.substr(begin, page.find('>', begin) - begin);
-  EXPECT_TRUE(std::regex_search(policy, std::regex("script-src( 'sha256-[A-Za-z0-9+/]{43}='){4}\"")));
+  EXPECT_TRUE(contains(policy, "; script-src 'sha256-"));
+  EXPECT_EQ(occurrences(policy, " 'sha256-"), 4U) << "whether they are right, the browser says";
   EXPECT_FALSE(contains(policy, "unsafe-eval"));
   EXPECT_EQ(occurrences(policy, "unsafe-inline"), 1U) << "for styles only";
 }

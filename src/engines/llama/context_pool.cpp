@@ -37,13 +37,24 @@ std::uint32_t PoolContext::free_rooms() const {
   return static_cast<std::uint32_t>(std::count(taken.begin(), taken.end(), false));
 }
 
+Result<Footprint> ContextPool::footprint(std::uint32_t sequences, std::uint32_t tokens_each) const {
+  Footprint sum;
+  const auto add_times = [&](std::uint32_t sequences_here, std::uint64_t times) -> Result<void> {
+    BH_TRY(const auto one, model_->footprint(sequences_here, tokens_each));
+    sum.kv += one.kv * times;
+    sum.work += one.work * times;
+    sum.on_host += one.on_host * times;
+    for (const auto& [device, bytes] : one.on_device) sum.on_device[device] += bytes * times;
+    return {};
+  };
+  if (sequences >= kMostSequences) BH_CHECK(add_times(kMostSequences, sequences / kMostSequences));
+  if (sequences % kMostSequences != 0) BH_CHECK(add_times(sequences % kMostSequences, 1));
+  return sum;
+}
+
 std::uint64_t ContextPool::bytes_for(std::uint32_t sequences, std::uint32_t tokens_each) const {
-  std::uint64_t bytes = 0;
-  for (std::uint32_t left = sequences; left > 0; left -= std::min(left, kMostSequences)) {
-    const auto footprint = model_->footprint(std::min(left, kMostSequences), std::max(tokens_each, 1U));
-    if (footprint.ok()) bytes += footprint.value().total();
-  }
-  return bytes;
+  const auto bytes = footprint(sequences, std::max(tokens_each, 1U));
+  return bytes.ok() ? bytes.value().total() : 0;
 }
 
 Result<void> ContextPool::check_tokens(std::uint32_t tokens_each) const {
@@ -60,17 +71,11 @@ Result<void> ContextPool::check_tokens(std::uint32_t tokens_each) const {
 }
 
 Result<void> ContextPool::check_memory(std::uint32_t sequences, std::uint32_t tokens_each) const {
-  std::uint64_t on_host = 0;
-  std::map<ggml_backend_dev_t, std::uint64_t> on_device;
-  for (std::uint32_t left = sequences; left > 0; left -= std::min(left, kMostSequences)) {
-    BH_TRY(const auto footprint, model_->footprint(std::min(left, kMostSequences), tokens_each));
-    on_host += footprint.on_host;
-    for (const auto& [device, bytes] : footprint.on_device) on_device[device] += bytes;
+  BH_TRY(const auto needed, footprint(sequences, tokens_each));
+  if (const auto available = available_memory(); needed.on_host > available) {
+    return too_little_memory(needed.on_host, available, sequences, tokens_each);
   }
-  if (const auto available = available_memory(); on_host > available) {
-    return too_little_memory(on_host, available, sequences, tokens_each);
-  }
-  for (const auto& [device, bytes] : on_device) {
+  for (const auto& [device, bytes] : needed.on_device) {
     std::size_t available = 0;
     std::size_t all = 0;
     ggml_backend_dev_memory(device, &available, &all);

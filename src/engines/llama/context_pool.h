@@ -60,6 +60,8 @@ class ContextPool {
   void release(const Place& place);
 
  private:
+  // Of all the contexts that so many sequences take.
+  [[nodiscard]] Result<Footprint> footprint(std::uint32_t sequences, std::uint32_t tokens_each) const;
   [[nodiscard]] Result<void> check_tokens(std::uint32_t tokens_each) const;
   [[nodiscard]] Result<void> check_memory(std::uint32_t sequences, std::uint32_t tokens_each) const;
   [[nodiscard]] Result<void> add(std::uint32_t sequences, std::uint32_t tokens_each);

@@ -106,6 +106,8 @@ class LlamaEngine final : public engine::Engine {
   [[nodiscard]] Result<Sequence*> find(SequenceId id);
   [[nodiscard]] Result<void> check_append(const Sequence& sequence, std::span<const Token> tokens) const;
   [[nodiscard]] Result<SequenceId> open_beside(const OpenOptions& options, PoolContext* preferred);
+  [[nodiscard]] bool covers(const Place& place, std::uint32_t position) const;
+  [[nodiscard]] bool copy_cells(const Place& source, const Place& made) const;
   [[nodiscard]] bool take_over(const Sequence& source, std::uint32_t tokens, Sequence& made) const;
   [[nodiscard]] Result<Generation> start(const GenerateRequest& request, std::span<const GenerateRequest> earlier);
   [[nodiscard]] Result<void> ensure_logits(Sequence& sequence) const;
@@ -173,32 +175,46 @@ Result<PrefillResult> LlamaEngine::prefill(SequenceId id, std::span<const Token>
   return PrefillResult{static_cast<std::uint32_t>(tokens.size()), Clock::now() - begin};
 }
 
-// Copies the cache of `source` up to `tokens`. False when it cannot serve that position; `made` is then empty.
+// Whether the cache still holds all that a token at `position` can see.
+bool LlamaEngine::covers(const Place& place, std::uint32_t position) const {
+  const auto window = facts_.window_tokens;
+  const std::int64_t oldest_needed = window == 0 || position <= window ? 0 : position - window;
+  const auto first = llama_memory_seq_pos_min(place.context->memory(), place.id);
+  return first >= 0 && first <= oldest_needed;
+}
+
+// Copies all that is cached of `source`.
+bool LlamaEngine::copy_cells(const Place& source, const Place& made) const {
+  PoolContext& from = *source.context;
+  PoolContext& to = *made.context;
+  if (&from == &to) {
+    llama_memory_seq_cp(from.memory(), source.id, made.id, -1, -1);
+    to.copy_waits = facts_.grade == Grade::kBuffer;
+    return true;
+  }
+  if (from.copy_waits || to.copy_waits) return false;
+  std::vector<std::uint8_t> state(llama_state_seq_get_size(from.handle.get(), source.id));
+  const auto written = llama_state_seq_get_data(from.handle.get(), state.data(), state.size(), source.id);
+  return written > 0 && llama_state_seq_set_data(to.handle.get(), state.data(), written, made.id) > 0;
+}
+
+// Takes over the cache of `source` up to `tokens`. False when it cannot serve that position; `made` is then empty.
 bool LlamaEngine::take_over(const Sequence& source, std::uint32_t tokens, Sequence& made) const {
-  PoolContext& from = *source.place.context;
-  PoolContext& to = *made.place.context;
   const bool whole = tokens == source.size();
   const std::uint32_t cells = std::min(tokens, source.cached());
-  if (!whole) {
-    // The token at the fork point may have to be decoded once more, so its window must be there.
-    const auto oldest_needed = std::max<std::int64_t>(0, std::int64_t{cells} - 1 - facts_.window_tokens);
-    if (llama_memory_seq_pos_min(from.memory(), source.place.id) > oldest_needed) return false;
-  }
-  if (&from == &to) {
-    llama_memory_seq_cp(from.memory(), source.place.id, made.place.id, -1, -1);
-    to.copy_waits = facts_.grade == Grade::kBuffer;
-  } else {
-    if (from.copy_waits || to.copy_waits) return false;
-    std::vector<std::uint8_t> state(llama_state_seq_get_size(from.handle.get(), source.place.id));
-    const auto written = llama_state_seq_get_data(from.handle.get(), state.data(), state.size(), source.place.id);
-    if (written == 0 || llama_state_seq_set_data(to.handle.get(), state.data(), written, made.place.id) == 0) {
-      llama_memory_seq_rm(to.memory(), made.place.id, -1, -1);
+  if (cells > 0) {
+    // Earlier than the end, the last token may have to be decoded once more: then its window must be there.
+    const std::uint32_t next = whole ? cells : cells - 1;
+    if (!covers(source.place, next)) return false;
+    const auto memory = made.place.context->memory();
+    const auto cut = [&] {
+      return whole || llama_memory_seq_rm(memory, made.place.id, static_cast<llama_pos>(cells), -1);
+    };
+    // Asked again of the copy: libllama's state leaves out what is behind the window of the source's end.
+    if (!copy_cells(source.place, made.place) || !cut() || !covers(made.place, next)) {
+      llama_memory_seq_rm(memory, made.place.id, -1, -1);
       return false;
     }
-  }
-  if (!whole && !llama_memory_seq_rm(to.memory(), made.place.id, static_cast<llama_pos>(cells), -1)) {
-    llama_memory_seq_rm(to.memory(), made.place.id, -1, -1);
-    return false;
   }
   made.tokens.assign(source.tokens.begin(), source.tokens.begin() + static_cast<std::ptrdiff_t>(tokens));
   made.pending = whole && source.pending;

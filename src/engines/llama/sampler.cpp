@@ -45,8 +45,9 @@ float exp_of_negative(float x) {
   power = power * rest + 1.6666665459e-1F;
   power = power * rest + 5.0000001201e-1F;
   power = power * rest * rest + rest + 1.0F;
-  const float scale = std::bit_cast<float>((whole + 127) * (1 << 23));
-  return x > -87.0F ? power * scale : 0.0F;
+  const float scale = std::bit_cast<float>(static_cast<std::uint32_t>(whole + 127) << 23U);
+  const auto keep = 0U - static_cast<std::uint32_t>(x > -87.0F);  // all bits or none: a branch would not vectorize
+  return std::bit_cast<float>(std::bit_cast<std::uint32_t>(power * scale) & keep);
 }
 
 double sum_of(std::span<const float> values) {
@@ -64,15 +65,7 @@ double sum_of(std::span<const float> values) {
 }  // namespace
 
 Sampler::Sampler(const SamplingOptions& options, std::span<const Token> forbidden)
-    : options_(options), forbidden_(forbidden), generator_(options.seed) {
-  const bool filtered = options.top_k > 0 || options.top_p < 1.0F || options.min_p > 0.0F;
-  if (options.temperature <= 0.0F || !filtered) return;
-  filters_.reset(llama_sampler_chain_init(llama_sampler_chain_default_params()));
-  if (options.top_k > 0) llama_sampler_chain_add(filters_.get(), llama_sampler_init_top_k(options.top_k));
-  if (options.top_p < 1.0F) llama_sampler_chain_add(filters_.get(), llama_sampler_init_top_p(options.top_p, 1));
-  if (options.min_p > 0.0F) llama_sampler_chain_add(filters_.get(), llama_sampler_init_min_p(options.min_p, 1));
-  llama_sampler_chain_add(filters_.get(), llama_sampler_init_temp(options.temperature));
-}
+    : options_(options), forbidden_(forbidden), generator_(options.seed) {}
 
 double Sampler::uniform() {
   const auto high = static_cast<std::uint64_t>(generator_()) >> 5U;
@@ -106,7 +99,8 @@ std::optional<Token> Sampler::draw(std::span<const float> raw_logits, std::span<
   if (options_.temperature <= 0.0F) {
     return static_cast<Token>(std::find(logits.begin(), logits.end(), largest) - logits.begin());
   }
-  return filters_ ? draw_filtered(logits) : draw_from_all(logits, largest);
+  const bool filtered = options_.top_k > 0 || options_.top_p < 1.0F || options_.min_p > 0.0F;
+  return filtered ? draw_filtered(logits, largest) : draw_from_all(logits, largest);
 }
 
 Token Sampler::draw_from_all(std::span<const float> logits, float largest) {
@@ -135,24 +129,73 @@ Token Sampler::draw_from_all(std::span<const float> logits, float largest) {
   return static_cast<Token>(std::max_element(weights_.begin(), weights_.end()) - weights_.begin());
 }
 
-Token Sampler::draw_filtered(std::span<const float> logits) {
-  candidates_.clear();
+// The k best, by a heap whose worst member stands in front.
+void Sampler::collect_top_k(std::span<const float> logits, float largest) {
+  const auto better = [](const Candidate& a, const Candidate& b) { return a.logit > b.logit; };
+  const auto most = static_cast<std::size_t>(options_.top_k);
   for (std::size_t i = 0; i < logits.size(); ++i) {
-    if (std::isfinite(logits[i])) candidates_.push_back({static_cast<Token>(i), logits[i], 0.0F});
+    const bool full = candidates_.size() == most;
+    if (!(logits[i] > (full ? candidates_.front().logit : -std::numeric_limits<float>::infinity()))) continue;
+    if (full) {
+      std::pop_heap(candidates_.begin(), candidates_.end(), better);
+      candidates_.pop_back();
+    }
+    candidates_.push_back({static_cast<Token>(i), logits[i], std::exp(static_cast<double>(logits[i] - largest))});
+    std::push_heap(candidates_.begin(), candidates_.end(), better);
   }
-  llama_token_data_array kept{candidates_.data(), candidates_.size(), -1, false};
-  llama_sampler_apply(filters_.get(), &kept);
-  const std::span<const llama_token_data> left(kept.data, kept.size);
-  float largest = left.front().logit;
-  for (const auto& candidate : left) largest = std::max(largest, candidate.logit);
+}
+
+// Those that can be in the top-p set or pass min-p; gives the weight of all. The others together weigh less than 1 - p.
+double Sampler::collect_likely(std::span<const float> logits, float largest) {
+  weights_.resize(logits.size());
+  for (std::size_t i = 0; i < logits.size(); ++i) weights_[i] = exp_of_negative(logits[i] - largest);
+  const double total = sum_of(weights_);
+  const double beyond = (1.0 - static_cast<double>(options_.top_p)) * total / static_cast<double>(logits.size());
+  const double least = std::max(beyond, static_cast<double>(options_.min_p));
+  for (std::size_t i = 0; i < logits.size(); ++i) {
+    const auto weight = static_cast<double>(weights_[i]);
+    if (weight >= least && weight > 0) candidates_.push_back({static_cast<Token>(i), logits[i], weight});
+  }
+  return total;
+}
+
+// Top-p and min-p on candidates that are sorted, best first.
+void Sampler::cut_tail(double total) {
+  const double enough = static_cast<double>(options_.top_p) * total;
+  double sum = 0;
+  std::size_t kept = 0;
+  while (kept < candidates_.size()) {
+    if (kept > 0 && candidates_[kept].weight < static_cast<double>(options_.min_p)) break;
+    sum += candidates_[kept++].weight;
+    if (options_.top_p < 1.0F && sum >= enough) break;
+  }
+  candidates_.resize(kept);
+}
+
+Token Sampler::draw_filtered(std::span<const float> logits, float largest) {
+  candidates_.clear();
   double total = 0;
-  for (const auto& candidate : left) total += std::exp(static_cast<double>(candidate.logit - largest));
-  double rest = uniform() * total;
-  for (const auto& candidate : left) {
-    rest -= std::exp(static_cast<double>(candidate.logit - largest));
-    if (rest < 0) return candidate.id;
+  if (options_.top_k > 0 && static_cast<std::size_t>(options_.top_k) < logits.size()) {
+    collect_top_k(logits, largest);
+    for (const auto& candidate : candidates_) total += candidate.weight;
+  } else {
+    total = collect_likely(logits, largest);
   }
-  return left.back().id;
+  std::sort(candidates_.begin(), candidates_.end(), [](const Candidate& a, const Candidate& b) {
+    return a.logit > b.logit || (a.logit == b.logit && a.token < b.token);
+  });
+  cut_tail(total);
+  const auto tempered = [&](const Candidate& candidate) {
+    return std::exp(static_cast<double>(candidate.logit - largest) / static_cast<double>(options_.temperature));
+  };
+  double sum = 0;
+  for (const auto& candidate : candidates_) sum += tempered(candidate);
+  double rest = uniform() * sum;
+  for (const auto& candidate : candidates_) {
+    rest -= tempered(candidate);
+    if (rest < 0) return candidate.token;
+  }
+  return candidates_.back().token;
 }
 
 }  // namespace bulkhead::engines::llama

@@ -5,9 +5,7 @@
 #include "engine/engine.h"
 
 #include <bulkhead/options.h>
-#include <llama.h>
 
-#include <memory>
 #include <optional>
 #include <random>
 #include <span>
@@ -28,22 +26,25 @@ class Sampler {
                                                   std::span<const engine::Token> history);
 
  private:
-  struct FreeSampler {
-    void operator()(llama_sampler* sampler) const { llama_sampler_free(sampler); }
+  struct Candidate {
+    engine::Token token;
+    float logit;
+    double weight;  // e^(logit - largest), before the temperature
   };
   [[nodiscard]] std::span<const float> adjusted(std::span<const float> logits, std::span<const engine::Token> history);
   [[nodiscard]] engine::Token draw_from_all(std::span<const float> logits, float largest);
-  [[nodiscard]] engine::Token draw_filtered(std::span<const float> logits);
+  [[nodiscard]] engine::Token draw_filtered(std::span<const float> logits, float largest);
+  void collect_top_k(std::span<const float> logits, float largest);
+  [[nodiscard]] double collect_likely(std::span<const float> logits, float largest);
+  void cut_tail(double total);
   [[nodiscard]] double uniform();
 
   SamplingOptions options_;
   std::span<const engine::Token> forbidden_;
   std::mt19937 generator_;
-  std::unique_ptr<llama_sampler, FreeSampler>
-      filters_;                               // top-k, top-p, min-p, temperature; null when all but the last are off
-  std::vector<float> logits_;                 // the adjusted ones; [n_vocabulary]
-  std::vector<float> weights_;                // [n_vocabulary]
-  std::vector<llama_token_data> candidates_;  // [n_vocabulary]
+  std::vector<float> logits_;          // the adjusted ones; [n_vocabulary]
+  std::vector<float> weights_;         // [n_vocabulary]
+  std::vector<Candidate> candidates_;  // what the filters leave
 };
 
 }  // namespace bulkhead::engines::llama

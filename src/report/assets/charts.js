@@ -4,10 +4,28 @@
 
 const charts = (() => {
   const number = new Intl.NumberFormat("en");
-  const kindOrder = ["bos", "instruction", "template", "frame", "message", "marker", "separator", "turn", "prompt", "generated"];
+  const kindOrder = [
+    "bos",
+    "instruction",
+    "template",
+    "frame",
+    "message",
+    "marker",
+    "separator",
+    "turn",
+    "prompt",
+    "generated",
+  ];
   const kindNames = {
-    bos: "begin-of-text tokens", instruction: "instruction", template: "chat template", frame: "around messages",
-    message: "messages", marker: "turn markers", separator: "separators", turn: "turns", prompt: "prompts",
+    bos: "begin-of-text tokens",
+    instruction: "instruction",
+    template: "chat template",
+    frame: "around messages",
+    message: "messages",
+    marker: "turn markers",
+    separator: "separators",
+    turn: "turns",
+    prompt: "prompts",
     generated: "generated",
   };
   const kindColor = (kind) => (kindOrder.includes(kind) ? `var(--kind-${kind})` : "var(--kind-other)");
@@ -51,30 +69,66 @@ const charts = (() => {
     return { domain, labels, margin: Math.min(Math.round(width * 0.42), 18 + longest * 6.6) };
   }
 
-  const bandAxis = (rows) => ({ domain: rows.domain, label: null, tickFormat: (key) => rows.labels.get(key) ?? "", tickSize: 0,
-    ticks: [...rows.labels.keys()], padding: 0.18 });
+  const bandAxis = (rows) => ({
+    domain: rows.domain,
+    label: null,
+    tickFormat: (key) => rows.labels.get(key) ?? "",
+    tickSize: 0,
+    ticks: [...rows.labels.keys()],
+    padding: 0.18,
+  });
 
-  const frame = (width, options) => Plot.plot({ width, style: { fontSize: "12px", background: "transparent", color: "var(--ink)" },
-    ...options });
+  const frame = (width, options) =>
+    Plot.plot({ width, style: { fontSize: "12px", background: "transparent", color: "var(--ink)" }, ...options });
 
   // What each partition's context is made of. rows: {key, group, name, tokens, bytes, origins: {kind: tokens}}
   function sizes(rows, width) {
     const band = bands(rows, width);
-    const parts = rows.flatMap((row) => kindOrder.concat(Object.keys(row.origins).filter((kind) => !kindOrder.includes(kind)))
-      .filter((kind) => row.origins[kind] > 0)
-      .map((kind) => ({ key: row.key, name: row.name, kind, tokens: row.origins[kind] })));
+    const parts = rows.flatMap((row) =>
+      kindOrder
+        .concat(Object.keys(row.origins).filter((kind) => !kindOrder.includes(kind)))
+        .filter((kind) => row.origins[kind] > 0)
+        .map((kind) => ({ key: row.key, name: row.name, kind, tokens: row.origins[kind] })),
+    );
     const kinds = [...new Set(parts.map((part) => part.kind))];
     return frame(width, {
-      height: 58 + band.domain.length * 26, marginBottom: 42, marginLeft: band.margin, marginRight: width < 460 ? 54 : 130,
+      height: 58 + band.domain.length * 26,
+      marginBottom: 42,
+      marginLeft: band.margin,
+      marginRight: width < 460 ? 54 : 130,
       ariaLabel: "Tokens in each partition's context, by where they came from",
-      x: { label: "tokens \u2192", labelOffset: 38, grid: true, nice: true, tickFormat: (tokens) => number.format(tokens), ticks: width < 500 ? 3 : 6 },
+      x: {
+        label: "tokens \u2192",
+        labelOffset: 38,
+        grid: true,
+        nice: true,
+        tickFormat: (tokens) => number.format(tokens),
+        ticks: width < 500 ? 3 : 6,
+      },
       y: bandAxis(band),
       color: { type: "ordinal", domain: kinds, range: kinds.map(kindColor) },
       marks: [
-        Plot.barX(parts, Plot.stackX({ order: kinds, x: "tokens", y: "key", fill: "kind", stroke: "var(--card)", strokeWidth: 0.5,
-          tip: { format: { y: false, stroke: false } }, channels: { partition: { value: "name", label: "partition" } } })),
-        Plot.text(rows, { x: "tokens", y: "key", textAnchor: "start", dx: 6, fill: "currentColor",
-          text: (row) => number.format(row.tokens) + (width < 460 ? "" : `  \u00b7  ${bytes(row.bytes)}`) }),
+        Plot.barX(
+          parts,
+          Plot.stackX({
+            order: kinds,
+            x: "tokens",
+            y: "key",
+            fill: "kind",
+            stroke: "var(--card)",
+            strokeWidth: 0.5,
+            tip: { format: { y: false, stroke: false } },
+            channels: { partition: { value: "name", label: "partition" } },
+          }),
+        ),
+        Plot.text(rows, {
+          x: "tokens",
+          y: "key",
+          textAnchor: "start",
+          dx: 6,
+          fill: "currentColor",
+          text: (row) => number.format(row.tokens) + (width < 460 ? "" : `  \u00b7  ${bytes(row.bytes)}`),
+        }),
         Plot.ruleX([0], { stroke: "var(--line)" }),
       ],
     });
@@ -82,18 +136,41 @@ const charts = (() => {
 
   // rows: {key, name, prefill, decode, wall} in milliseconds
   function times(rows, width) {
-    const band = bands(rows.map((row) => ({ ...row, group: "" })), width);
-    const parts = rows.flatMap((row) => ["prefill", "decode"].map((phase) => ({ key: row.key, phase, ms: row[phase], s: row[phase] / 1000 })));
+    const band = bands(
+      rows.map((row) => ({ ...row, group: "" })),
+      width,
+    );
+    const parts = rows.flatMap((row) =>
+      ["prefill", "decode"].map((phase) => ({ key: row.key, phase, ms: row[phase], s: row[phase] / 1000 })),
+    );
     return frame(width, {
-      height: 58 + band.domain.length * 36, marginBottom: 42, marginLeft: band.margin, marginRight: 64,
+      height: 58 + band.domain.length * 36,
+      marginBottom: 42,
+      marginLeft: band.margin,
+      marginRight: 64,
       ariaLabel: "Time of each condition, prefill and decode",
       x: { label: "seconds \u2192", labelOffset: 38, grid: true, nice: true, zero: true, ticks: width < 560 ? 3 : 6 },
       y: bandAxis(band),
       color: { type: "ordinal", domain: ["prefill", "decode"], range: ["var(--prefill)", "var(--decode)"] },
       marks: [
-        Plot.barX(parts, Plot.stackX({ order: ["prefill", "decode"], x: "s", y: "key", fill: "phase", tip: { format: { x: (s) => seconds(s * 1000), y: false } } })),
-        Plot.text(rows, { x: (row) => Math.max(row.prefill + row.decode, row.wall) / 1000, y: "key", text: (row) => seconds(row.wall),
-          textAnchor: "start", dx: 6, fill: "currentColor" }),
+        Plot.barX(
+          parts,
+          Plot.stackX({
+            order: ["prefill", "decode"],
+            x: "s",
+            y: "key",
+            fill: "phase",
+            tip: { format: { x: (s) => seconds(s * 1000), y: false } },
+          }),
+        ),
+        Plot.text(rows, {
+          x: (row) => Math.max(row.prefill + row.decode, row.wall) / 1000,
+          y: "key",
+          text: (row) => seconds(row.wall),
+          textAnchor: "start",
+          dx: 6,
+          fill: "currentColor",
+        }),
         Plot.ruleX([0], { stroke: "var(--line)" }),
       ],
     });
@@ -106,31 +183,88 @@ const charts = (() => {
     const index = new Map(clusters.map((cluster, i) => [cluster.id, i]));
     const labelOf = (id) => clusters[index.get(id)]?.label ?? "?";
     const sent = [...new Set(rows.flatMap((row) => row.messages.map((message) => message.label)))];
-    const columns = [...sent.map((label) => `message ${label}`), ...(sent.length > 0 ? ["gap"] : []), ...turns.map((turn) => `turn ${turn.id}`)];
-    const cells = rows.flatMap((row) => turns.map((turn) => ({ key: row.key, name: row.name, column: `turn ${turn.id}`,
-      turn: turn.id, cluster: turn.cluster, seen: row.turns.includes(turn.id) })));
-    const messages = rows.flatMap((row) => row.messages.map((message) => ({ ...message, key: row.key, name: row.name,
-      column: `message ${message.label}` })));
+    const columns = [
+      ...sent.map((label) => `message ${label}`),
+      ...(sent.length > 0 ? ["gap"] : []),
+      ...turns.map((turn) => `turn ${turn.id}`),
+    ];
+    const cells = rows.flatMap((row) =>
+      turns.map((turn) => ({
+        key: row.key,
+        name: row.name,
+        column: `turn ${turn.id}`,
+        turn: turn.id,
+        cluster: turn.cluster,
+        seen: row.turns.includes(turn.id),
+      })),
+    );
+    const messages = rows.flatMap((row) =>
+      row.messages.map((message) => ({ ...message, key: row.key, name: row.name, column: `message ${message.label}` })),
+    );
     const seen = cells.filter((cell) => cell.seen);
     const step = (width - band.margin) / columns.length;
     const wide = step > 17;
-    const labelled = (column, i) => !column.startsWith("turn") || wide || (i - columns.indexOf(`turn ${turns[0].id}`)) % Math.ceil(20 / step) === 0;
+    const labelled = (column, i) =>
+      !column.startsWith("turn") || wide || (i - columns.indexOf(`turn ${turns[0].id}`)) % Math.ceil(20 / step) === 0;
     return frame(width, {
-      height: 62 + band.domain.length * 26, marginLeft: band.margin, marginTop: 40, marginRight: 6, marginBottom: 8,
+      height: 62 + band.domain.length * 26,
+      marginLeft: band.margin,
+      marginTop: 40,
+      marginRight: 6,
+      marginBottom: 8,
       ariaLabel: "Which partition saw which turn and which messages",
-      x: { domain: columns, axis: "top", ticks: columns.filter(labelled), tickSize: 0, padding: 0.08, label: sent.length > 0 ? "messages received, then turns" : "turns",
-        labelAnchor: "left", tickFormat: (column) => (column === "gap" ? "" : column.split(" ")[1]) },
+      x: {
+        domain: columns,
+        axis: "top",
+        ticks: columns.filter(labelled),
+        tickSize: 0,
+        padding: 0.08,
+        label: sent.length > 0 ? "messages received, then turns" : "turns",
+        labelAnchor: "left",
+        tickFormat: (column) => (column === "gap" ? "" : column.split(" ")[1]),
+      },
       y: bandAxis(band),
-      color: { type: "ordinal", domain: clusters.map((cluster) => cluster.id), range: clusters.map((_, i) => clusterColor(i)) },
+      color: {
+        type: "ordinal",
+        domain: clusters.map((cluster) => cluster.id),
+        range: clusters.map((_, i) => clusterColor(i)),
+      },
       marks: [
         Plot.cell(cells, { x: "column", y: "key", fill: "var(--faint)", rx: 3 }),
-        Plot.cell(seen, { x: "column", y: "key", fill: "cluster", rx: 3, tip: { format: { x: false, y: false } },
-          channels: { turn: { value: "turn", label: "turn" }, partition: { value: "name", label: "partition" } } }),
-        wide ? Plot.text(seen, { x: "column", y: "key", text: (cell) => labelOf(cell.cluster), fill: "var(--card)", fontWeight: 600 }) : null,
-        Plot.dot(messages, { x: "column", y: "key", symbol: "diamond2", r: Math.min(9, step * 0.6), fill: "cluster",
+        Plot.cell(seen, {
+          x: "column",
+          y: "key",
+          fill: "cluster",
+          rx: 3,
           tip: { format: { x: false, y: false } },
-          channels: { message: { value: "label", label: "message" }, tokens: { value: "tokens", label: "tokens" } } }),
-        Plot.text(messages, { x: "column", y: "key", text: "label", fill: "var(--card)", fontWeight: 700, pointerEvents: "none" }),
+          channels: { turn: { value: "turn", label: "turn" }, partition: { value: "name", label: "partition" } },
+        }),
+        wide
+          ? Plot.text(seen, {
+              x: "column",
+              y: "key",
+              text: (cell) => labelOf(cell.cluster),
+              fill: "var(--card)",
+              fontWeight: 600,
+            })
+          : null,
+        Plot.dot(messages, {
+          x: "column",
+          y: "key",
+          symbol: "diamond2",
+          r: Math.min(9, step * 0.6),
+          fill: "cluster",
+          tip: { format: { x: false, y: false } },
+          channels: { message: { value: "label", label: "message" }, tokens: { value: "tokens", label: "tokens" } },
+        }),
+        Plot.text(messages, {
+          x: "column",
+          y: "key",
+          text: "label",
+          fill: "var(--card)",
+          fontWeight: 700,
+          pointerEvents: "none",
+        }),
       ],
     });
   }
@@ -141,28 +275,74 @@ const charts = (() => {
     const longest = Math.max(...conditions.map((condition) => condition.length));
     const most = Math.max(1, ...points.map((point) => point.foreign));
     // A row is as high as its highest pile of equal counts.
-    const piles = d3.rollups(points, (pile) => pile.length, (point) => `${point.label}\n${point.condition}\n${point.foreign}`);
+    const piles = d3.rollups(
+      points,
+      (pile) => pile.length,
+      (point) => `${point.label}\n${point.condition}\n${point.foreign}`,
+    );
     const row = Math.max(42, 14 + 11 * Math.max(...piles.map(([, size]) => size)));
-    const draw = (label) => frame(stacked ? width : Math.floor((width - 24 * (labels.length - 1)) / labels.length), {
-      height: 66 + conditions.length * row, marginLeft: 20 + longest * 6.6, marginRight: 40, marginTop: 24,
-      marginBottom: 42,
-      ariaLabel: `Foreign terms in output ${label}, by condition`,
-      x: { label: "foreign terms \u2192", labelOffset: 38, domain: [0, most], inset: 10, grid: true, ticks: Math.min(most, 5), tickFormat: "d" },
-      fy: { domain: conditions, label: null, padding: 0.12 },
-      marks: [
-        Plot.frame({ stroke: null, fill: "var(--faint)", rx: 4 }),
-        Plot.tickX(means.filter((mean) => mean.label === label), { x: "mean", fy: "condition", stroke: "currentColor", strokeWidth: 3,
-          insetTop: 2, insetBottom: 2 }),
-        Plot.dot(points.filter((point) => point.label === label), Plot.dodgeY({ x: "foreign", fy: "condition", anchor: "middle", r: 5,
-          padding: 1, fill: (point) => (point.greedy ? "none" : "var(--foreign)"), fillOpacity: 0.75, stroke: "var(--foreign)",
-          strokeWidth: 1.5, tip: { format: { fill: false, stroke: false, symbol: false, fy: false } },
-          channels: { run: { value: "run", label: "run" } } })),
-        Plot.text(means.filter((mean) => mean.label === label), { fy: "condition", text: (mean) => String(+mean.mean.toFixed(1)),
-          frameAnchor: "right", dx: 34, fontWeight: 650, fill: "currentColor", textAnchor: "end" }),
-        Plot.text([`output ${label}`], { frameAnchor: "top-left", text: (words) => words, fy: () => conditions[0], dy: -18,
-          fontWeight: 650, fill: "currentColor" }),
-      ],
-    });
+    const draw = (label) =>
+      frame(stacked ? width : Math.floor((width - 24 * (labels.length - 1)) / labels.length), {
+        height: 66 + conditions.length * row,
+        marginLeft: 20 + longest * 6.6,
+        marginRight: 40,
+        marginTop: 24,
+        marginBottom: 42,
+        ariaLabel: `Foreign terms in output ${label}, by condition`,
+        x: {
+          label: "foreign terms \u2192",
+          labelOffset: 38,
+          domain: [0, most],
+          inset: 10,
+          grid: true,
+          ticks: Math.min(most, 5),
+          tickFormat: "d",
+        },
+        fy: { domain: conditions, label: null, padding: 0.12 },
+        marks: [
+          Plot.frame({ stroke: null, fill: "var(--faint)", rx: 4 }),
+          Plot.tickX(
+            means.filter((mean) => mean.label === label),
+            { x: "mean", fy: "condition", stroke: "currentColor", strokeWidth: 3, insetTop: 2, insetBottom: 2 },
+          ),
+          Plot.dot(
+            points.filter((point) => point.label === label),
+            Plot.dodgeY({
+              x: "foreign",
+              fy: "condition",
+              anchor: "middle",
+              r: 5,
+              padding: 1,
+              fill: (point) => (point.greedy ? "none" : "var(--foreign)"),
+              fillOpacity: 0.75,
+              stroke: "var(--foreign)",
+              strokeWidth: 1.5,
+              tip: { format: { fill: false, stroke: false, symbol: false, fy: false } },
+              channels: { run: { value: "run", label: "run" } },
+            }),
+          ),
+          Plot.text(
+            means.filter((mean) => mean.label === label),
+            {
+              fy: "condition",
+              text: (mean) => String(+mean.mean.toFixed(1)),
+              frameAnchor: "right",
+              dx: 34,
+              fontWeight: 650,
+              fill: "currentColor",
+              textAnchor: "end",
+            },
+          ),
+          Plot.text([`output ${label}`], {
+            frameAnchor: "top-left",
+            text: (words) => words,
+            fy: () => conditions[0],
+            dy: -18,
+            fontWeight: 650,
+            fill: "currentColor",
+          }),
+        ],
+      });
     const box = document.createElement("div");
     box.style.display = "flex";
     box.style.flexWrap = "wrap";

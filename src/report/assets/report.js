@@ -14,7 +14,9 @@ function showFault(words) {
   page.prepend(banner);
 }
 addEventListener("error", (event) => showFault(event.message));
-addEventListener("securitypolicyviolation", (event) => showFault(`the page's policy refused ${event.violatedDirective}`));
+addEventListener("securitypolicyviolation", (event) =>
+  showFault(`the page's policy refused ${event.violatedDirective}`),
+);
 
 const results = JSON.parse(document.getElementById("results").textContent);
 
@@ -42,33 +44,62 @@ function table(caption, titles, rows, options = {}) {
   const cell = (value, i) => {
     if (i === 0) return el("th", { scope: "row" }, value);
     const numeric = typeof value === "number" || options.right?.includes(i);
-    return el("td", { class: numeric ? "n" : options.long?.includes(i) ? "long" : null },
-      typeof value === "number" ? count(value) : value);
+    return el(
+      "td",
+      { class: numeric ? "n" : options.long?.includes(i) ? "long" : null },
+      typeof value === "number" ? count(value) : value,
+    );
   };
   const right = (i) => options.right?.includes(i) || (rows.length > 0 && typeof rows[0][i] === "number" && i > 0);
-  return el("div", { class: options.stack ? "scroll stack" : "scroll", tabindex: "0", role: "region", "aria-label": caption },
-    el("table", null,
+  return el(
+    "div",
+    { class: options.stack ? "scroll stack" : "scroll", tabindex: "0", role: "region", "aria-label": caption },
+    el(
+      "table",
+      null,
       el("caption", null, caption),
-      el("thead", null, el("tr", null, titles.map((title, i) => el("th", { scope: "col", class: right(i) ? "n" : null }, title)))),
-      el("tbody", null, rows.map((row) => el("tr", null, row.map(cell))))));
+      el(
+        "thead",
+        null,
+        el(
+          "tr",
+          null,
+          titles.map((title, i) => el("th", { scope: "col", class: right(i) ? "n" : null }, title)),
+        ),
+      ),
+      el(
+        "tbody",
+        null,
+        rows.map((row) => el("tr", null, row.map(cell))),
+      ),
+    ),
+  );
 }
 
-const legend = (entries) => el("ul", { class: "legend" }, entries.map(({ color, words, shape }) => {
-  const swatch = el("span", { class: `swatch ${shape ?? ""}` });
-  swatch.style[shape === "hollow" || shape === "ring" ? "borderColor" : "background"] = color;
-  return el("li", null, swatch, words);
-}));
+const legend = (entries) =>
+  el(
+    "ul",
+    { class: "legend" },
+    entries.map(({ color, words, shape }) => {
+      const swatch = el("span", { class: `swatch ${shape ?? ""}` });
+      swatch.style[shape === "hollow" || shape === "ring" ? "borderColor" : "background"] = color;
+      return el("li", null, swatch, words);
+    }),
+  );
 
 // Charts are drawn to the width they have, and anew when it changes.
 const drawn = [];
 function figure(title, note, draw, legendEntries, data) {
   const place = el("div", { class: "chart" });
   drawn.push({ place, draw, width: 0 });
-  return el("figure", null,
+  return el(
+    "figure",
+    null,
     el("figcaption", null, el("h3", null, title), el("p", { class: "note" }, note)),
     place,
     legendEntries === null ? null : legend(legendEntries),
-    el("details", null, el("summary", null, "The numbers as a table"), data));
+    el("details", null, el("summary", null, "The numbers as a table"), data),
+  );
 }
 function drawCharts() {
   for (const chart of drawn) {
@@ -90,19 +121,36 @@ function groupScenarios() {
 
 // Labels of outputs that can hold foreign terms at all: not those that receive every other topic.
 function foreignLabels(scenario) {
-  return scenario.clusters.filter((cluster) => scenario.clusters.some((other) => other.terminology.length > 0 &&
-    other.id !== cluster.id && !cluster.depends_on.includes(other.id))).map((cluster) => cluster.label);
+  return scenario.clusters
+    .filter((cluster) =>
+      scenario.clusters.some(
+        (other) => other.terminology.length > 0 && other.id !== cluster.id && !cluster.depends_on.includes(other.id),
+      ),
+    )
+    .map((cluster) => cluster.label);
 }
 
-const conditionRuns = (group, name) => group.runs.flatMap((run) => run.conditions.filter((entry) => entry.name === name)
-  .map((condition) => ({ run, condition })));
+const conditionRuns = (group, name) =>
+  group.runs.flatMap((run) =>
+    run.conditions.filter((entry) => entry.name === name).map((condition) => ({ run, condition })),
+  );
 
 function foreignPoints(group) {
   const labels = foreignLabels(group.scenario);
-  return group.runs.flatMap((run) => run.conditions.flatMap((condition) => condition.outputs
-    .filter((output) => labels.includes(output.label))
-    .map((output) => ({ label: output.label, condition: condition.title, run: runName(run), greedy: run.greedy,
-      foreign: output.foreign_terms, own: output.own_terms }))));
+  return group.runs.flatMap((run) =>
+    run.conditions.flatMap((condition) =>
+      condition.outputs
+        .filter((output) => labels.includes(output.label))
+        .map((output) => ({
+          label: output.label,
+          condition: condition.title,
+          run: runName(run),
+          greedy: run.greedy,
+          foreign: output.foreign_terms,
+          own: output.own_terms,
+        })),
+    ),
+  );
 }
 
 // Means over the sampled runs; over the greedy ones where there are no others.
@@ -112,37 +160,85 @@ function foreignMeans(points) {
     for (const [condition, all] of d3.group(byLabel, (point) => point.condition)) {
       const sampled = all.filter((point) => !point.greedy);
       const used = sampled.length > 0 ? sampled : all;
-      means.push({ label, condition, n: used.length, mean: d3.mean(used, (point) => point.foreign),
-        own: d3.mean(used, (point) => point.own) });
+      means.push({
+        label,
+        condition,
+        n: used.length,
+        mean: d3.mean(used, (point) => point.foreign),
+        own: d3.mean(used, (point) => point.own),
+      });
     }
   }
   return means;
 }
 
 function tiles(group) {
-  const isolated = group.conditions.filter((entry) => conditionRuns(group, entry.name).every(({ condition }) => condition.isolation.achieved));
+  const isolated = group.conditions.filter((entry) =>
+    conditionRuns(group, entry.name).every(({ condition }) => condition.isolation.achieved),
+  );
   const means = foreignMeans(foreignPoints(group));
-  const sum = (title) => d3.sum(means.filter((mean) => mean.condition === title), (mean) => mean.mean);
+  const sum = (title) =>
+    d3.sum(
+      means.filter((mean) => mean.condition === title),
+      (mean) => mean.mean,
+    );
   const best = isolated[0] ?? group.conditions[group.conditions.length - 1];
   const base = group.conditions.find((entry) => !isolated.includes(entry));
   const labels = foreignLabels(group.scenario);
-  const tile = (kind, what, value, more) => el("div", { class: `tile ${kind}` }, el("div", { class: "what" }, what),
-    el("div", { class: "value" }, value), el("div", { class: "more" }, more));
+  const tile = (kind, what, value, more) =>
+    el(
+      "div",
+      { class: `tile ${kind}` },
+      el("div", { class: "what" }, what),
+      el("div", { class: "value" }, value),
+      el("div", { class: "more" }, more),
+    );
   const walls = group.runs.map((run) => run.wall_ms);
   const prefilled = group.runs[0].conditions.flatMap((entry) => entry.partitions);
-  const list = [tile(isolated.length > 0 ? "good" : "bad", "Isolation achieved",
-    isolated.length > 0 ? isolated.map((entry) => entry.title).join(", ") : "nowhere",
-    `${isolated.length} of ${group.conditions.length} conditions, in ${group.runs.length === 1 ? "the one run" : `all ${group.runs.length} runs`}`)];
+  const list = [
+    tile(
+      isolated.length > 0 ? "good" : "bad",
+      "Isolation achieved",
+      isolated.length > 0 ? isolated.map((entry) => entry.title).join(", ") : "nowhere",
+      `${isolated.length} of ${group.conditions.length} conditions, in ${group.runs.length === 1 ? "the one run" : `all ${group.runs.length} runs`}`,
+    ),
+  ];
   if (best !== undefined && labels.length > 0) {
-    list.push(tile("", `Foreign terms in ${labels.join(" + ")}, mean`, oneDigit(sum(best.title)),
-      base === undefined || base === best ? best.title : `${best.title}; ${base.title} has ${oneDigit(sum(base.title))}`));
+    list.push(
+      tile(
+        "",
+        `Foreign terms in ${labels.join(" + ")}, mean`,
+        oneDigit(sum(best.title)),
+        base === undefined || base === best
+          ? best.title
+          : `${best.title}; ${base.title} has ${oneDigit(sum(base.title))}`,
+      ),
+    );
   }
-  list.push(tile("", group.runs.length === 1 ? "Wall time" : "Wall time of a run, median", charts.seconds(median(walls)),
-    `${group.conditions.length} conditions, ${count(d3.sum(group.runs[0].conditions, (entry) => entry.outputs.length))} outputs`));
-  list.push(tile("", "Tokens prefilled in a run", count(d3.sum(prefilled, (entry) => entry.prefilled_tokens)),
-    `${count(d3.sum(prefilled, (entry) => entry.reused_tokens))} more taken over by forks`));
-  list.push(tile("", "Peak memory", charts.bytes(results.memory.peak_rss_bytes),
-    `${charts.bytes(results.memory.kv_bytes_allocated)} of it KV caches`));
+  list.push(
+    tile(
+      "",
+      group.runs.length === 1 ? "Wall time" : "Wall time of a run, median",
+      charts.seconds(median(walls)),
+      `${group.conditions.length} conditions, ${count(d3.sum(group.runs[0].conditions, (entry) => entry.outputs.length))} outputs`,
+    ),
+  );
+  list.push(
+    tile(
+      "",
+      "Tokens prefilled in a run",
+      count(d3.sum(prefilled, (entry) => entry.prefilled_tokens)),
+      `${count(d3.sum(prefilled, (entry) => entry.reused_tokens))} more taken over by forks`,
+    ),
+  );
+  list.push(
+    tile(
+      "",
+      "Peak memory",
+      charts.bytes(results.memory.peak_rss_bytes),
+      `${charts.bytes(results.memory.kv_bytes_allocated)} of it KV caches`,
+    ),
+  );
   return el("div", { class: "tiles" }, list);
 }
 
@@ -152,18 +248,45 @@ function verdicts(group) {
     const all = conditionRuns(group, entry.name);
     const good = all.filter(({ condition }) => condition.isolation.achieved).length;
     const reasons = [...new Set(all.flatMap(({ condition }) => condition.isolation.reasons))];
-    const items = (list) => el("ul", null, list.map((reason) => el("li", null, reason)));
-    const words = good === all.length ? "\u2713 yes" : good === 0 ? "\u2717 no" : `\u2717 in ${good} of ${all.length} runs`;
-    return [entry.title, entry.separates, el("span", { class: `verdict ${good === all.length ? "yes" : "no"}` }, words),
-      reasons.length === 0 ? "every token traced to its own turns, its messages or the experiment's own text"
-        : el("div", null, items(reasons.slice(0, shown)), reasons.length <= shown ? null
-          : el("details", null, el("summary", null, `${reasons.length - shown} more`), items(reasons.slice(shown))))];
+    const items = (list) =>
+      el(
+        "ul",
+        null,
+        list.map((reason) => el("li", null, reason)),
+      );
+    const words =
+      good === all.length ? "\u2713 yes" : good === 0 ? "\u2717 no" : `\u2717 in ${good} of ${all.length} runs`;
+    return [
+      entry.title,
+      entry.separates,
+      el("span", { class: `verdict ${good === all.length ? "yes" : "no"}` }, words),
+      reasons.length === 0
+        ? "every token traced to its own turns, its messages or the experiment's own text"
+        : el(
+            "div",
+            null,
+            items(reasons.slice(0, shown)),
+            reasons.length <= shown
+              ? null
+              : el("details", null, el("summary", null, `${reasons.length - shown} more`), items(reasons.slice(shown))),
+          ),
+    ];
   });
-  return el("section", { class: "card" },
+  return el(
+    "section",
+    { class: "card" },
     el("h2", null, "Isolation achieved?"),
-    el("p", { class: "note" }, "Computed, not claimed: each token of each cache is traced to its origin, and the ledger is compared " +
-      "with what the engine says it holds."),
-    table("Verdict per condition", ["Condition", "What separates topics", "Achieved", "Why"], rows, { long: [3], stack: true }));
+    el(
+      "p",
+      { class: "note" },
+      "Computed, not claimed: each token of each cache is traced to its origin, and the ledger is compared " +
+        "with what the engine says it holds.",
+    ),
+    table("Verdict per condition", ["Condition", "What separates topics", "Achieved", "Why"], rows, {
+      long: [3],
+      stack: true,
+    }),
+  );
 }
 
 function foreignSection(group) {
@@ -176,62 +299,137 @@ function foreignSection(group) {
   const entries = [{ color: "var(--foreign)", words: "a sampled run", shape: "round" }];
   if (greedy) entries.push({ color: "var(--foreign)", words: "the greedy run", shape: "ring" });
   entries.push({ color: "currentColor", words: "mean of the sampled runs, also in figures", shape: "tick" });
-  return figure("Foreign terms in the outputs", "How often an output uses the terminology of a topic that is not its own and that " +
-    "sent it no message. Fewer is better; each dot is one run.",
-    (width) => charts.foreign(points, means, labels, titles, width), entries,
-    table("Foreign and own terms, mean per output", ["Condition", "Output", "Runs", "Foreign, mean", "Own, mean", "Foreign, each run"],
-      titles.flatMap((title) => labels.flatMap((label) => means.filter((mean) => mean.condition === title && mean.label === label)
-        .map((mean) => [title, label, mean.n, oneDigit(mean.mean), oneDigit(mean.own),
-          points.filter((point) => point.condition === title && point.label === label)
-            .map((point) => `${point.run}: ${point.foreign}`).join(", ")]))), { right: [3, 4] }));
+  return figure(
+    "Foreign terms in the outputs",
+    "How often an output uses the terminology of a topic that is not its own and that " +
+      "sent it no message. Fewer is better; each dot is one run.",
+    (width) => charts.foreign(points, means, labels, titles, width),
+    entries,
+    table(
+      "Foreign and own terms, mean per output",
+      ["Condition", "Output", "Runs", "Foreign, mean", "Own, mean", "Foreign, each run"],
+      titles.flatMap((title) =>
+        labels.flatMap((label) =>
+          means
+            .filter((mean) => mean.condition === title && mean.label === label)
+            .map((mean) => [
+              title,
+              label,
+              mean.n,
+              oneDigit(mean.mean),
+              oneDigit(mean.own),
+              points
+                .filter((point) => point.condition === title && point.label === label)
+                .map((point) => `${point.run}: ${point.foreign}`)
+                .join(", "),
+            ]),
+        ),
+      ),
+      { right: [3, 4] },
+    ),
+  );
 }
 
 const shortName = (condition, partition) => {
-  const name = partition.name.startsWith(`${condition.name}/`) ? partition.name.slice(condition.name.length + 1) : partition.name;
+  const name = partition.name.startsWith(`${condition.name}/`)
+    ? partition.name.slice(condition.name.length + 1)
+    : partition.name;
   return `${condition.title} \u00b7 ${name}`;
 };
 
 function partitionRows(run) {
-  return run.conditions.flatMap((condition) => condition.partitions.map((partition) => ({ key: partition.name, group: condition.name,
-    name: shortName(condition, partition), tokens: partition.context_tokens, bytes: partition.kv_bytes_used, origins: partition.origins,
-    turns: partition.turns, partition,
-    messages: partition.messages.map((message) => ({ ...message,
-      cluster: run.scenario.clusters.find((cluster) => cluster.label === message.label)?.id })) })));
+  return run.conditions.flatMap((condition) =>
+    condition.partitions.map((partition) => ({
+      key: partition.name,
+      group: condition.name,
+      name: shortName(condition, partition),
+      tokens: partition.context_tokens,
+      bytes: partition.kv_bytes_used,
+      origins: partition.origins,
+      turns: partition.turns,
+      partition,
+      messages: partition.messages.map((message) => ({
+        ...message,
+        cluster: run.scenario.clusters.find((cluster) => cluster.label === message.label)?.id,
+      })),
+    })),
+  );
 }
 
 function sizesFigure(run) {
   const rows = partitionRows(run);
   const used = new Set(rows.flatMap((row) => Object.keys(row.origins).filter((kind) => row.origins[kind] > 0)));
-  const kinds = [...charts.kindOrder.filter((kind) => used.has(kind)), ...[...used].filter((kind) => !charts.kindOrder.includes(kind))];
-  return figure("What each cache holds", "Tokens of each partition's context, by where they came from; behind the bar, the bytes its " +
-    "KV cache uses.", (width) => charts.sizes(rows, width),
+  const kinds = [
+    ...charts.kindOrder.filter((kind) => used.has(kind)),
+    ...[...used].filter((kind) => !charts.kindOrder.includes(kind)),
+  ];
+  return figure(
+    "What each cache holds",
+    "Tokens of each partition's context, by where they came from; behind the bar, the bytes its " + "KV cache uses.",
+    (width) => charts.sizes(rows, width),
     kinds.map((kind) => ({ color: charts.kindColor(kind), words: charts.kindNames[kind] ?? kind })),
-    table("Tokens by origin", ["Partition", "Context", ...kinds.map((kind) => charts.kindNames[kind] ?? kind)],
-      rows.map((row) => [row.name, row.tokens, ...kinds.map((kind) => row.origins[kind] ?? 0)])));
+    table(
+      "Tokens by origin",
+      ["Partition", "Context", ...kinds.map((kind) => charts.kindNames[kind] ?? kind)],
+      rows.map((row) => [row.name, row.tokens, ...kinds.map((kind) => row.origins[kind] ?? 0)]),
+    ),
+  );
 }
 
 function timesFigure(run) {
-  const rows = run.conditions.map((entry) => ({ key: entry.name, name: entry.title, prefill: entry.prefill_ms, decode: entry.decode_ms,
-    wall: entry.wall_ms }));
-  return figure("Where the time went", `Prefill computes a context once; decode writes the outputs, many at a time. A batch shared by ` +
-    `conditions is divided among them by tokens. The whole run took ${charts.seconds(run.wall_ms)}.`,
+  const rows = run.conditions.map((entry) => ({
+    key: entry.name,
+    name: entry.title,
+    prefill: entry.prefill_ms,
+    decode: entry.decode_ms,
+    wall: entry.wall_ms,
+  }));
+  return figure(
+    "Where the time went",
+    `Prefill computes a context once; decode writes the outputs, many at a time. A batch shared by ` +
+      `conditions is divided among them by tokens. The whole run took ${charts.seconds(run.wall_ms)}.`,
     (width) => charts.times(rows, width),
-    [{ color: "var(--prefill)", words: "prefill" }, { color: "var(--decode)", words: "decode" }],
-    table("Times", ["Condition", "Prefill", "Decode", "Wall"], rows.map((row) => [row.name, charts.seconds(row.prefill),
-      charts.seconds(row.decode), charts.seconds(row.wall)]), { right: [1, 2, 3] }));
+    [
+      { color: "var(--prefill)", words: "prefill" },
+      { color: "var(--decode)", words: "decode" },
+    ],
+    table(
+      "Times",
+      ["Condition", "Prefill", "Decode", "Wall"],
+      rows.map((row) => [row.name, charts.seconds(row.prefill), charts.seconds(row.decode), charts.seconds(row.wall)]),
+      { right: [1, 2, 3] },
+    ),
+  );
 }
 
 function mapFigure(run) {
   const rows = partitionRows(run);
   const { turns, clusters } = run.scenario;
-  const entries = clusters.map((cluster, i) => ({ color: charts.clusterColor(i), words: `${cluster.label}: ${cluster.topic || cluster.id}` }));
-  if (rows.some((row) => row.messages.length > 0)) entries.push({ color: "currentColor", words: "a message: another partition's output",
-    shape: "hollow" });
-  return figure("Which partition saw which turn", "One row per cache, one column per turn. More than one colour of turns in a row means that " +
-    "topics share a cache.", (width) => charts.map(rows, turns, clusters, width), entries,
-    table("Turns and messages per partition", ["Partition", "Turns", "Messages"], rows.map((row) => [row.name, row.turns.join(", "),
-      row.messages.map((message) => `${message.label} from ${message.from} (${count(message.tokens)} tokens)`).join(", ") || "none"]),
-      { long: [1] }));
+  const entries = clusters.map((cluster, i) => ({
+    color: charts.clusterColor(i),
+    words: `${cluster.label}: ${cluster.topic || cluster.id}`,
+  }));
+  if (rows.some((row) => row.messages.length > 0))
+    entries.push({ color: "currentColor", words: "a message: another partition's output", shape: "hollow" });
+  return figure(
+    "Which partition saw which turn",
+    "One row per cache, one column per turn. More than one colour of turns in a row means that " +
+      "topics share a cache.",
+    (width) => charts.map(rows, turns, clusters, width),
+    entries,
+    table(
+      "Turns and messages per partition",
+      ["Partition", "Turns", "Messages"],
+      rows.map((row) => [
+        row.name,
+        row.turns.join(", "),
+        row.messages
+          .map((message) => `${message.label} from ${message.from} (${count(message.tokens)} tokens)`)
+          .join(", ") || "none",
+      ]),
+      { long: [1] },
+    ),
+  );
 }
 
 function outputText(output, scenario) {
@@ -241,104 +439,287 @@ function outputText(output, scenario) {
     if (mark === "own") return el("span", { class: "own" }, text);
     const index = scenario.clusters.findIndex((cluster) => cluster.id === owner);
     const cluster = scenario.clusters[index];
-    return el("mark", { title: `a term of ${cluster?.label ?? ""} ${cluster?.topic || owner}`, "--c": charts.clusterColor(index) }, text);
+    return el(
+      "mark",
+      { title: `a term of ${cluster?.label ?? ""} ${cluster?.topic || owner}`, "--c": charts.clusterColor(index) },
+      text,
+    );
   });
 }
 
 function outputCard(condition, output, scenario) {
-  const counts = (words, value, hot) => el("span", { class: hot ? "hot" : null }, el("b", null, count(value)), ` ${words}`);
-  return el("article", { class: `output ${condition.isolation.achieved ? "isolated" : ""}` },
-    el("header", null,
+  const counts = (words, value, hot) =>
+    el("span", { class: hot ? "hot" : null }, el("b", null, count(value)), ` ${words}`);
+  return el(
+    "article",
+    { class: `output ${condition.isolation.achieved ? "isolated" : ""}` },
+    el(
+      "header",
+      null,
       el("h3", null, condition.title),
-      el("div", { class: "counts" }, counts("foreign terms", output.foreign_terms, output.foreign_terms > 0), counts("own terms", output.own_terms),
-        counts("tokens", output.tokens), el("span", null, `ended by ${output.finish}`), el("span", null, `first token after ${charts.seconds(output.ttft_ms)}`)),
-      el("div", { class: "prompt", dir: "auto", title: "the prompt" }, output.prompt)),
-    el("div", { class: "text", dir: "auto", tabindex: "0", "aria-label": `Output ${output.label}, ${condition.title}` },
-      outputText(output, scenario)));
+      el(
+        "div",
+        { class: "counts" },
+        counts("foreign terms", output.foreign_terms, output.foreign_terms > 0),
+        counts("own terms", output.own_terms),
+        counts("tokens", output.tokens),
+        el("span", null, `ended by ${output.finish}`),
+        el("span", null, `first token after ${charts.seconds(output.ttft_ms)}`),
+      ),
+      el("div", { class: "prompt", dir: "auto", title: "the prompt" }, output.prompt),
+    ),
+    el(
+      "div",
+      { class: "text", dir: "auto", tabindex: "0", "aria-label": `Output ${output.label}, ${condition.title}` },
+      outputText(output, scenario),
+    ),
+  );
 }
 
 function outputsSection(run) {
   const { scenario } = run;
-  return el("section", null,
+  return el(
+    "section",
+    null,
     el("h2", null, "Outputs side by side"),
-    el("p", { class: "note" }, el("mark", { "--c": "var(--foreign)" }, "Marked"), " is terminology of a topic the output should not know, in that topic's " +
-      "colour; ", el("span", { class: "own" }, "dotted"), " is terminology of its own."),
+    el(
+      "p",
+      { class: "note" },
+      el("mark", { "--c": "var(--foreign)" }, "Marked"),
+      " is terminology of a topic the output should not know, in that topic's " + "colour; ",
+      el("span", { class: "own" }, "dotted"),
+      " is terminology of its own.",
+    ),
     scenario.clusters.map((cluster, i) => {
-      const cards = run.conditions.flatMap((condition) => condition.outputs.filter((output) => output.label === cluster.label)
-        .map((output) => outputCard(condition, output, scenario)));
-      return cards.length === 0 ? null : el("div", { class: "group" },
-        el("h3", null, el("span", { class: "label", "--c": charts.clusterColor(i) }, cluster.label), cluster.topic || cluster.id),
-        cluster.expected_output === "" ? null : el("details", null, el("summary", null, "What was expected"),
-          el("p", { class: "note", dir: "auto" }, cluster.expected_output)),
-        el("div", { class: "outputs" }, cards));
-    }));
+      const cards = run.conditions.flatMap((condition) =>
+        condition.outputs
+          .filter((output) => output.label === cluster.label)
+          .map((output) => outputCard(condition, output, scenario)),
+      );
+      return cards.length === 0
+        ? null
+        : el(
+            "div",
+            { class: "group" },
+            el(
+              "h3",
+              null,
+              el("span", { class: "label", "--c": charts.clusterColor(i) }, cluster.label),
+              cluster.topic || cluster.id,
+            ),
+            cluster.expected_output === ""
+              ? null
+              : el(
+                  "details",
+                  null,
+                  el("summary", null, "What was expected"),
+                  el("p", { class: "note", dir: "auto" }, cluster.expected_output),
+                ),
+            el("div", { class: "outputs" }, cards),
+          );
+    }),
+  );
 }
 
 function ledgerSection(run) {
-  const rows = partitionRows(run).map(({ name, partition }) => [name, partition.context_tokens, partition.shared_prefix_tokens,
-    partition.prefilled_tokens, partition.reused_tokens, partition.generated_tokens, charts.bytes(partition.kv_bytes_used),
-    charts.bytes(partition.kv_bytes_allocated), charts.seconds(partition.prefill_ms), shortHash(partition.token_sha256)]);
-  const outputs = run.conditions.flatMap((condition) => condition.outputs.map((output) => [`${condition.title} \u00b7 ${output.label}`,
-    output.tokens, charts.seconds(output.ttft_ms), output.itl_ms.median === null ? "\u2013" : charts.seconds(output.itl_ms.median),
-    output.itl_ms.p95 === null ? "\u2013" : charts.seconds(output.itl_ms.p95), charts.seconds(output.prefill_ms),
-    charts.seconds(output.decode_ms), output.own_terms, output.foreign_terms]));
-  const turns = run.scenario.turns.map((turn) => [String(turn.id), turn.cluster, turn.role, el("div", { class: "turn-text", dir: "auto" }, turn.text)]);
-  return el("section", { class: "card" },
+  const rows = partitionRows(run).map(({ name, partition }) => [
+    name,
+    partition.context_tokens,
+    partition.shared_prefix_tokens,
+    partition.prefilled_tokens,
+    partition.reused_tokens,
+    partition.generated_tokens,
+    charts.bytes(partition.kv_bytes_used),
+    charts.bytes(partition.kv_bytes_allocated),
+    charts.seconds(partition.prefill_ms),
+    shortHash(partition.token_sha256),
+  ]);
+  const outputs = run.conditions.flatMap((condition) =>
+    condition.outputs.map((output) => [
+      `${condition.title} \u00b7 ${output.label}`,
+      output.tokens,
+      charts.seconds(output.ttft_ms),
+      output.itl_ms.median === null ? "\u2013" : charts.seconds(output.itl_ms.median),
+      output.itl_ms.p95 === null ? "\u2013" : charts.seconds(output.itl_ms.p95),
+      charts.seconds(output.prefill_ms),
+      charts.seconds(output.decode_ms),
+      output.own_terms,
+      output.foreign_terms,
+    ]),
+  );
+  const turns = run.scenario.turns.map((turn) => [
+    String(turn.id),
+    turn.cluster,
+    turn.role,
+    el("div", { class: "turn-text", dir: "auto" }, turn.text),
+  ]);
+  return el(
+    "section",
+    { class: "card" },
     el("h2", null, "Ledger"),
-    table("Partitions", ["Partition", "Context tokens", "Shared prefix", "Prefilled", "Reused", "Generated", "KV used", "KV allocated",
-      "Prefill", "SHA-256 of tokens"], rows, { right: [6, 7, 8] }),
-    el("details", null, el("summary", null, "Times of every output"),
-      table("Outputs", ["Output", "Tokens", "First token", "Between tokens", "95 % within", "Prefill", "Decode", "Own terms", "Foreign terms"],
-        outputs, { right: [2, 3, 4, 5, 6] })),
-    el("details", null, el("summary", null, `The conversation: ${turns.length} turns`),
-      table("Turns", ["Turn", "Cluster", "Role", "Text"], turns)));
+    table(
+      "Partitions",
+      [
+        "Partition",
+        "Context tokens",
+        "Shared prefix",
+        "Prefilled",
+        "Reused",
+        "Generated",
+        "KV used",
+        "KV allocated",
+        "Prefill",
+        "SHA-256 of tokens",
+      ],
+      rows,
+      { right: [6, 7, 8] },
+    ),
+    el(
+      "details",
+      null,
+      el("summary", null, "Times of every output"),
+      table(
+        "Outputs",
+        [
+          "Output",
+          "Tokens",
+          "First token",
+          "Between tokens",
+          "95 % within",
+          "Prefill",
+          "Decode",
+          "Own terms",
+          "Foreign terms",
+        ],
+        outputs,
+        { right: [2, 3, 4, 5, 6] },
+      ),
+    ),
+    el(
+      "details",
+      null,
+      el("summary", null, `The conversation: ${turns.length} turns`),
+      table("Turns", ["Turn", "Cluster", "Role", "Text"], turns),
+    ),
+  );
 }
 
 function differencesSection() {
   if (results.count_differences.length === 0) return null;
-  return el("section", { class: "card" },
+  return el(
+    "section",
+    { class: "card" },
     el("h2", null, "Why token counts differ between formats"),
-    el("p", { class: "note" }, `The same conversation in the format ${results.settings.format} and in others, and what makes up the difference.`),
+    el(
+      "p",
+      { class: "note" },
+      `The same conversation in the format ${results.settings.format} and in others, and what makes up the difference.`,
+    ),
     results.count_differences.map((entry) => {
       const whole = entry.this_tokens - entry.other_tokens;
       const rest = whole - d3.sum(entry.parts, (part) => part.tokens);
-      const rows = [[`in ${entry.other_format}`, entry.other_tokens], ...entry.parts.map((part) => [part.reason, signed(part.tokens)])];
+      const rows = [
+        [`in ${entry.other_format}`, entry.other_tokens],
+        ...entry.parts.map((part) => [part.reason, signed(part.tokens)]),
+      ];
       if (rest !== 0) rows.push(["not explained", signed(rest)]);
       rows.push([`in ${results.settings.format}`, entry.this_tokens]);
-      return el("div", { class: "sum" }, el("h3", null, entry.condition),
-        table(`${count(entry.this_tokens)} against ${count(entry.other_tokens)}: ${signed(whole)}`, ["Because of", "Tokens"], rows, { right: [1] }));
-    }));
+      return el(
+        "div",
+        { class: "sum" },
+        el("h3", null, entry.condition),
+        table(
+          `${count(entry.this_tokens)} against ${count(entry.other_tokens)}: ${signed(whole)}`,
+          ["Because of", "Tokens"],
+          rows,
+          { right: [1] },
+        ),
+      );
+    }),
+  );
 }
 
 function factsSection(group) {
   const { model, engine, settings, machine, bulkhead, memory } = results;
   const { sampling } = settings;
-  const card = (title, facts) => el("div", { class: "card" }, el("h3", null, title),
-    el("dl", null, facts.flatMap(([what, value]) => [el("dt", null, what), el("dd", null, value)])));
+  const card = (title, facts) =>
+    el(
+      "div",
+      { class: "card" },
+      el("h3", null, title),
+      el(
+        "dl",
+        null,
+        facts.flatMap(([what, value]) => [el("dt", null, what), el("dd", null, value)]),
+      ),
+    );
   const { scenario } = group;
-  return el("section", null, el("h2", null, "Facts"), el("div", { class: "facts" },
-    card("Model", [["name", model.name], ["file", model.path], ["SHA-256", el("span", { class: "hash" }, model.sha256)],
-      ["architecture", model.architecture], ["size", charts.bytes(model.bytes)], ["context", `${count(model.context_tokens)} tokens`],
-      ["sliding window", model.window_tokens === 0 ? "none" : `${count(model.window_tokens)} tokens`]]),
-    card("Engine", [["engine", `${engine.name} ${engine.build}`], ["isolation grade", engine.grade], ["threads", count(engine.threads)],
-      ["KV types", `${engine.kv_type_k}, ${engine.kv_type_v}`], ["KV per token", charts.bytes(engine.kv_bytes_per_token)],
-      ["flash attention", engine.flash_attention ? "on" : "off"], ["KV allocated", charts.bytes(memory.kv_bytes_allocated)],
-      ["peak memory", charts.bytes(memory.peak_rss_bytes)]]),
-    card("Settings", [["format", settings.format], ["its SHA-256", el("span", { class: "hash" }, settings.format_sha256)],
-      ["prompts", settings.prompt_set ?? "each condition's own"], ["seed", String(settings.seed)], ["temperature", String(sampling.temperature)],
-      ["top-k", String(sampling.top_k)], ["top-p", String(sampling.top_p)], ["min-p", String(sampling.min_p)],
-      ["repeat penalty", String(sampling.repeat_penalty)], ["conditions", settings.conditions.join(", ")]]),
-    card("Scenario", [["id", scenario.id], ["domain", scenario.domain], ["file", scenario.file],
-      ["SHA-256", el("span", { class: "hash" }, scenario.sha256)], ["turns", count(scenario.turns.length)],
-      ["clusters", scenario.clusters.map((cluster) => `${cluster.label} ${cluster.id}`).join(", ")],
-      ["runs", group.runs.map(runName).join(", ")]]),
-    card("Machine", [["processor", machine.cpu], ["cores", count(machine.cores)], ["memory", charts.bytes(machine.memory_bytes)],
-      ["system", machine.os], ["bulkhead", bulkhead.version], ["commit", bulkhead.commit]])));
+  return el(
+    "section",
+    null,
+    el("h2", null, "Facts"),
+    el(
+      "div",
+      { class: "facts" },
+      card("Model", [
+        ["name", model.name],
+        ["file", model.path],
+        ["SHA-256", el("span", { class: "hash" }, model.sha256)],
+        ["architecture", model.architecture],
+        ["size", charts.bytes(model.bytes)],
+        ["context", `${count(model.context_tokens)} tokens`],
+        ["sliding window", model.window_tokens === 0 ? "none" : `${count(model.window_tokens)} tokens`],
+      ]),
+      card("Engine", [
+        ["engine", `${engine.name} ${engine.build}`],
+        ["isolation grade", engine.grade],
+        ["threads", count(engine.threads)],
+        ["KV types", `${engine.kv_type_k}, ${engine.kv_type_v}`],
+        ["KV per token", charts.bytes(engine.kv_bytes_per_token)],
+        ["flash attention", engine.flash_attention ? "on" : "off"],
+        ["KV allocated", charts.bytes(memory.kv_bytes_allocated)],
+        ["peak memory", charts.bytes(memory.peak_rss_bytes)],
+      ]),
+      card("Settings", [
+        ["format", settings.format],
+        ["its SHA-256", el("span", { class: "hash" }, settings.format_sha256)],
+        ["prompts", settings.prompt_set ?? "each condition's own"],
+        ["seed", String(settings.seed)],
+        ["temperature", String(sampling.temperature)],
+        ["top-k", String(sampling.top_k)],
+        ["top-p", String(sampling.top_p)],
+        ["min-p", String(sampling.min_p)],
+        ["repeat penalty", String(sampling.repeat_penalty)],
+        ["conditions", settings.conditions.join(", ")],
+      ]),
+      card("Scenario", [
+        ["id", scenario.id],
+        ["domain", scenario.domain],
+        ["file", scenario.file],
+        ["SHA-256", el("span", { class: "hash" }, scenario.sha256)],
+        ["turns", count(scenario.turns.length)],
+        ["clusters", scenario.clusters.map((cluster) => `${cluster.label} ${cluster.id}`).join(", ")],
+        ["runs", group.runs.map(runName).join(", ")],
+      ]),
+      card("Machine", [
+        ["processor", machine.cpu],
+        ["cores", count(machine.cores)],
+        ["memory", charts.bytes(machine.memory_bytes)],
+        ["system", machine.os],
+        ["bulkhead", bulkhead.version],
+        ["commit", bulkhead.commit],
+      ]),
+    ),
+  );
 }
 
 function picker(words, names, chosen, choose) {
   if (names.length < 2) return null;
-  const select = el("select", null, names.map((name, i) => el("option", { value: i, selected: i === chosen }, name)));
+  const select = el(
+    "select",
+    null,
+    names.map((name, i) => el("option", { value: i, selected: i === chosen }, name)),
+  );
   select.addEventListener("change", () => choose(Number(select.value)));
   return el("label", null, `${words} `, select);
 }
@@ -350,27 +731,62 @@ function show() {
   const group = groups[chosen.group];
   drawn.length = 0;
   const parts = [];
-  if (!results.complete) parts.push(el("p", { class: "banner" }, `Incomplete: ${results.incomplete_reason ?? "no reason was given"}`));
+  if (!results.complete)
+    parts.push(el("p", { class: "banner" }, `Incomplete: ${results.incomplete_reason ?? "no reason was given"}`));
   if (group === undefined) {
     parts.push(el("p", { class: "banner" }, "There are no runs in these results."));
   } else {
     const run = group.runs[chosen.run];
     if (groups.length > 1) {
-      parts.push(el("div", { class: "bar sticky" }, picker("Scenario", groups.map((entry) => entry.scenario.id), chosen.group, (i) => {
-        Object.assign(chosen, { group: i, run: 0 });
-        show();
-      })));
+      parts.push(
+        el(
+          "div",
+          { class: "bar sticky" },
+          picker(
+            "Scenario",
+            groups.map((entry) => entry.scenario.id),
+            chosen.group,
+            (i) => {
+              Object.assign(chosen, { group: i, run: 0 });
+              show();
+            },
+          ),
+        ),
+      );
     }
-    parts.push(tiles(group), verdicts(group), foreignSection(group),
-      el("section", null,
-        el("div", { class: "bar" }, el("h2", null, "One run in detail"), picker("Run", group.runs.map(runName), chosen.run, (i) => {
-          chosen.run = i;
-          show();
-        }), group.runs.length < 2 ? el("span", { class: "note" }, runName(run)) : null),
-        mapFigure(run), el("div", { class: "pair" }, sizesFigure(run), timesFigure(run))),
-      outputsSection(run), ledgerSection(run), differencesSection(), factsSection(group));
+    parts.push(
+      tiles(group),
+      verdicts(group),
+      foreignSection(group),
+      el(
+        "section",
+        null,
+        el(
+          "div",
+          { class: "bar" },
+          el("h2", null, "One run in detail"),
+          picker("Run", group.runs.map(runName), chosen.run, (i) => {
+            chosen.run = i;
+            show();
+          }),
+          group.runs.length < 2 ? el("span", { class: "note" }, runName(run)) : null,
+        ),
+        mapFigure(run),
+        el("div", { class: "pair" }, sizesFigure(run), timesFigure(run)),
+      ),
+      outputsSection(run),
+      ledgerSection(run),
+      differencesSection(),
+      factsSection(group),
+    );
   }
-  parts.push(el("footer", null, `Drawn by Bulkhead ${results.bulkhead.version} from results.json. Charts: Observable Plot and D3.`));
+  parts.push(
+    el(
+      "footer",
+      null,
+      `Drawn by Bulkhead ${results.bulkhead.version} from results.json. Charts: Observable Plot and D3.`,
+    ),
+  );
   page.replaceChildren(...parts.filter((part) => part !== null));
   drawCharts();
 }

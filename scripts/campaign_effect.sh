@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Does isolation keep foreign terminology out? Runs the sequential and semantic conditions on the demo model, greedy and over five seeds, on our
+# scenarios and on further ones given, and writes the counts.   scripts/campaign_effect.sh OUT.md [SCENARIO.json ...]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+out=$1
+shift
+scenarios=(scenarios/hospital_pharmacy.json scenarios/city_tram.json scenarios/fish_farm.json "$@")
+scripts/setup.sh
+scripts/build.sh release bulkhead_program
+program=build/release/src/bulkhead
+$program pull qwen2.5-coder-0.5b >&2
+folder=build/campaign_effect
+conditions=${BULKHEAD_CONDITIONS:-sequential,prompted,turn_based,semantic}
+$program run "${scenarios[@]}" -m qwen2.5-coder-0.5b --conditions "$conditions" --temp 0 --out "$folder/greedy" -q >/dev/null
+$program run "${scenarios[@]}" -m qwen2.5-coder-0.5b --conditions "$conditions" --temp 0.7 --repeat 5 --out "$folder/sampled" -q >/dev/null
+python3 scripts/effect_table.py "$folder/greedy/results.json" "$folder/sampled/results.json" >"$out"
+cat "$out"

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: MIT
+#include "engines/llama/sampler.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+namespace bulkhead::engines::llama {
+namespace {
+
+using engine::Token;
+
+SamplingOptions at(float temperature, std::uint32_t seed = 1) {
+  SamplingOptions options;
+  options.temperature = temperature;
+  options.seed = seed;
+  return options;
+}
+
+// Counts of many draws from the same logits.
+std::vector<double> shares(const SamplingOptions& options, const std::vector<float>& logits, int draws,
+                           const std::vector<Token>& forbidden = {}) {
+  Sampler sampler(options, forbidden);
+  std::vector<int> counts(logits.size());
+  for (int i = 0; i < draws; ++i) ++counts[static_cast<std::size_t>(sampler.draw(logits, {}).value())];
+  std::vector<double> result;
+  for (const int count : counts) result.push_back(static_cast<double>(count) / draws);
+  return result;
+}
+
+std::vector<double> softmax(const std::vector<float>& logits, double temperature) {
+  std::vector<double> weights;
+  double sum = 0;
+  for (const float logit : logits) {
+    weights.push_back(std::exp(static_cast<double>(logit) / temperature));
+    sum += weights.back();
+  }
+  for (auto& weight : weights) weight /= sum;
+  return weights;
+}
+
+const std::vector<float> kLogits = {1.0F, -2.0F, 3.0F, 0.5F, 2.5F, -40.0F, 2.9F};
+
+TEST(Sampler, GreedyTakesTheFirstLargest) {
+  Sampler sampler(at(0), {});
+  EXPECT_EQ(sampler.draw(kLogits, {}), 2);
+  EXPECT_EQ(sampler.draw(std::vector<float>{1, 5, 5, 2}, {}), 1);
+  std::vector<float> many(100003, -1.0F);
+  many[77777] = 0.5F;
+  EXPECT_EQ(sampler.draw(many, {}), 77777);
+}
+
+TEST(Sampler, DrawsFollowTheSoftmax) {
+  constexpr int kDraws = 200000;
+  for (const float temperature : {0.5F, 1.0F, 2.0F}) {
+    const auto expected = softmax(kLogits, static_cast<double>(temperature));
+    const auto got = shares(at(temperature), kLogits, kDraws);
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+      EXPECT_NEAR(got[i], expected[i], 5 * std::sqrt(expected[i] * (1 - expected[i]) / kDraws) + 1e-5)
+          << temperature << " " << i;
+    }
+  }
+}
+
+// More tokens than one block of the sum, with the weight at its borders.
+TEST(Sampler, DrawsFromAllOverALargeVocabulary) {
+  std::vector<float> logits(5000, -30.0F);
+  for (const std::size_t i : {0U, 1023U, 1024U, 2047U, 4999U}) logits[i] = 1.0F;
+  const auto got = shares(at(1.0F), logits, 20000);
+  for (const std::size_t i : {0U, 1023U, 1024U, 2047U, 4999U}) EXPECT_NEAR(got[i], 0.2, 0.02) << i;
+}
+
+TEST(Sampler, FilteredDrawsFollowTheSameSoftmax) {
+  auto options = at(1.0F);
+  options.top_k = 3;  // tokens 2, 6, 4
+  const auto got = shares(options, kLogits, 50000);
+  const auto expected = softmax({3.0F, 2.9F, 2.5F}, 1.0);
+  EXPECT_NEAR(got[2], expected[0], 0.02);
+  EXPECT_NEAR(got[6], expected[1], 0.02);
+  EXPECT_NEAR(got[4], expected[2], 0.02);
+  EXPECT_EQ(got[0] + got[1] + got[3] + got[5], 0);
+  options.top_k = 1;
+  EXPECT_EQ(shares(options, kLogits, 100)[2], 1.0);
+  options = at(1.0F);
+  options.top_p = 0.3F;
+  EXPECT_EQ(shares(options, kLogits, 100)[2], 1.0) << "the best one alone has that much";
+  options = at(1.0F);
+  options.min_p = 0.5F;
+  const auto likely = shares(options, kLogits, 5000);
+  EXPECT_GT(likely[4], 0.1);
+  EXPECT_EQ(likely[0] + likely[1] + likely[3] + likely[5], 0);
+}
+
+TEST(Sampler, FiltersComeBeforeTheTemperature) {
+  auto options = at(100.0F);
+  options.top_p = 0.6F;  // of the untempered distribution: tokens 2 and 6
+  const auto got = shares(options, kLogits, 4000);
+  EXPECT_NEAR(got[2] + got[6], 1.0, 1e-9);
+  EXPECT_NEAR(got[2], 0.5, 0.05);
+}
+
+TEST(Sampler, SeedsDecide) {
+  const auto sequence = [](std::uint32_t seed) {
+    Sampler sampler(at(1.0F, seed), {});
+    std::vector<Token> drawn;
+    for (int i = 0; i < 50; ++i) drawn.push_back(sampler.draw(kLogits, {}).value());
+    return drawn;
+  };
+  EXPECT_EQ(sequence(1), sequence(1));
+  EXPECT_NE(sequence(1), sequence(2));
+}
+
+TEST(Sampler, ForbiddenTokensAreNeverDrawn) {
+  const std::vector<Token> forbidden = {2, 6};
+  EXPECT_EQ(Sampler(at(0), forbidden).draw(kLogits, {}), 4);
+  const auto plain = shares(at(5.0F), kLogits, 5000, forbidden);
+  EXPECT_EQ(plain[2] + plain[6], 0);
+  auto options = at(5.0F);
+  options.top_k = 4;
+  const auto filtered = shares(options, kLogits, 5000, forbidden);
+  EXPECT_EQ(filtered[2] + filtered[6], 0);
+}
+
+TEST(Sampler, PenaltyLooksAtRecentTokensOnly) {
+  auto options = at(0);
+  options.repeat_penalty = 2.0F;
+  options.repeat_last_n = 2;
+  Sampler sampler(options, {});
+  EXPECT_EQ(sampler.draw(kLogits, std::vector<Token>{2, 2, 2}), 6) << "once, however often it occurs";
+  EXPECT_EQ(sampler.draw(kLogits, std::vector<Token>{6, 2}), 4);
+  EXPECT_EQ(sampler.draw(kLogits, std::vector<Token>{2, 0, 1}), 2) << "too long ago";
+  const std::vector<float> negative = {-1.0F, -1.5F};
+  EXPECT_EQ(sampler.draw(negative, std::vector<Token>{0}), 1) << "negative logits go down too";
+}
+
+TEST(Sampler, LogitsThatAreNoNumbersAreRefused) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const float infinity = std::numeric_limits<float>::infinity();
+  for (const float temperature : {0.0F, 1.0F}) {
+    EXPECT_FALSE(Sampler(at(temperature), {}).draw(std::vector<float>{nan, nan, nan}, {}).has_value());
+    EXPECT_FALSE(Sampler(at(temperature), {}).draw(std::vector<float>{-infinity, -infinity}, {}).has_value());
+    EXPECT_FALSE(Sampler(at(temperature), {}).draw(std::vector<float>{1.0F, infinity}, {}).has_value());
+    EXPECT_EQ(Sampler(at(temperature), {}).draw(std::vector<float>{nan, 1.0F, -infinity}, {}), 1);
+  }
+}
+
+TEST(Sampler, TinyTemperaturesAreGreedyInTheLimit) {
+  EXPECT_EQ(shares(at(1e-6F), kLogits, 100)[2], 1.0);
+}
+
+}  // namespace
+}  // namespace bulkhead::engines::llama
