@@ -13,5 +13,8 @@ if [ ! -f "$venv/.complete" ]; then
   touch "$venv/.complete"
 fi
 model=${BULKHEAD_MODELS:-$cache/models}/gemma-3-270m-q4_k_m.gguf
-for tool in "$venv/bin/ruff check" "$venv/bin/mypy --strict"; do $tool tests/reference tests/structure scripts/summarize_tests.py; done
+python=$venv/bin
+"$python/ruff" check tests/reference tests/structure tests/data scripts
+"$python/mypy" --strict tests/reference tests/structure tests/data scripts/*.py
+"$python/python" tests/reference/scenario_schema.py
 exec "$venv/bin/python" tests/reference/hf_token_counts.py --model "$model"

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import fnmatch
 import sys
-import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from xml.etree import ElementTree
 
 
 def allowed_patterns(path: Path) -> list[str]:

@@ -121,22 +121,20 @@ Result<std::string> to_html(const Json& results) {
   BH_CHECK(check_results(results));
   BH_TRY(const auto page, asset("report.html"));
   BH_TRY(const auto style, asset("report.css"));
-  BH_TRY(const auto d3, library("d3.min.js", "d3.license.txt"));
-  BH_TRY(const auto plot, library("plot.umd.min.js", "plot.license.txt"));
-  BH_TRY(const auto charts, asset("charts.js"));
-  BH_TRY(const auto script, asset("report.js"));
+  std::map<std::string_view, std::string> places = {
+      {"title", escaped(text(member(results, "model"), "name"))}, {"style", style}, {"data", page_data(results)}};
+  BH_TRY(places["d3"], library("d3.min.js", "d3.license.txt"));
+  BH_TRY(places["plot"], library("plot.umd.min.js", "plot.license.txt"));
+  for (const std::string_view name : {"charts", "elements", "overview", "report"}) {
+    BH_TRY(places[name], asset(fmt::format("{}.js", name)));
+  }
   // Plot writes style elements and attributes of its own, hence 'unsafe-inline' for styles; they can load nothing.
-  const std::string policy = fmt::format(
-      "default-src 'none'; base-uri 'none'; form-action 'none'; style-src 'unsafe-inline'; script-src {} {} {} {}",
-      policy_hash(d3), policy_hash(plot), policy_hash(charts), policy_hash(script));
-  return filled(page, {{"policy", policy},
-                       {"title", escaped(text(member(results, "model"), "name"))},
-                       {"style", style},
-                       {"data", page_data(results)},
-                       {"d3", d3},
-                       {"plot", plot},
-                       {"charts", charts},
-                       {"script", script}});
+  std::string policy = "default-src 'none'; base-uri 'none'; form-action 'none'; style-src 'unsafe-inline'; script-src";
+  for (const std::string_view name : {"d3", "plot", "charts", "elements", "overview", "report"}) {
+    policy += ' ' + policy_hash(places[name]);
+  }
+  places["policy"] = policy;
+  return filled(page, places);
 }
 
 }  // namespace bulkhead::report

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Writes results_fixture.json beside itself: 3 clusters x 4 conditions x 2 seeds and a greedy run, with hostile texts."""
+"""Writes results_fixture.json: 3 clusters x 4 conditions x 2 seeds and a greedy run, with hostile texts."""
 
 import hashlib
 import json
@@ -42,7 +42,10 @@ CLUSTERS = [
 ]
 TURNS = [
     "Assess the lens: which of the prisms can be saved, and what does the mercury bath need?",
-    "The first-order lens has 14 panels; nine prisms are chipped, one brass frame is bent, the bearing hums above two turns a minute.",
+    (
+        "The first-order lens has 14 panels; nine prisms are chipped, one brass frame is bent, "
+        "the bearing hums above two turns a minute."
+    ),
     "Look at the focal plane first; the survey of 1911 gives 920 mm.",
     "The mercury bath has lost 3 kg since spring. Air samples are below the limit.",
     "Give five steps with costs and the order of work.",

@@ -2,9 +2,12 @@
 #include "engines/llama/sampler.h"
 
 #include <gtest/gtest.h>
+#include <llama.h>
 
 #include <cmath>
 #include <limits>
+#include <random>
+#include <set>
 #include <vector>
 
 namespace bulkhead::engines::llama {
@@ -91,6 +94,37 @@ TEST(Sampler, FilteredDrawsFollowTheSameSoftmax) {
   const auto likely = shares(options, kLogits, 5000);
   EXPECT_GT(likely[4], 0.1);
   EXPECT_EQ(likely[0] + likely[1] + likely[3] + likely[5], 0);
+}
+
+// The filters mean what they mean in llama.cpp.
+TEST(Sampler, FiltersKeepWhatLlamaKeeps) {
+  std::mt19937 random(3);
+  for (int round = 0; round < 60; ++round) {
+    std::vector<float> logits(400);
+    for (auto& logit : logits) logit = static_cast<float>(random() % 10000) / 1000.0F;
+    auto options = at(1.0F, static_cast<std::uint32_t>(round));
+    if (round % 2 == 0) options.top_k = 1 + static_cast<std::int32_t>(random() % 50);
+    if (round % 3 != 0) options.top_p = 0.05F + static_cast<float>(random() % 90) / 100.0F;
+    if (round % 5 != 0) options.min_p = static_cast<float>(random() % 50) / 100.0F;
+
+    auto* chain = llama_sampler_chain_init(llama_sampler_chain_default_params());
+    if (options.top_k > 0) llama_sampler_chain_add(chain, llama_sampler_init_top_k(options.top_k));
+    llama_sampler_chain_add(chain, llama_sampler_init_top_p(options.top_p, 1));
+    llama_sampler_chain_add(chain, llama_sampler_init_min_p(options.min_p, 1));
+    std::vector<llama_token_data> candidates;
+    for (std::size_t i = 0; i < logits.size(); ++i) candidates.push_back({static_cast<Token>(i), logits[i], 0.0F});
+    llama_token_data_array kept{candidates.data(), candidates.size(), -1, false};
+    llama_sampler_apply(chain, &kept);
+    std::set<Token> expected;
+    for (std::size_t i = 0; i < kept.size; ++i) expected.insert(kept.data[i].id);
+    llama_sampler_free(chain);
+
+    options.temperature = 1e6F;  // all that is kept is about equally likely
+    Sampler sampler(options, {});
+    std::set<Token> drawn;
+    for (std::size_t i = 0; i < 20 * expected.size() + 20; ++i) drawn.insert(sampler.draw(logits, {}).value());
+    EXPECT_EQ(drawn, expected) << "top_k " << options.top_k << " top_p " << options.top_p << " min_p " << options.min_p;
+  }
 }
 
 TEST(Sampler, FiltersComeBeforeTheTemperature) {

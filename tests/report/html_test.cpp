@@ -24,8 +24,8 @@ std::string data_of(const std::string& page) {
 TEST(Html, IsOneFileThatAsksForNothing) {
   const std::string page = page_of(fixture());
   EXPECT_TRUE(page.starts_with("<!doctype html>"));
-  EXPECT_EQ(occurrences(page, "<script"), 5U) << "data, D3, Plot, charts, report";
-  EXPECT_EQ(occurrences(page, "</script"), 5U);
+  EXPECT_EQ(occurrences(page, "<script"), 7U) << "data, D3, Plot and four of ours";
+  EXPECT_EQ(occurrences(page, "</script"), 7U);
   EXPECT_EQ(occurrences(page, "<link"), 0U);
   EXPECT_EQ(occurrences(page, " src="), occurrences(data_of(page), " src=")) << "those of the fixture, which are text";
   EXPECT_EQ(occurrences(page, "{{"), 0U) << "every place of the template is filled";
@@ -39,7 +39,7 @@ TEST(Html, PolicyNamesEachScriptByHash) {
   ASSERT_NE(begin, std::string::npos);
   const std::string policy = page.substr(begin, page.find('>', begin) - begin);
   EXPECT_TRUE(contains(policy, "; script-src 'sha256-"));
-  EXPECT_EQ(occurrences(policy, " 'sha256-"), 4U) << "whether they are right, the browser says";
+  EXPECT_EQ(occurrences(policy, " 'sha256-"), 6U) << "whether they are right, the browser says";
   EXPECT_FALSE(contains(policy, "unsafe-eval"));
   EXPECT_EQ(occurrences(policy, "unsafe-inline"), 1U) << "for styles only";
 }
@@ -76,7 +76,7 @@ TEST(Html, RefusesWhatIsNoResults) {
 }
 
 TEST(Html, ScriptsMakeNoMarkupOfText) {
-  for (const auto* name : {"report.js", "charts.js"}) {
+  for (const auto* name : {"charts.js", "elements.js", "overview.js", "report.js"}) {
     const auto script = read_text_file(std::string(BULKHEAD_SOURCE_DIR "/src/report/assets/") + name);
     ASSERT_TRUE(script.ok());
     for (const auto* way : {"innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "Function("}) {

@@ -13,8 +13,11 @@
 #include <fstream>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string_view>
 #include <system_error>
+#include <unordered_set>
+#include <utility>
 
 namespace bulkhead::engines::llama {
 namespace {
@@ -69,18 +72,79 @@ std::optional<std::string> text_value(const gguf_context* gguf, const char* key)
   return gguf_get_val_str(gguf, id);
 }
 
-// Counts that libllama divides by or allocates by before it has checked them.
-Result<void> check_count(const gguf_context* gguf, const std::string& path, const std::string& key,
-                         std::uint32_t most) {
+// A number, or one number per layer.
+Result<std::span<const std::uint32_t>> counts_of(const gguf_context* gguf, const std::string& path,
+                                                 const std::string& key) {
   const auto id = gguf_find_key(gguf, key.c_str());
-  if (id < 0) return {};
-  if (gguf_get_kv_type(gguf, id) == GGUF_TYPE_ARRAY) return {};
-  if (gguf_get_kv_type(gguf, id) != GGUF_TYPE_UINT32) {
-    return corrupt(path, fmt::format("{} is of type {}, not u32", key, gguf_type_name(gguf_get_kv_type(gguf, id))));
+  if (id < 0) return std::span<const std::uint32_t>();
+  const bool many = gguf_get_kv_type(gguf, id) == GGUF_TYPE_ARRAY;
+  const auto type = many ? gguf_get_arr_type(gguf, id) : gguf_get_kv_type(gguf, id);
+  if (many && type == GGUF_TYPE_BOOL) return std::span<const std::uint32_t>();
+  if (type != GGUF_TYPE_UINT32 && type != GGUF_TYPE_INT32) {
+    return corrupt(path, fmt::format("{} is of type {}, not u32", key, gguf_type_name(type)));
   }
-  const auto value = gguf_get_val_u32(gguf, id);
-  if (value == 0 || value > most) {
-    return corrupt(path, fmt::format("{} is {}, it must be between 1 and {}", key, value, most));
+  const auto* values =
+      static_cast<const std::uint32_t*>(many ? gguf_get_arr_data(gguf, id) : gguf_get_val_data(gguf, id));
+  return std::span(values, many ? gguf_get_arr_n(gguf, id) : 1);
+}
+
+// Counts that libllama computes with before it has checked them.
+Result<void> check_counts(const gguf_context* gguf, const std::string& path, const std::string& architecture) {
+  struct Range {
+    std::string_view key;
+    std::uint32_t least;
+    std::uint32_t most;
+  };
+  constexpr std::array<Range, 8> kRanges = {{{"block_count", 1, 4096},
+                                             {"embedding_length", 1, 1U << 20U},
+                                             {"context_length", 1, 1U << 30U},
+                                             {"feed_forward_length", 0, 1U << 24U},
+                                             {"attention.head_count", 0, 1U << 16U},
+                                             {"attention.head_count_kv", 0, 1U << 16U},
+                                             {"attention.key_length", 1, 1U << 16U},
+                                             {"attention.value_length", 1, 1U << 16U}}};
+  for (const auto& range : kRanges) {
+    const auto key = fmt::format("{}.{}", architecture, range.key);
+    BH_TRY(const auto values, counts_of(gguf, path, key));
+    for (const auto value : values) {
+      if (value >= range.least && value <= range.most) continue;
+      return corrupt(path, fmt::format("{} is {}, it must be between {} and {}", key, value, range.least, range.most));
+    }
+  }
+  for (const auto* name : {"layer_norm_epsilon", "layer_norm_rms_epsilon"}) {
+    const auto key = fmt::format("{}.attention.{}", architecture, name);
+    const auto id = gguf_find_key(gguf, key.c_str());
+    if (id < 0) continue;
+    const float value = gguf_get_kv_type(gguf, id) == GGUF_TYPE_FLOAT32 ? gguf_get_val_f32(gguf, id) : -1.0F;
+    if (!(value >= 0.0F && value < 1.0F)) return corrupt(path, fmt::format("{} is not between 0 and 1", key));
+  }
+  return {};
+}
+
+// Tables beside the vocabulary are read by the vocabulary's length, and two tokens of one text end the process.
+Result<void> check_vocabulary(const gguf_context* gguf, const std::string& path) {
+  const auto id = gguf_find_key(gguf, "tokenizer.ggml.tokens");
+  if (id < 0) return {};
+  if (gguf_get_kv_type(gguf, id) != GGUF_TYPE_ARRAY || gguf_get_arr_type(gguf, id) != GGUF_TYPE_STRING) {
+    return corrupt(path, "the vocabulary (tokenizer.ggml.tokens) is not a list of texts");
+  }
+  const auto size = gguf_get_arr_n(gguf, id);
+  std::unordered_set<std::string_view> seen;
+  seen.reserve(size);
+  for (std::size_t i = 0; i < size; ++i) {
+    const std::string_view text = gguf_get_arr_str(gguf, id, i);
+    // libllama gives tokens without text a name of their own.
+    if (text.empty() || seen.insert(text).second) continue;
+    return corrupt(path, fmt::format("the vocabulary holds \"{}\" twice (token {})", printable(text), i));
+  }
+  for (const auto& [key, type] :
+       {std::pair{"tokenizer.ggml.scores", GGUF_TYPE_FLOAT32}, {"tokenizer.ggml.token_type", GGUF_TYPE_INT32}}) {
+    const auto table = gguf_find_key(gguf, key);
+    if (table < 0) continue;
+    if (gguf_get_kv_type(gguf, table) != GGUF_TYPE_ARRAY || gguf_get_arr_type(gguf, table) != type ||
+        gguf_get_arr_n(gguf, table) < size) {
+      return corrupt(path, fmt::format("{} is not a list of {} numbers of type {}", key, size, gguf_type_name(type)));
+    }
   }
   return {};
 }
@@ -115,13 +179,8 @@ Result<GgufSummary> check_gguf(const std::string& path) {
   }
   const auto architecture = text_value(gguf.get(), "general.architecture");
   if (!architecture) return corrupt(path, "the header does not tell the architecture (general.architecture)");
-  const auto count = [&](std::string_view key, std::uint32_t most) {
-    return check_count(gguf.get(), path, fmt::format("{}.{}", *architecture, key), most);
-  };
-  BH_CHECK(count("block_count", 4096));
-  BH_CHECK(count("embedding_length", 1U << 20U));
-  BH_CHECK(count("attention.head_count", 1U << 16U));
-  BH_CHECK(count("context_length", 1U << 30U));
+  BH_CHECK(check_counts(gguf.get(), path, *architecture));
+  BH_CHECK(check_vocabulary(gguf.get(), path));
   BH_CHECK(check_size(gguf.get(), path, bytes));
   return GgufSummary{*architecture,
                      text_value(gguf.get(), "general.name").value_or(std::filesystem::path(path).filename().string()),

@@ -31,13 +31,16 @@ float largest_of(std::span<const float> values) {
   return *std::max_element(lanes.begin(), lanes.end());
 }
 
-// e^x for x <= 0 with a relative error below 2e-7; 0 below -87 and for NaN. Branch-free, so that compilers vectorize
-// it.
-float exp_of_negative(float x) {
-  const float clamped = x > -87.0F ? x : -87.0F;
-  const float exponent = clamped * 1.44269504F;
+// e^-x for x >= 0 with a relative error below 2e-7; 0 from 87 on and for NaN. Compares bits, not floats: compilers turn
+// a float comparison into a branch, and then do not vectorize the loop around it.
+float exp_minus(float x) {
+  const auto bits = std::bit_cast<std::uint32_t>(x);
+  const auto keep = 0U - static_cast<std::uint32_t>(bits < std::bit_cast<std::uint32_t>(87.0F));  // all bits or none
+  const float negative = -std::bit_cast<float>(bits & keep);
+  const float exponent = negative * 1.44269504F;
   const auto whole = static_cast<std::int32_t>(exponent - 0.5F);
-  const float rest = (clamped - static_cast<float>(whole) * 0.693359375F) - static_cast<float>(whole) * -2.12194440e-4F;
+  const float rest =
+      (negative - static_cast<float>(whole) * 0.693359375F) - static_cast<float>(whole) * -2.12194440e-4F;
   float power = 1.9875691500e-4F;
   power = power * rest + 1.3981999507e-3F;
   power = power * rest + 8.3334519073e-3F;
@@ -46,7 +49,6 @@ float exp_of_negative(float x) {
   power = power * rest + 5.0000001201e-1F;
   power = power * rest * rest + rest + 1.0F;
   const float scale = std::bit_cast<float>(static_cast<std::uint32_t>(whole + 127) << 23U);
-  const auto keep = 0U - static_cast<std::uint32_t>(x > -87.0F);  // all bits or none: a branch would not vectorize
   return std::bit_cast<float>(std::bit_cast<std::uint32_t>(power * scale) & keep);
 }
 
@@ -110,7 +112,7 @@ Token Sampler::draw_from_all(std::span<const float> logits, float largest) {
   double total = 0;
   for (std::size_t begin = 0; begin < logits.size(); begin += kBlock) {
     const std::size_t end = std::min(begin + kBlock, logits.size());
-    for (std::size_t i = begin; i < end; ++i) weights_[i] = exp_of_negative((logits[i] - largest) * scale);
+    for (std::size_t i = begin; i < end; ++i) weights_[i] = exp_minus((largest - logits[i]) * scale);
     sums.push_back(sum_of(std::span(weights_).subspan(begin, end - begin)));
     total += sums.back();
   }
@@ -148,7 +150,7 @@ void Sampler::collect_top_k(std::span<const float> logits, float largest) {
 // Those that can be in the top-p set or pass min-p; gives the weight of all. The others together weigh less than 1 - p.
 double Sampler::collect_likely(std::span<const float> logits, float largest) {
   weights_.resize(logits.size());
-  for (std::size_t i = 0; i < logits.size(); ++i) weights_[i] = exp_of_negative(logits[i] - largest);
+  for (std::size_t i = 0; i < logits.size(); ++i) weights_[i] = exp_minus(largest - logits[i]);
   const double total = sum_of(weights_);
   const double beyond = (1.0 - static_cast<double>(options_.top_p)) * total / static_cast<double>(logits.size());
   const double least = std::max(beyond, static_cast<double>(options_.min_p));

@@ -176,8 +176,8 @@ const charts = (() => {
     });
   }
 
-  // Which partition saw which turn. rows: {key, group, name, turns, messages: [{label, cluster, tokens, from}]}; turns: {id, cluster}
-  // of the whole scenario; clusters: [{id, label}].
+  // Which partition saw which turn. rows: {key, group, name, turns, messages: [{label, cluster, tokens}]};
+  // turns: {id, cluster}, all of the scenario; clusters: [{id, label}].
   function map(rows, turns, clusters, width) {
     const band = bands(rows, width);
     const index = new Map(clusters.map((cluster, i) => [cluster.id, i]));
