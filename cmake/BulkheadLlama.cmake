@@ -73,7 +73,7 @@ set(BULKHEAD_LLAMA_SOURCES ${llama_source})
 if(APPLE)
   target_link_libraries(bulkhead_llama_cpp INTERFACE ${llama_archives} "-framework Accelerate")
 else()
-  find_package(OpenMP)
+  # g++ built it, so it wants g++'s OpenMP whatever links it.
   target_link_libraries(bulkhead_llama_cpp INTERFACE -Wl,--start-group ${llama_archives} -Wl,--end-group
-    $<$<BOOL:${OpenMP_CXX_FOUND}>:gomp> Threads::Threads ${CMAKE_DL_LIBS})
+    gomp Threads::Threads ${CMAKE_DL_LIBS})
 endif()

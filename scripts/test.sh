@@ -6,7 +6,6 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 tiers=(core)
 [ "${1:-}" = --all ] && tiers=(core clang tsan tidy)
-[ "${1:-}" = --tiers ] && read -r -a tiers <<<"core ${2:-}"
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/bulkhead
 reports=$PWD/build/reports
@@ -43,12 +42,12 @@ suite() {  # suite PRESET [ctest arguments]
 suite release
 check format scripts/format.sh --check
 check hf-token-counts scripts/reference_check.sh
-ASAN_OPTIONS=detect_leaks=1 suite dev -LE release_only
+ASAN_OPTIONS=detect_leaks=1 suite dev -L fast -LE release_only
 for tier in "${tiers[@]}"; do
   case $tier in
     core) ;;
     clang) suite clang -L fast ;;
-    tsan) TSAN_OPTIONS=halt_on_error=1 suite tsan -LE release_only ;;
+    tsan) TSAN_OPTIONS=halt_on_error=1 suite tsan -L fast -LE release_only ;;
     tidy) check tidy scripts/tidy.sh ;;
     *) die "unknown tier $tier" ;;
   esac

@@ -246,7 +246,7 @@ Result<void> check_listed(const JsonView& view, const Turn& turn, const std::vec
     const bool listed = entry.listed_turns ? entry.listed_turns->contains(turn.id) : own;
     if (listed && !own) {
       return view.fail(
-          fmt::format("turn {} says \"{}\" but is listed in \"{}\"", turn.id, turn.cluster, entry.cluster.id));
+          fmt::format(R"(turn {} says "{}" but is listed in "{}")", turn.id, turn.cluster, entry.cluster.id));
     }
     if (!listed && own) {
       return view.fail(fmt::format("turn {} says \"{}\" but is not listed there", turn.id, turn.cluster));

@@ -22,6 +22,7 @@ ContextSpec context_of(const conversation::Cluster& cluster, const conversation:
 
 std::vector<ContextSpec> contexts(const conversation::Scenario& scenario) {
   std::vector<ContextSpec> specs;
+  specs.reserve(scenario.clusters.size());
   for (const auto& cluster : scenario.clusters) specs.push_back(context_of(cluster, scenario));
   return specs;
 }

@@ -26,6 +26,7 @@ std::uint32_t message_bound(std::uint32_t max_tokens) {
 // same words, but each belongs to its own output.
 std::size_t shared_tokens(const std::vector<TracedTokens>& outputs) {
   std::vector<const TracedTokens*> all;
+  all.reserve(outputs.size());
   for (const auto& output : outputs) all.push_back(&output);
   std::size_t shared = conversation::common_prefix(all);
   if (outputs.size() < 2) return shared;

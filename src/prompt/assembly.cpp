@@ -95,7 +95,7 @@ Result<void> append_spelled(TracedTokens& out, std::span<const Token> tokens, st
     const std::string spelled = tokenizer.piece(tokens[i]);
     if (text.compare(offset, spelled.size(), spelled) != 0) {
       return Error{ErrorCode::kInternal,
-                   fmt::format("token {} spells \"{}\" where the text goes on with \"{}\"", tokens[i], spelled,
+                   fmt::format(R"(token {} spells "{}" where the text goes on with "{}")", tokens[i], spelled,
                                text.substr(offset, spelled.size())),
                    "tokenizer",
                    {}};

@@ -85,7 +85,7 @@ Result<void> read_generic(const JsonView& root, Format& format) {
   for (const auto& [name, set] : format.generic.prompts) {
     if (!set.independent.empty() && !set.dependent.empty()) continue;
     BH_TRY(const auto field, prompts.at(name));
-    return field.fail("a set of \"texts\" needs both \"independent\" and \"dependent\"");
+    return field.fail(R"(a set of "texts" needs both "independent" and "dependent")");
   }
   return {};
 }
@@ -118,7 +118,7 @@ Result<void> read_prompt_sets(const JsonView& root, Format& format) {
   BH_TRY(const auto fields, view.members());
   for (const auto& [condition, field] : fields) {
     BH_TRY(auto set, field.string());
-    if (!format.generic.prompts.contains(set)) return field.fail(fmt::format("\"texts\" has no prompts \"{}\"", set));
+    if (!format.generic.prompts.contains(set)) return field.fail(fmt::format(R"("texts" has no prompts "{}")", set));
     format.prompt_set_of_condition[condition] = std::move(set);
   }
   return {};
@@ -142,8 +142,8 @@ Result<void> read_rendering(const JsonView& root, Format& format) {
   BH_TRY(const auto rendering, read_word(root, "rendering", {"raw", "chat"}));
   format.rendering = rendering == "chat" ? Rendering::kChat : Rendering::kRaw;
   const bool chat = format.rendering == Rendering::kChat;
-  for (const auto key : {"tokenizing", "separator", "instruction_role"}) {
-    const bool chat_only = key == std::string_view("instruction_role");
+  for (const std::string_view key : {"tokenizing", "separator", "instruction_role"}) {
+    const bool chat_only = key == "instruction_role";
     if (!root.has(key) || chat_only == chat) continue;
     BH_TRY(const auto view, root.at(key));
     return view.fail(fmt::format("\"{}\" has no meaning with {} rendering", key, rendering));
@@ -279,6 +279,7 @@ Result<std::string> prompt_text(const Format& format, const Scenario& scenario, 
   if (const auto own = cluster.prompts.find(name); own != cluster.prompts.end()) return own->second;
   if (const auto* text = template_for(format.generic, name, cluster)) return fill_prompt(*text, scenario, cluster);
   std::vector<std::string> known;
+  known.reserve(format.generic.prompts.size());
   for (const auto& [one, prompts] : format.generic.prompts) known.push_back(one);
   return Error{ErrorCode::kUsage,
                fmt::format("the format {} has no prompts \"{}\"", format.name, name),

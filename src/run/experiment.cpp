@@ -204,10 +204,11 @@ Result<Json> run_experiment(engine::Engine& engine, const std::vector<plan::Plan
                    {"runs", Json::array()},
                    {"term_summary", Json::array()}};
   std::vector<std::string> samples;
+  bool stopped = false;
   const auto room = room_for(plans, options.max_sequences);
   const std::uint32_t seeds = options.sampling.temperature <= 0 ? 1 : std::max(1U, options.repeat);
   for (const auto& plan : plans) {
-    for (std::uint32_t i = 0; i < seeds && document["complete"].get<bool>(); ++i) {
+    for (std::uint32_t i = 0; i < seeds && !stopped; ++i) {
       auto sampling = options.sampling;
       sampling.seed += i;
       const auto result = execute(plan, engine, {.sampling = sampling, .ignore_end = options.ignore_end, .hash_logits = true,
@@ -216,8 +217,10 @@ Result<Json> run_experiment(engine::Engine& engine, const std::vector<plan::Plan
       document["runs"].push_back(to_json(result, plan, sampling));
       const auto lines = sample_lines(result, plan, sampling);
       samples.insert(samples.end(), lines.begin(), lines.end());
-      document["complete"] = result.complete;
-      if (!result.complete) document["incomplete_reason"] = result.incomplete_reason;
+      const bool last = i + 1 == seeds && &plan == &plans.back();
+      stopped = !result.complete;
+      document["complete"] = last && result.complete;
+      document["incomplete_reason"] = stopped ? Json(result.incomplete_reason) : last ? Json(nullptr) : Json("further runs were to follow");
       document["term_summary"] = term_summary(document["runs"]);
       document["memory"] = {{"peak_rss_bytes", measure::process_memory().peak_bytes},
                             {"kv_bytes_allocated", engine.bytes_for(room.sequences, room.tokens_each)}};

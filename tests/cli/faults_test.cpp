@@ -163,8 +163,8 @@ TEST_F(ModelFaults, InterruptKeepsPartialResultsAndIs130) {
   const auto model = model_file("gemma-3-270m-q4_k_m.gguf");
   if (!std::filesystem::exists(model)) GTEST_SKIP() << model << " is not there";
   const auto out = folder_.path() / "run";
-  const auto outcome = run("run " + kScenario + " -m " + model + " -n 2000 --ignore-eos --out " + out.string(),
-                           "timeout --preserve-status -s INT 25");
+  const auto outcome = run("run " + kScenario + " -m " + model + " -c 8192 -n 2000 --ignore-eos --out " + out.string(),
+                           "timeout --preserve-status -s INT 20");
   EXPECT_EQ(outcome.code, 130) << outcome.err;
   EXPECT_NE(read_file(out / "results.json").find("\"complete\": false"), std::string::npos);
   EXPECT_NE(read_file(out / "report.md").find("incomplete"), std::string::npos);

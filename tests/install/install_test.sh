@@ -19,8 +19,8 @@ if [ -n "$foreign" ]; then
   echo "$foreign" | head -20
   exit 1
 fi
-nm -DC --defined-only "$library" | grep -q 'bulkhead::Model::load' || { echo "libbulkhead does not export Model::load"; exit 1; }
-if nm -DC --undefined-only "$library" | grep -q -E ' (llama|ggml)_'; then
+nm -DC --defined-only "$library" | grep -c 'bulkhead::Model::load' >/dev/null || { echo "libbulkhead does not export Model::load"; exit 1; }
+if nm -DC --undefined-only "$library" | grep -c -E ' (llama|ggml)_'; then
   echo "libbulkhead leaves llama.cpp symbols undefined"
   exit 1
 fi
@@ -33,4 +33,4 @@ fi
 output=$("$prefix/build/consumer" gemma-3-270m)
 [ "$(printf '%s\n' "$output" | grep -c '^---$')" -eq 1 ] || { echo "unexpected output: $output"; exit 1; }
 [ "$("$prefix/build/consumer" gemma-3-270m)" = "$output" ] || { echo "two runs differ"; exit 1; }
-"$prefix/installed/bin/bulkhead" --version | grep -q '^bulkhead 0' || { echo "the installed program does not run"; exit 1; }
+case $("$prefix/installed/bin/bulkhead" --version) in "bulkhead 0."*) ;; *) false ;; esac || { echo "the installed program does not run"; exit 1; }

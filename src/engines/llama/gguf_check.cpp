@@ -95,7 +95,7 @@ Result<void> check_counts(const gguf_context* gguf, const std::string& path, con
     std::uint32_t least;
     std::uint32_t most;
   };
-  constexpr std::array<Range, 8> kRanges = {{{"block_count", 1, 4096},
+  constexpr std::array<Range, 8> kRanges = {{{"block_count", 1, 512},
                                              {"embedding_length", 1, 1U << 20U},
                                              {"context_length", 1, 1U << 30U},
                                              {"feed_forward_length", 0, 1U << 24U},
