@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The main job, Bulkhead and llama-server side by side in one run: four conditions, three outputs each, weights loaded, the
-// same threads and cache types, the same token ids as prompts, from first request to last token. Alternates the contestants and
-// prints minima and ratios.
+// The main job, Bulkhead and llama-server side by side in one run: four conditions, three outputs each, weights loaded,
+// the same threads and cache types, the same token ids as prompts, from first request to last token. Alternates the
+// contestants and prints minima and ratios.
 #include "llama_server.h"
 
 #include "base/hash.h"
@@ -14,8 +14,8 @@
 
 #include <bulkhead/version.h>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include <algorithm>
 #include <chrono>
@@ -43,15 +43,19 @@ struct Usage {
   std::string name;
   std::vector<std::string> arguments;  // beyond model, threads and cache types
   bool cache_prompt = false;
-  bool parallel = false;               // all requests that wait on nothing at once
+  bool parallel = false;  // all requests that wait on nothing at once
 };
 
 std::vector<Usage> usages(std::uint32_t tokens_each) {
   const auto context = [&](std::uint32_t slots) { return std::to_string(slots * tokens_each); };
-  return {{"one slot, no prompt cache (the seed's way)", {"-np", "1", "-c", context(1), "--cache-ram", "0"}, false, false},
-          {"one slot, prompt cache", {"-np", "1", "-c", context(1)}, true, false},
-          {"12 slots, prompt cache, requests at once", {"-np", "12", "-no-kvu", "-c", context(12)}, true, true},
-          {"12 slots, unified buffer, prompt cache, requests at once", {"-np", "12", "-kvu", "-c", context(12)}, true, true}};
+  return {
+      {"one slot, no prompt cache (the seed's way)", {"-np", "1", "-c", context(1), "--cache-ram", "0"}, false, false},
+      {"one slot, prompt cache", {"-np", "1", "-c", context(1)}, true, false},
+      {"12 slots, prompt cache, requests at once", {"-np", "12", "-no-kvu", "-c", context(12)}, true, true},
+      {"12 slots, unified buffer, prompt cache, requests at once",
+       {"-np", "12", "-kvu", "-c", context(12)},
+       true,
+       true}};
 }
 
 struct Tally {
@@ -61,8 +65,8 @@ struct Tally {
 };
 
 // All requests of `prompts`, in order or at once; texts in the order of prompts.
-Result<std::vector<std::string>> ask(const LlamaServer& server, const std::vector<std::vector<std::int32_t>>& prompts, const Usage& usage,
-                                     std::uint32_t new_tokens, Tally& tally) {
+Result<std::vector<std::string>> ask(const LlamaServer& server, const std::vector<std::vector<std::int32_t>>& prompts,
+                                     const Usage& usage, std::uint32_t new_tokens, Tally& tally) {
   std::vector<std::future<Result<Completion>>> answers;
   for (const auto& prompt : prompts) {
     const auto policy = usage.parallel ? std::launch::async : std::launch::deferred;
@@ -72,7 +76,10 @@ Result<std::vector<std::string>> ask(const LlamaServer& server, const std::vecto
   for (auto& answer : answers) {
     BH_TRY(auto completion, answer.get());
     if (completion.predicted_tokens != new_tokens) {
-      return Error{ErrorCode::kRemote, fmt::format("{} tokens in place of {}", completion.predicted_tokens, new_tokens), "llama-server", {}};
+      return Error{ErrorCode::kRemote,
+                   fmt::format("{} tokens in place of {}", completion.predicted_tokens, new_tokens),
+                   "llama-server",
+                   {}};
     }
     tally.prompt_tokens += completion.prompt_tokens;
     tally.cached_tokens += completion.cached_tokens;
@@ -85,8 +92,19 @@ Result<std::vector<std::string>> ask(const LlamaServer& server, const std::vecto
 // Contexts that wait for no message first, then those that do, with the server's own outputs as messages.
 Result<double> serve_job(const Flags& flags, const Usage& usage, const plan::Plan& plan, const engine::Engine& engine,
                          const std::string& model_path, Tally& tally) {
-  std::vector<std::string> arguments = {"-m", model_path, "-fa", "on", "-ctk", "f16", "-ctv", "f16", "--no-webui",
-                                        "-t", std::to_string(engine.facts().threads), "-tb", std::to_string(engine.facts().threads)};
+  std::vector<std::string> arguments = {"-m",
+                                        model_path,
+                                        "-fa",
+                                        "on",
+                                        "-ctk",
+                                        "f16",
+                                        "-ctv",
+                                        "f16",
+                                        "--no-webui",
+                                        "-t",
+                                        std::to_string(engine.facts().threads),
+                                        "-tb",
+                                        std::to_string(engine.facts().threads)};
   arguments.insert(arguments.end(), usage.arguments.begin(), usage.arguments.end());
   BH_TRY(const auto server, LlamaServer::start(flags.server, arguments));
   Tally warm_up;
@@ -99,7 +117,8 @@ Result<double> serve_job(const Flags& flags, const Usage& usage, const plan::Pla
     for (const auto& context : plan.contexts) {
       if (context.spec.content.messages_from.empty() == waiting) continue;
       std::map<std::string, std::string> messages;
-      for (const auto& label : context.spec.content.messages_from) messages[label] = texts[fmt::format("{}/{}", context.condition->name, label)];
+      for (const auto& label : context.spec.content.messages_from)
+        messages[label] = texts[fmt::format("{}/{}", context.condition->name, label)];
       BH_TRY(const auto tokens, plan::context_tokens(plan, context, engine.tokenizer(), messages));
       for (std::size_t i = 0; i < context.outputs.size(); ++i) {
         prompts.push_back(tokens.outputs[i].tokens);
@@ -123,7 +142,10 @@ Result<double> own_job(const Flags& flags, engine::Engine& engine, const plan::P
     }
     for (const auto& output : condition.outputs) {
       if (output.generated.tokens.size() == flags.new_tokens) continue;
-      return Error{ErrorCode::kInternal, fmt::format("{} tokens in place of {}", output.generated.tokens.size(), flags.new_tokens), output.partition, {}};
+      return Error{ErrorCode::kInternal,
+                   fmt::format("{} tokens in place of {}", output.generated.tokens.size(), flags.new_tokens),
+                   output.partition,
+                   {}};
     }
   }
   return std::chrono::duration<double>(result.wall_time).count();
@@ -139,8 +161,12 @@ Json rows_json(const std::vector<Row>& rows) {
   const auto best = [](const Row& row) { return *std::min_element(row.seconds.begin(), row.seconds.end()); };
   Json list = Json::array();
   for (const auto& row : rows) {
-    list.push_back({{"name", row.name}, {"seconds", row.seconds}, {"min_seconds", best(row)}, {"ratio_to_bulkhead", best(row) / best(rows.front())},
-                    {"prefilled_tokens", row.tally.prompt_tokens}, {"reused_tokens", row.tally.cached_tokens},
+    list.push_back({{"name", row.name},
+                    {"seconds", row.seconds},
+                    {"min_seconds", best(row)},
+                    {"ratio_to_bulkhead", best(row) / best(rows.front())},
+                    {"prefilled_tokens", row.tally.prompt_tokens},
+                    {"reused_tokens", row.tally.cached_tokens},
                     {"generated_tokens", row.tally.predicted_tokens}});
   }
   return list;
@@ -173,10 +199,18 @@ Result<Json> measure_all(const Flags& flags) {
   }
   const auto machine = measure::this_machine();
   BH_TRY(const auto sha256, models::model_sha256(options.path));
-  return Json{{"benchmark", "main_job"}, {"bulkhead", BULKHEAD_VERSION}, {"machine", {{"cpu", machine.cpu}, {"cores", machine.cores}, {"os", machine.os}}},
-              {"model", engine->facts().model_name}, {"model_sha256", sha256}, {"engine_build", engine->facts().build},
-              {"threads", engine->facts().threads}, {"scenario", plans[0].scenario->id}, {"scenario_sha256", plans[0].scenario->sha256},
-              {"format", flags.format}, {"new_tokens", flags.new_tokens}, {"rows", rows_json(rows)}};
+  return Json{{"benchmark", "main_job"},
+              {"bulkhead", BULKHEAD_VERSION},
+              {"machine", {{"cpu", machine.cpu}, {"cores", machine.cores}, {"os", machine.os}}},
+              {"model", engine->facts().model_name},
+              {"model_sha256", sha256},
+              {"engine_build", engine->facts().build},
+              {"threads", engine->facts().threads},
+              {"scenario", plans[0].scenario->id},
+              {"scenario_sha256", plans[0].scenario->sha256},
+              {"format", flags.format},
+              {"new_tokens", flags.new_tokens},
+              {"rows", rows_json(rows)}};
 }
 
 int main_job(int argc, char** argv) {
@@ -202,4 +236,6 @@ int main_job(int argc, char** argv) {
 }  // namespace
 }  // namespace bulkhead::bench
 
-int main(int argc, char** argv) { return bulkhead::bench::main_job(argc, argv); }
+int main(int argc, char** argv) {
+  return bulkhead::bench::main_job(argc, argv);
+}

@@ -21,10 +21,4 @@ scripts/build.sh bench bulkhead_program bulkhead_bench_main_job
 build/bench/src/bulkhead pull gemma-3-270m >&2
 result=$(build/bench/bench/bulkhead_bench_main_job --scenario "$scenario" --server "$server_build/bin/llama-server" "$@")
 commit=$(git describe --always --dirty 2>/dev/null || echo unknown)
-printf '%s\n' "$result" | python3 -c '
-import json, sys
-document = json.load(sys.stdin)
-document["commit"] = sys.argv[1]
-for row in document["rows"]:
-    print(f"{row[\"min_seconds\"]:7.2f} s  {row[\"ratio_to_bulkhead\"]:5.2f} x  prefilled {row[\"prefilled_tokens\"]:6}  {row[\"name\"]}", file=sys.stderr)
-print(json.dumps(document, indent=1))' "$commit"
+printf '%s\n' "$result" | bench/print_rows.py "$commit"

@@ -25,25 +25,26 @@ enum class FinishReason { kEnd, kLength, kStop, kCancelled };
 
 // The outcome of one generation.
 struct BULKHEAD_API Generation {
-  std::string text;                         // without the stop string and the end token
-  std::vector<std::int32_t> tokens;         // [n_generated], the end token included if one was drawn
-  std::vector<std::uint64_t> logit_hashes;  // [n_generated] XXH3-64 of the f32 logits each token was drawn from; empty unless asked for
+  std::string text;                  // without the stop string and the end token
+  std::vector<std::int32_t> tokens;  // [n_generated], the end token included if one was drawn
+  std::vector<std::uint64_t>
+      logit_hashes;  // [n_generated] XXH3-64 of the f32 logits each token was drawn from; empty unless asked for
   FinishReason finish = FinishReason::kLength;
-  double ttft_ms = 0;                       // call to first token
-  double decode_ms = 0;                     // first to last token
+  double ttft_ms = 0;    // call to first token
+  double decode_ms = 0;  // first to last token
 };
 
 // What a partition holds and what that cost. Counts are tokens.
 struct BULKHEAD_API PartitionUsage {
   std::string name;
-  std::uint64_t tokens = 0;             // in the cache
-  std::uint64_t prefilled_tokens = 0;   // computed by prefill
-  std::uint64_t reused_tokens = 0;      // taken over by a fork, not computed again
+  std::uint64_t tokens = 0;            // in the cache
+  std::uint64_t prefilled_tokens = 0;  // computed by prefill
+  std::uint64_t reused_tokens = 0;     // taken over by a fork, not computed again
   std::uint64_t generated_tokens = 0;
   std::uint64_t messages_received = 0;
   std::uint64_t kv_bytes_used = 0;
   std::uint64_t kv_bytes_allocated = 0;
-  std::string token_sha256;             // of the token ids in order, each as 4 bytes little-endian
+  std::string token_sha256;  // of the token ids in order, each as 4 bytes little-endian
 };
 
 // One isolated KV cache. Move-only: copying a cache is the named call fork().

@@ -14,13 +14,13 @@ namespace bulkhead {
 
 // How the next token is drawn. The order is that of llama.cpp: penalties, top-k, top-p, min-p, temperature, draw.
 struct SamplingOptions {
-  float temperature = 0.7F;      // 0 or less: greedy, and no other field matters but the penalty
-  std::int32_t top_k = 0;        // keep the k most likely tokens; 0: all
-  float top_p = 1.0F;            // keep the smallest set of tokens with this much probability; 1: all
-  float min_p = 0.0F;            // drop tokens below this share of the best one's probability; 0: none
-  float repeat_penalty = 1.0F;   // divide the logits of recent tokens; 1: off
+  float temperature = 0.7F;         // 0 or less: greedy, and no other field matters but the penalty
+  std::int32_t top_k = 0;           // keep the k most likely tokens; 0: all
+  float top_p = 1.0F;               // keep the smallest set of tokens with this much probability; 1: all
+  float min_p = 0.0F;               // drop tokens below this share of the best one's probability; 0: none
+  float repeat_penalty = 1.0F;      // divide the logits of recent tokens; 1: off
   std::int32_t repeat_last_n = 64;  // how many recent tokens the penalty looks at
-  std::uint32_t seed = 42;       // each generation owns a generator seeded with this
+  std::uint32_t seed = 42;          // each generation owns a generator seeded with this
 };
 
 // What separates the KV caches of two partitions (docs/architecture.md, "Guarantees").
@@ -28,35 +28,36 @@ enum class Grade { kProcess, kBuffer, kMask, kClaimed };
 
 // How to load a model.
 struct ModelOptions {
-  std::string path = {};             // a GGUF file, or a name of the manifest that was pulled before
-  std::string engine = "llama";      // see `bulkhead --version` for those built in
-  Grade grade = Grade::kBuffer;      // kBuffer: own KV buffer per partition; kMask: one buffer, attention mask
-  std::uint32_t context_tokens = 0;  // most tokens one partition may hold; 0: what the model was trained for, 4,096 at most
-  std::uint32_t threads = 0;         // 0: one per physical core
-  std::int32_t gpu_layers = 0;       // layers on the GPU where ggml was built for one; -1: all
-  bool flash_attention = true;       // off: slower at long contexts; quantized V needs it on
-  bool full_window_cache = false;    // sliding-window models: keep every cell, so that any earlier position can be forked
-  std::string kv_type_k = "f16";     // f16, q8_0 or q4_0
-  std::string kv_type_v = "f16";     // f16, q8_0 or q4_0
+  std::string path = {};         // a GGUF file, or a name of the manifest that was pulled before
+  std::string engine = "llama";  // see `bulkhead --version` for those built in
+  Grade grade = Grade::kBuffer;  // kBuffer: own KV buffer per partition; kMask: one buffer, attention mask
+  std::uint32_t context_tokens =
+      0;                        // most tokens one partition may hold; 0: what the model was trained for, 4,096 at most
+  std::uint32_t threads = 0;    // 0: one per physical core
+  std::int32_t gpu_layers = 0;  // layers on the GPU where ggml was built for one; -1: all
+  bool flash_attention = true;  // off: slower at long contexts; quantized V needs it on
+  bool full_window_cache = false;  // sliding-window models: keep every cell, so that any earlier position can be forked
+  std::string kv_type_k = "f16";   // f16, q8_0 or q4_0
+  std::string kv_type_v = "f16";   // f16, q8_0 or q4_0
 };
 
 // One generated token, as it appears.
 struct TokenEvent {
   std::int32_t token = 0;
-  std::uint32_t index = 0;     // 0 is the first token of this generation
-  std::string_view piece = {}; // its raw bytes, maybe part of a UTF-8 character; valid during the call only
+  std::uint32_t index = 0;      // 0 is the first token of this generation
+  std::string_view piece = {};  // its raw bytes, maybe part of a UTF-8 character; valid during the call only
 };
 
 // How to generate.
 struct GenerateOptions {
   SamplingOptions sampling = {};
   std::uint32_t max_tokens = 256;
-  bool ignore_end = false;                 // go on after an end-of-generation token (benchmarks)
-  std::vector<std::string> stop = {};           // end as soon as the text contains one; it is cut off the text
-  bool hash_logits = false;                // keep a hash of the logits of every step
+  bool ignore_end = false;             // go on after an end-of-generation token (benchmarks)
+  std::vector<std::string> stop = {};  // end as soon as the text contains one; it is cut off the text
+  bool hash_logits = false;            // keep a hash of the logits of every step
   // Called on the thread that called generate(); return false to stop this generation.
   std::function<bool(const TokenEvent&)> on_token = {};
-  std::stop_token cancel = {};             // stops all generations of the call within one step
+  std::stop_token cancel = {};  // stops all generations of the call within one step
 };
 
 }  // namespace bulkhead

@@ -46,7 +46,9 @@ struct Partition::Impl {
 
 namespace {
 
-double milliseconds(engine::Duration time) { return std::chrono::duration<double, std::milli>(time).count(); }
+double milliseconds(engine::Duration time) {
+  return std::chrono::duration<double, std::milli>(time).count();
+}
 
 FinishReason reason(engine::GenerateResult::Finish finish) {
   switch (finish) {
@@ -80,10 +82,11 @@ Result<Model> Model::load(const ModelOptions& options) {
 
 Result<Partition> Model::open(std::string name) {
   if (impl_->names.contains(name)) {
-    return Error{ErrorCode::kUsage, fmt::format("a partition named \"{}\" is open already", name), name, "use another name"};
+    return Error{ErrorCode::kUsage, fmt::format("a partition named \"{}\" is open already", name), name,
+                 "use another name"};
   }
-  BH_TRY(auto opened, partition::Partition::open(*impl_->engine, name,
-                                                 {.capacity_tokens = impl_->engine->facts().context_tokens}));
+  BH_TRY(auto opened,
+         partition::Partition::open(*impl_->engine, name, {.capacity_tokens = impl_->engine->facts().context_tokens}));
   impl_->names.insert(std::move(name));
   return Partition(std::make_unique<Partition::Impl>(impl_, std::move(opened)));
 }
@@ -91,8 +94,11 @@ Result<Partition> Model::open(std::string name) {
 std::vector<Result<Generation>> Model::generate(std::span<Partition* const> partitions,
                                                 std::span<const GenerateOptions> options) {
   if (partitions.empty() || (options.size() != 1 && options.size() != partitions.size())) {
-    const Error error{ErrorCode::kUsage, fmt::format("{} partitions and {} options: give one for all or one for each",
-                                                     partitions.size(), options.size()), "Model::generate", {}};
+    const Error error{ErrorCode::kUsage,
+                      fmt::format("{} partitions and {} options: give one for all or one for each", partitions.size(),
+                                  options.size()),
+                      "Model::generate",
+                      {}};
     return std::vector<Result<Generation>>(partitions.size(), error);
   }
   std::vector<partition::GenerateRequest> requests;
@@ -104,18 +110,23 @@ std::vector<Result<Generation>> Model::generate(std::span<Partition* const> part
   const auto total = milliseconds(std::chrono::steady_clock::now() - begin);
   std::vector<Result<Generation>> generations;
   for (std::size_t i = 0; i < results.size(); ++i) {
-    if (results[i].ok()) generations.emplace_back(partitions[i]->impl_->note(results[i].value(), total));
-    else generations.emplace_back(results[i].error());
+    if (results[i].ok())
+      generations.emplace_back(partitions[i]->impl_->note(results[i].value(), total));
+    else
+      generations.emplace_back(results[i].error());
   }
   return generations;
 }
 
 std::string Model::description() const {
   const auto& facts = impl_->engine->facts();
-  return fmt::format("{} ({}, {} tokens of context) on {}", facts.model_name, facts.architecture, facts.context_tokens, facts.engine);
+  return fmt::format("{} ({}, {} tokens of context) on {}", facts.model_name, facts.architecture, facts.context_tokens,
+                     facts.engine);
 }
 
-Grade Model::grade() const noexcept { return impl_->engine->facts().grade; }
+Grade Model::grade() const noexcept {
+  return impl_->engine->facts().grade;
+}
 
 // ---- Partition ------------------------------------------------------------------------------------------------------
 
@@ -124,7 +135,9 @@ Partition::Partition(Partition&&) noexcept = default;
 Partition& Partition::operator=(Partition&&) noexcept = default;
 Partition::~Partition() = default;
 
-const std::string& Partition::name() const noexcept { return impl_->partition.name(); }
+const std::string& Partition::name() const noexcept {
+  return impl_->partition.name();
+}
 
 Result<void> Partition::Impl::append(std::string_view text, const Origin& origin) {
   const auto& tokenizer = model->engine->tokenizer();
@@ -138,7 +151,9 @@ Result<void> Partition::Impl::append(std::string_view text, const Origin& origin
   return {};
 }
 
-Result<void> Partition::prefill(std::string_view text) { return impl_->append(text, {.kind = OriginKind::kTurn}); }
+Result<void> Partition::prefill(std::string_view text) {
+  return impl_->append(text, {.kind = OriginKind::kTurn});
+}
 
 Result<void> Partition::receive(const Message& message) {
   const auto& text = impl_->partition.receive(message);
@@ -190,8 +205,12 @@ Generation Partition::Impl::note(const engine::GenerateResult& result, double to
   }
   end_token.reset();
   if (result.finish == engine::GenerateResult::Finish::kEnd && !result.tokens.empty()) end_token = result.tokens.back();
-  Generation generation{.text = result.text, .tokens = result.tokens, .logit_hashes = result.logit_hashes,
-                        .finish = reason(result.finish), .ttft_ms = total_ms, .decode_ms = 0};
+  Generation generation{.text = result.text,
+                        .tokens = result.tokens,
+                        .logit_hashes = result.logit_hashes,
+                        .finish = reason(result.finish),
+                        .ttft_ms = total_ms,
+                        .decode_ms = 0};
   if (!result.token_times.empty()) {
     generation.ttft_ms = milliseconds(result.token_times.front());
     generation.decode_ms = milliseconds(result.token_times.back() - result.token_times.front());
@@ -209,10 +228,12 @@ Result<Generation> Partition::generate(const GenerateOptions& options) {
 Result<Partition> Partition::fork(std::string name) const {
   auto& names = impl_->model->names;
   if (names.contains(name)) {
-    return Error{ErrorCode::kUsage, fmt::format("a partition named \"{}\" is open already", name), name, "use another name"};
+    return Error{ErrorCode::kUsage, fmt::format("a partition named \"{}\" is open already", name), name,
+                 "use another name"};
   }
   const auto tokens = static_cast<std::uint32_t>(impl_->partition.ledger().tokens.size());
-  BH_TRY(auto copy, impl_->partition.fork(name, tokens, {.capacity_tokens = impl_->model->engine->facts().context_tokens}));
+  BH_TRY(auto copy,
+         impl_->partition.fork(name, tokens, {.capacity_tokens = impl_->model->engine->facts().context_tokens}));
   names.insert(std::move(name));
   auto impl = std::make_unique<Impl>(impl_->model, std::move(copy));
   impl->chat = impl_->chat;

@@ -46,6 +46,8 @@ std::string Error::to_string() const {
   return text;
 }
 
-std::string_view version() noexcept { return BULKHEAD_VERSION; }
+std::string_view version() noexcept {
+  return BULKHEAD_VERSION;
+}
 
 }  // namespace bulkhead

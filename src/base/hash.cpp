@@ -32,7 +32,9 @@ void Sha256::update(std::span<const std::byte> bytes) {
   EVP_DigestUpdate(impl_->context, bytes.data(), bytes.size());
 }
 
-void Sha256::update(std::string_view text) { update(std::as_bytes(std::span(text))); }
+void Sha256::update(std::string_view text) {
+  update(std::as_bytes(std::span(text)));
+}
 
 std::string Sha256::hex() {
   std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
@@ -81,6 +83,8 @@ Result<std::string> sha256_of_file(const std::filesystem::path& path,
   return hash.hex();
 }
 
-std::uint64_t xxh3_64(std::span<const std::byte> bytes) noexcept { return XXH3_64bits(bytes.data(), bytes.size()); }
+std::uint64_t xxh3_64(std::span<const std::byte> bytes) noexcept {
+  return XXH3_64bits(bytes.data(), bytes.size());
+}
 
 }  // namespace bulkhead

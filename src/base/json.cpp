@@ -64,8 +64,10 @@ Result<JsonDocument> JsonDocument::parse(std::string text, std::string name) {
     }
     return JsonDocument(std::move(text), std::move(name), std::move(root));
   } catch (const Json::parse_error& failure) {
-    return Error{ErrorCode::kBadInput, fmt::format("not valid JSON: {}", failure.what()),
-                 fmt::format("{}:{}", name, line_at(text, failure.byte)), {}};
+    return Error{ErrorCode::kBadInput,
+                 fmt::format("not valid JSON: {}", failure.what()),
+                 fmt::format("{}:{}", name, line_at(text, failure.byte)),
+                 {}};
   } catch (const Json::exception& failure) {  // such as a number that fits no type; it comes without a position
     return Error{ErrorCode::kBadInput, fmt::format("not valid JSON: {}", failure.what()), name, {}};
   }
@@ -121,7 +123,8 @@ Result<void> JsonView::only(std::initializer_list<std::string_view> allowed) con
   BH_TRY(const auto fields, members());
   for (const auto& [key, view] : fields) {
     if (std::find(allowed.begin(), allowed.end(), key) == allowed.end()) {
-      return view.fail(fmt::format("unknown field \"{}\"", key), fmt::format("known here: {}", fmt::join(allowed, ", ")));
+      return view.fail(fmt::format("unknown field \"{}\"", key),
+                       fmt::format("known here: {}", fmt::join(allowed, ", ")));
     }
   }
   return {};
@@ -135,7 +138,8 @@ Result<std::string> JsonView::string() const {
 Result<std::int64_t> JsonView::integer(std::int64_t low, std::int64_t high) const {
   if (!value_->is_number_integer()) return fail(fmt::format("expected an integer, found {}", type_word(*value_)));
   // An unsigned value above the signed range would wrap.
-  const bool too_big = value_->is_number_unsigned() && value_->get<std::uint64_t>() > static_cast<std::uint64_t>(INT64_MAX);
+  const bool too_big =
+      value_->is_number_unsigned() && value_->get<std::uint64_t>() > static_cast<std::uint64_t>(INT64_MAX);
   const auto number = too_big ? INT64_MAX : value_->get<std::int64_t>();
   if (too_big || number < low || number > high) {
     return fail(fmt::format("{} is outside {} to {}", value_->dump(), low, high));
@@ -180,7 +184,8 @@ Result<std::string> read_text_file(const std::string& path, std::uint64_t limit_
   const auto size = std::filesystem::file_size(path, problem);
   if (problem) return Error{ErrorCode::kBadInput, "cannot read the file: " + problem.message(), path, {}};
   if (size > limit_bytes) {
-    return Error{ErrorCode::kBadInput, fmt::format("the file has {} bytes; the limit is {}", size, limit_bytes), path, {}};
+    return Error{
+        ErrorCode::kBadInput, fmt::format("the file has {} bytes; the limit is {}", size, limit_bytes), path, {}};
   }
   std::ifstream file(path, std::ios::binary);
   std::ostringstream content;

@@ -48,9 +48,9 @@ class JsonView {
   [[nodiscard]] const Json& json() const noexcept { return *value_; }
   [[nodiscard]] Error fail(std::string message, std::string advice = {}) const;
 
-  [[nodiscard]] bool has(std::string_view key) const;  // there and not null
-  [[nodiscard]] Result<JsonView> at(std::string_view key) const;  // required field of an object
-  [[nodiscard]] Result<std::vector<JsonView>> items() const;      // of an array
+  [[nodiscard]] bool has(std::string_view key) const;                                   // there and not null
+  [[nodiscard]] Result<JsonView> at(std::string_view key) const;                        // required field of an object
+  [[nodiscard]] Result<std::vector<JsonView>> items() const;                            // of an array
   [[nodiscard]] Result<std::vector<std::pair<std::string, JsonView>>> members() const;  // of an object, in file order
   // kBadInput naming the first member whose name is not in `allowed`.
   [[nodiscard]] Result<void> only(std::initializer_list<std::string_view> allowed) const;

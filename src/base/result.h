@@ -9,13 +9,13 @@
 
 // BH_TRY(auto x, f()): x = the value of f(), or return f()'s error from the surrounding function.
 #define BH_TRY(declaration, ...) BH_TRY_NAMED(BH_CONCAT(bh_result_, __LINE__), declaration, __VA_ARGS__)
-#define BH_TRY_NAMED(name, declaration, ...)    \
-  auto name = (__VA_ARGS__);                    \
+#define BH_TRY_NAMED(name, declaration, ...)      \
+  auto name = (__VA_ARGS__);                      \
   if (!name.ok()) return std::move(name).error(); \
   declaration = std::move(name).value()
 
 // BH_CHECK(f()): return f()'s error, if it has one, from the surrounding function.
-#define BH_CHECK(...)                                                    \
-  do {                                                                   \
+#define BH_CHECK(...)                                                           \
+  do {                                                                          \
     if (auto bh_check = (__VA_ARGS__); !bh_check.ok()) return bh_check.error(); \
   } while (false)

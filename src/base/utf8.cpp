@@ -24,7 +24,8 @@ Lead classify(unsigned char byte) noexcept {
   return {0, 0, 0};
 }
 
-// Length of the valid character at the start of `text`; 0 if there is none. `cut_off` tells whether more bytes could mend it.
+// Length of the valid character at the start of `text`; 0 if there is none. `cut_off` tells whether more bytes could
+// mend it.
 std::size_t character_length(std::string_view text, bool& cut_off) noexcept {
   cut_off = false;
   const Lead lead = classify(static_cast<unsigned char>(text[0]));

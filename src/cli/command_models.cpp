@@ -21,12 +21,15 @@ struct PullFlags {
 
 int pull(const PullFlags& flags) {
   if (flags.model.empty() == flags.hub.empty()) {
-    return print_error({ErrorCode::kUsage, "give a model's name or file, or -hf user/repo[:quant]", "pull", "see bulkhead models"}, flags.common);
+    return print_error(
+        {ErrorCode::kUsage, "give a model's name or file, or -hf user/repo[:quant]", "pull", "see bulkhead models"},
+        flags.common);
   }
   const bool by_hub = !flags.hub.empty();
   const models::PullRequest request{by_hub ? models::PullRequest::Kind::kHub : models::PullRequest::Kind::kNameOrFile,
                                     by_hub ? flags.hub : flags.model};
-  ProgressLine line(flags.common.quiet || flags.common.progress == "never" ? ProgressLine::Mode::kNever : ProgressLine::Mode::kAuto);
+  ProgressLine line(flags.common.quiet || flags.common.progress == "never" ? ProgressLine::Mode::kNever
+                                                                           : ProgressLine::Mode::kAuto);
   models::PullProgress progress;
   progress.note = [&](std::string_view text) {
     line.finish();
@@ -42,8 +45,8 @@ int pull(const PullFlags& flags) {
   }
   const auto& model = pulled.value();
   if (flags.common.json) {
-    const Json document = {{"path", model.path.string()}, {"sha256", model.sha256}, {"bytes", model.bytes},
-                           {"verified", model.verified}, {"fetched", model.fetched}, {"source", model.source}};
+    const Json document = {{"path", model.path.string()}, {"sha256", model.sha256},   {"bytes", model.bytes},
+                           {"verified", model.verified},  {"fetched", model.fetched}, {"source", model.source}};
     fmt::print("{}\n", document.dump(1));
   } else {
     fmt::print("{}\n", model.path.string());
@@ -57,12 +60,19 @@ int list(const CommonFlags& flags) {
   if (!flags.json) fmt::print("{:34} {:>9}  {:6}  {}\n", "name", "size", "here", "what");
   for (const auto& model : models) {
     if (flags.json) {
-      document.push_back({{"name", model.name}, {"aliases", model.aliases}, {"description", model.description}, {"licence", model.licence},
-                          {"path", model.path.string()}, {"pulled", model.pulled}, {"in_manifest", model.in_manifest}, {"chat", model.chat},
+      document.push_back({{"name", model.name},
+                          {"aliases", model.aliases},
+                          {"description", model.description},
+                          {"licence", model.licence},
+                          {"path", model.path.string()},
+                          {"pulled", model.pulled},
+                          {"in_manifest", model.in_manifest},
+                          {"chat", model.chat},
                           {"bytes", model.bytes ? Json(*model.bytes) : Json(nullptr)}});
       continue;
     }
-    const auto size = model.bytes ? fmt::format("{:.0f} MB", static_cast<double>(*model.bytes) / 1e6) : std::string("?");
+    const auto size =
+        model.bytes ? fmt::format("{:.0f} MB", static_cast<double>(*model.bytes) / 1e6) : std::string("?");
     fmt::print("{:34} {:>9}  {:6}  {}\n", model.name, size, model.pulled ? "yes" : "no", model.description);
   }
   if (flags.json) fmt::print("{}\n", document.dump(1));
@@ -78,7 +88,9 @@ Command add_pull(CLI::App& program) {
   command->add_option("--hf-repo", flags->hub, "-hf user/repo[:quant]: from the hub; quant is Q4_K_M by default");
   command->add_flag("--json", flags->common.json, "machine-readable output on stdout");
   command->add_flag("-q,--quiet", flags->common.quiet, "errors only on stderr");
-  command->add_option("--progress", flags->common.progress, "progress on stderr")->check(CLI::IsMember({"auto", "never"}))->capture_default_str();
+  command->add_option("--progress", flags->common.progress, "progress on stderr")
+      ->check(CLI::IsMember({"auto", "never"}))
+      ->capture_default_str();
   return [flags] { return pull(*flags); };
 }
 

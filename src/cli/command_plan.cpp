@@ -26,8 +26,10 @@ int plan_command(const Flags& flags) {
     const auto plan = plan::make_plan(scenario, session.value().format, session.value().engine->tokenizer(),
                                       flags.experiment.settings());
     if (!plan.ok()) return print_error(plan.error(), flags.common);
-    if (flags.common.json) list.push_back(plan::to_json(plan.value()));
-    else fmt::print("{}", plan::to_text(plan.value()));
+    if (flags.common.json)
+      list.push_back(plan::to_json(plan.value()));
+    else
+      fmt::print("{}", plan::to_text(plan.value()));
   }
   if (flags.common.json) fmt::print("{}\n", (list.size() == 1 ? list[0] : list).dump(1));
   return 0;
@@ -37,7 +39,8 @@ int plan_command(const Flags& flags) {
 
 Command add_plan(CLI::App& program) {
   auto flags = std::make_shared<Flags>();
-  auto* command = program.add_subcommand("plan", "Print every step of a run with its token count; nothing is computed.");
+  auto* command =
+      program.add_subcommand("plan", "Print every step of a run with its token count; nothing is computed.");
   add_experiment_flags(*command, flags->experiment);
   add_model_flags(*command, flags->model);
   command->add_flag("--json", flags->common.json, "machine-readable output on stdout");

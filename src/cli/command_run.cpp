@@ -43,7 +43,9 @@ run::ExperimentOptions experiment_options(const Flags& flags, const Invocation& 
   options.folder = flags.folder.empty() ? default_folder() : flags.folder;
   options.command = invocation.arguments;
   options.cancel = stop_on_signal();
-  options.progress = [&line](const run::Progress& progress) { line.update(progress.what, progress.done, progress.total, "tokens"); };
+  options.progress = [&line](const run::Progress& progress) {
+    line.update(progress.what, progress.done, progress.total, "tokens");
+  };
   return options;
 }
 
@@ -65,7 +67,8 @@ Result<Json> run_session(Session& session, run::ExperimentOptions& options) {
 
 int run_command(const Flags& flags, const Invocation& invocation) {
   apply_verbosity(flags.common);
-  ProgressLine line(flags.common.quiet || flags.common.progress == "never" ? ProgressLine::Mode::kNever : ProgressLine::Mode::kAuto);
+  ProgressLine line(flags.common.quiet || flags.common.progress == "never" ? ProgressLine::Mode::kNever
+                                                                           : ProgressLine::Mode::kAuto);
   auto options = experiment_options(flags, invocation, line);
   // The folder first: nothing is worse than a result that cannot be kept.
   if (const auto writable = store::check_writable_directory(options.folder); !writable.ok()) {
@@ -79,7 +82,8 @@ int run_command(const Flags& flags, const Invocation& invocation) {
   print_results(results.value(), flags.common);
   if (!flags.common.quiet) fmt::print(stderr, "report: {}/report.html\n", options.folder);
   if (!results.value()["complete"].get<bool>()) {
-    fmt::print(stderr, "bulkhead: the run is incomplete: {}\n", results.value()["incomplete_reason"].get<std::string>());
+    fmt::print(stderr, "bulkhead: the run is incomplete: {}\n",
+               results.value()["incomplete_reason"].get<std::string>());
   }
   return exit_code_of(results.value());
 }
@@ -93,8 +97,11 @@ Command add_run(CLI::App& program, const Invocation& invocation) {
   add_model_flags(*command, flags->model);
   add_sampling_flags(*command, flags->sampling);
   command->add_option("--repeat", flags->repeat, "how many seeds: the given one, +1, +2, ... (1 when greedy)")
-      ->check(CLI::Range(1, 10000))->capture_default_str();
-  command->add_option("--parallel", flags->parallel, "-np: most sequences open at once")->check(CLI::Range(1, 256))->capture_default_str();
+      ->check(CLI::Range(1, 10000))
+      ->capture_default_str();
+  command->add_option("--parallel", flags->parallel, "-np: most sequences open at once")
+      ->check(CLI::Range(1, 256))
+      ->capture_default_str();
   command->add_flag("--ignore-eos", flags->ignore_end, "generate on after an end token (for timings)");
   command->add_option("--out", flags->folder, "run folder; default: runs/DATE-TIME");
   add_common_flags(*command, flags->common);

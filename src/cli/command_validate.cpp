@@ -21,12 +21,20 @@ int validate(const Flags& flags) {
     const auto scenario = conversation::load_scenario(file);
     if (!scenario.ok()) {
       code = exit_code(scenario.error().code);
-      if (flags.common.json) list.push_back({{"file", file}, {"valid", false}, {"message", scenario.error().message}, {"place", scenario.error().place}});
+      if (flags.common.json)
+        list.push_back({{"file", file},
+                        {"valid", false},
+                        {"message", scenario.error().message},
+                        {"place", scenario.error().place}});
       fmt::print(stderr, "bulkhead: {}\n", scenario.error().to_string());
       continue;
     }
     const auto& good = scenario.value();
-    list.push_back({{"file", file}, {"valid", true}, {"id", good.id}, {"turns", good.turns.size()}, {"clusters", good.clusters.size()}});
+    list.push_back({{"file", file},
+                    {"valid", true},
+                    {"id", good.id},
+                    {"turns", good.turns.size()},
+                    {"clusters", good.clusters.size()}});
     if (!flags.common.json && !flags.common.quiet) {
       fmt::print("{}: valid, {} turns in {} clusters\n", file, good.turns.size(), good.clusters.size());
     }

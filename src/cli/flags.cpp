@@ -14,7 +14,12 @@ namespace bulkhead::cli {
 namespace {
 
 constexpr std::array<std::pair<std::string_view, std::string_view>, 6> kOneDash = {{
-    {"-hf", "--hf-repo"}, {"-np", "--parallel"}, {"-ngl", "--gpu-layers"}, {"-fa", "--flash-attn"}, {"-ctk", "--cache-type-k"}, {"-ctv", "--cache-type-v"},
+    {"-hf", "--hf-repo"},
+    {"-np", "--parallel"},
+    {"-ngl", "--gpu-layers"},
+    {"-fa", "--flash-attn"},
+    {"-ctk", "--cache-type-k"},
+    {"-ctv", "--cache-type-v"},
 }};
 
 constexpr std::string_view kDefaultModel = "qwen2.5-coder-0.5b";
@@ -27,8 +32,10 @@ std::vector<std::string> normalize_arguments(int argc, const char* const* argv) 
   std::vector<std::string> arguments(argv, argv + argc);
   for (auto& argument : arguments) {
     for (const auto& [one, two] : kOneDash) {
-      if (argument == one) argument = two;
-      else if (argument.starts_with(std::string(one) + "=")) argument = std::string(two) + argument.substr(one.size());
+      if (argument == one)
+        argument = two;
+      else if (argument.starts_with(std::string(one) + "="))
+        argument = std::string(two) + argument.substr(one.size());
     }
   }
   return arguments;
@@ -37,11 +44,13 @@ std::vector<std::string> normalize_arguments(int argc, const char* const* argv) 
 void add_common_flags(CLI::App& app, CommonFlags& flags) {
   app.add_flag("--json", flags.json, "machine-readable output on stdout (the same as -o json)");
   app.add_option("-o,--output", flags.output, "form of the output on stdout")
-      ->check(CLI::IsMember({"table", "json", "md", "csv"}))->capture_default_str();
+      ->check(CLI::IsMember({"table", "json", "md", "csv"}))
+      ->capture_default_str();
   app.add_flag("-q,--quiet", flags.quiet, "errors only on stderr");
   app.add_flag("-v,--verbose", flags.verbose, "more on stderr; twice for the engine's own log");
   app.add_option("--progress", flags.progress, "progress on stderr")
-      ->check(CLI::IsMember({"auto", "never"}))->capture_default_str();
+      ->check(CLI::IsMember({"auto", "never"}))
+      ->capture_default_str();
 }
 
 void add_model_flags(CLI::App& app, ModelFlags& flags) {
@@ -49,28 +58,48 @@ void add_model_flags(CLI::App& app, ModelFlags& flags) {
                     ->envname("LLAMA_ARG_MODEL");
   app.add_option("--hf-repo", flags.hub, "-hf user/repo[:quant]: a pulled model of the hub")->excludes(model);
   app.add_option("--engine", flags.options.engine, "engine that runs it")->capture_default_str();
-  app.add_option("-c,--ctx-size", flags.options.context_tokens, "most tokens of one partition; 0: what the model allows")
+  app.add_option("-c,--ctx-size", flags.options.context_tokens,
+                 "most tokens of one partition; 0: what the model allows")
       ->capture_default_str();
-  app.add_option("-t,--threads", flags.options.threads, "threads; 0: one per core")->check(CLI::Range(0, 1024))->capture_default_str();
+  app.add_option("-t,--threads", flags.options.threads, "threads; 0: one per core")
+      ->check(CLI::Range(0, 1024))
+      ->capture_default_str();
   app.add_option("--gpu-layers", flags.options.gpu_layers, "-ngl: layers on the GPU; -1: all")->capture_default_str();
-  app.add_option("--flash-attn", flags.flash_attention, "-fa: flash attention")->check(CLI::IsMember({"on", "off"}))->capture_default_str();
+  app.add_option("--flash-attn", flags.flash_attention, "-fa: flash attention")
+      ->check(CLI::IsMember({"on", "off"}))
+      ->capture_default_str();
   app.add_option("--cache-type-k", flags.options.kv_type_k, "-ctk: type of the K cache")
-      ->check(CLI::IsMember({"f16", "q8_0", "q4_0"}))->capture_default_str();
+      ->check(CLI::IsMember({"f16", "q8_0", "q4_0"}))
+      ->capture_default_str();
   app.add_option("--cache-type-v", flags.options.kv_type_v, "-ctv: type of the V cache")
-      ->check(CLI::IsMember({"f16", "q8_0", "q4_0"}))->capture_default_str();
+      ->check(CLI::IsMember({"f16", "q8_0", "q4_0"}))
+      ->capture_default_str();
   app.add_flag("--swa-full", flags.options.full_window_cache, "sliding-window models: keep every cell");
   app.add_option("--grade", flags.grade, "what separates partitions: own buffers, or a mask in one buffer")
-      ->check(CLI::IsMember({"buffer", "mask"}))->capture_default_str();
+      ->check(CLI::IsMember({"buffer", "mask"}))
+      ->capture_default_str();
 }
 
 void add_sampling_flags(CLI::App& app, SamplingOptions& sampling) {
   app.add_option("-s,--seed", sampling.seed, "seed of every output's generator")->capture_default_str();
-  app.add_option("--temp", sampling.temperature, "temperature; 0: greedy")->check(CLI::Range(0.0, 100.0))->capture_default_str();
-  app.add_option("--top-k", sampling.top_k, "keep the k likeliest tokens; 0: all")->check(CLI::Range(0, 1 << 30))->capture_default_str();
-  app.add_option("--top-p", sampling.top_p, "keep this much probability; 1: all")->check(CLI::Range(0.0, 1.0))->capture_default_str();
-  app.add_option("--min-p", sampling.min_p, "drop tokens below this share of the best; 0: none")->check(CLI::Range(0.0, 1.0))->capture_default_str();
-  app.add_option("--repeat-penalty", sampling.repeat_penalty, "penalty of recent tokens; 1: off")->check(CLI::Range(0.0, 10.0))->capture_default_str();
-  app.add_option("--repeat-last-n", sampling.repeat_last_n, "how many tokens the penalty looks at")->check(CLI::Range(0, 1 << 20))->capture_default_str();
+  app.add_option("--temp", sampling.temperature, "temperature; 0: greedy")
+      ->check(CLI::Range(0.0, 100.0))
+      ->capture_default_str();
+  app.add_option("--top-k", sampling.top_k, "keep the k likeliest tokens; 0: all")
+      ->check(CLI::Range(0, 1 << 30))
+      ->capture_default_str();
+  app.add_option("--top-p", sampling.top_p, "keep this much probability; 1: all")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  app.add_option("--min-p", sampling.min_p, "drop tokens below this share of the best; 0: none")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  app.add_option("--repeat-penalty", sampling.repeat_penalty, "penalty of recent tokens; 1: off")
+      ->check(CLI::Range(0.0, 10.0))
+      ->capture_default_str();
+  app.add_option("--repeat-last-n", sampling.repeat_last_n, "how many tokens the penalty looks at")
+      ->check(CLI::Range(0, 1 << 20))
+      ->capture_default_str();
 }
 
 Result<ModelOptions> ModelFlags::resolve() const {
@@ -92,8 +121,12 @@ Result<ModelOptions> ModelFlags::resolve() const {
 int print_error(const Error& error, const CommonFlags& flags) {
   const int code = exit_code(error.code);
   if (flags.json || flags.output == "json") {
-    const Json document = {{"error", {{"code", name(error.code)}, {"exit_code", code}, {"message", error.message},
-                                      {"place", error.place}, {"advice", error.advice}}}};
+    const Json document = {{"error",
+                            {{"code", name(error.code)},
+                             {"exit_code", code},
+                             {"message", error.message},
+                             {"place", error.place},
+                             {"advice", error.advice}}}};
     fmt::print("{}\n", document.dump(-1, ' ', false, Json::error_handler_t::replace));
   }
   fmt::print(stderr, "bulkhead: {}\n", error.to_string());

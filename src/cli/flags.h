@@ -15,8 +15,8 @@
 
 namespace bulkhead::cli {
 
-// The command line with llama.cpp's long flags of one dash (-hf, -ngl, -fa, -ctk, -ctv) written with two, which is what the
-// parser knows. The first element is the program's name, as in argv.
+// The command line with llama.cpp's long flags of one dash (-hf, -ngl, -fa, -ctk, -ctv) written with two, which is what
+// the parser knows. The first element is the program's name, as in argv.
 [[nodiscard]] std::vector<std::string> normalize_arguments(int argc, const char* const* argv);
 
 struct CommonFlags {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "cli/interrupt.h"
 
-#include <csignal>
 #include <pthread.h>
+#include <csignal>
 
 #include <atomic>
 #include <cstdlib>

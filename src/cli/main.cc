@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "cli/program.h"
 
-int main(int argc, char** argv) { return bulkhead::cli::run_program(argc, argv); }
+int main(int argc, char** argv) {
+  return bulkhead::cli::run_program(argc, argv);
+}

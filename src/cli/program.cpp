@@ -42,7 +42,8 @@ int dispatch(int argc, const char* const* argv) {
   } catch (const CLI::Success& help_or_version) {
     return program.exit(help_or_version);
   } catch (const CLI::ParseError& error) {
-    const bool json = std::find(invocation.arguments.begin(), invocation.arguments.end(), "--json") != invocation.arguments.end();
+    const bool json =
+        std::find(invocation.arguments.begin(), invocation.arguments.end(), "--json") != invocation.arguments.end();
     CommonFlags flags;
     flags.json = json;
     return print_error({ErrorCode::kUsage, error.what(), "command line", "see bulkhead --help"}, flags);

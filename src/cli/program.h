@@ -4,8 +4,8 @@
 
 namespace bulkhead::cli {
 
-// Parses the command line, runs the command, and gives the exit code (docs/exit-codes.md). Data goes to stdout, progress and
-// errors to stderr.
+// Parses the command line, runs the command, and gives the exit code (docs/exit-codes.md). Data goes to stdout,
+// progress and errors to stderr.
 int run_program(int argc, const char* const* argv);
 
 }  // namespace bulkhead::cli

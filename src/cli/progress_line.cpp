@@ -15,14 +15,17 @@ constexpr auto kRedraw = std::chrono::milliseconds(100);
 constexpr auto kPlain = std::chrono::seconds(10);
 
 std::string amount(std::uint64_t value, std::string_view unit) {
-  return unit == "bytes" ? fmt::format("{:.1f} MB", static_cast<double>(value) / 1e6) : fmt::format("{} {}", value, unit);
+  return unit == "bytes" ? fmt::format("{:.1f} MB", static_cast<double>(value) / 1e6)
+                         : fmt::format("{} {}", value, unit);
 }
 
 }  // namespace
 
 ProgressLine::ProgressLine(Mode mode) : enabled_(mode == Mode::kAuto), terminal_(isatty(STDERR_FILENO) == 1) {}
 
-ProgressLine::~ProgressLine() { finish(); }
+ProgressLine::~ProgressLine() {
+  finish();
+}
 
 void ProgressLine::finish() {
   if (dirty_) std::fputc('\n', stderr);
@@ -34,11 +37,13 @@ void ProgressLine::update(std::string_view what, std::uint64_t done, std::uint64
   if (!enabled_) return;
   const auto now = std::chrono::steady_clock::now();
   const bool complete = terminal_ && total != 0 && done >= total;
-  if (!complete && now - last_ < (terminal_ ? std::chrono::duration_cast<std::chrono::milliseconds>(kRedraw) : kPlain)) return;
+  if (!complete && now - last_ < (terminal_ ? std::chrono::duration_cast<std::chrono::milliseconds>(kRedraw) : kPlain))
+    return;
   last_ = now;
   const double share = total == 0 ? 0.0 : std::min(1.0, static_cast<double>(done) / static_cast<double>(total));
   if (!terminal_) {
-    fmt::print(stderr, "{}: {}{}\n", what, amount(done, unit), total == 0 ? "" : fmt::format(" of {}", amount(total, unit)));
+    fmt::print(stderr, "{}: {}{}\n", what, amount(done, unit),
+               total == 0 ? "" : fmt::format(" of {}", amount(total, unit)));
     return;
   }
   const auto filled = static_cast<std::size_t>(share * kBarWidth);

@@ -22,10 +22,14 @@ Result<void> write_reports(const Json& results, const std::string& folder) {
 
 void print_results(const Json& results, const CommonFlags& flags) {
   const auto form = flags.json ? std::string("json") : flags.output;
-  if (form == "json") fmt::print("{}\n", results.dump(1));
-  else if (form == "md") fmt::print("{}", report::to_markdown(results));
-  else if (form == "csv") fmt::print("{}", report::to_csv(results));
-  else fmt::print("{}", report::to_table(results));
+  if (form == "json")
+    fmt::print("{}\n", results.dump(1));
+  else if (form == "md")
+    fmt::print("{}", report::to_markdown(results));
+  else if (form == "csv")
+    fmt::print("{}", report::to_csv(results));
+  else
+    fmt::print("{}", report::to_table(results));
 }
 
 }  // namespace bulkhead::cli

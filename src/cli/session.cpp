@@ -17,11 +17,14 @@ void add_experiment_flags(CLI::App& app, ExperimentFlags& flags) {
   std::string known;
   for (const auto& condition : plan::conditions()) known += (known.empty() ? "" : ", ") + std::string(condition.name);
   app.add_option("scenario", flags.scenarios, "scenario files")->required();
-  app.add_option("--format", flags.format, "how turns become text: a built-in name or a file.json; "
-                                           "default: the model's chat template, raw text for base models");
+  app.add_option("--format", flags.format,
+                 "how turns become text: a built-in name or a file.json; "
+                 "default: the model's chat template, raw text for base models");
   app.add_option("--conditions", flags.conditions, fmt::format("which of {} (all)", known))->delimiter(',');
-  app.add_option("--prompts", flags.prompts, "prompt set: neutral, targeted or another of the format; default: the format's");
-  app.add_option("-n,--predict", flags.new_tokens, "new tokens of each output; default: the format's")->check(CLI::Range(1, 1 << 20));
+  app.add_option("--prompts", flags.prompts,
+                 "prompt set: neutral, targeted or another of the format; default: the format's");
+  app.add_option("-n,--predict", flags.new_tokens, "new tokens of each output; default: the format's")
+      ->check(CLI::Range(1, 1 << 20));
 }
 
 Result<Session> open_session(const ModelFlags& model, const ExperimentFlags& experiment) {
@@ -47,9 +50,12 @@ Result<Session> open_session(const ModelFlags& model, const ExperimentFlags& exp
 }
 
 void apply_verbosity(const CommonFlags& flags) {
-  if (flags.quiet) log::set_verbosity(log::Verbosity::kQuiet);
-  else if (flags.verbose >= 2) log::set_verbosity(log::Verbosity::kDebug);
-  else if (flags.verbose == 1) log::set_verbosity(log::Verbosity::kVerbose);
+  if (flags.quiet)
+    log::set_verbosity(log::Verbosity::kQuiet);
+  else if (flags.verbose >= 2)
+    log::set_verbosity(log::Verbosity::kDebug);
+  else if (flags.verbose == 1)
+    log::set_verbosity(log::Verbosity::kVerbose);
 }
 
 }  // namespace bulkhead::cli

@@ -19,7 +19,7 @@ namespace bulkhead::cli {
 
 struct ExperimentFlags {
   std::vector<std::string> scenarios;
-  std::string format;                      // empty: chat template where the model has one, else raw text
+  std::string format;  // empty: chat template where the model has one, else raw text
   std::vector<std::string> conditions;
   std::string prompts;
   std::optional<std::uint32_t> new_tokens;

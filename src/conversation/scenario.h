@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Scenario: a conversation whose turns are grouped in clusters (topics), read from a JSON file and checked.
-// The file format is docs/scenario-format.md and scenarios/scenario.schema.json; the seed experiment's layout is read as it is.
+// The file format is docs/scenario-format.md and scenarios/scenario.schema.json; the seed experiment's layout is read
+// as it is.
 #pragma once
 
 #include "base/result.h"
@@ -24,14 +25,14 @@ struct Turn {
 };
 
 struct Cluster {
-  std::string id;                        // key of the file, such as "cluster_1"
-  std::string label;                     // "A", "B", ... in file order: its output is "output A"
-  std::string topic;                     // a few words for prompts
-  std::string task_type;                 // kind of work, such as "synthesis"; may be empty
-  std::vector<int> turns;                // ids, in conversation order, never empty
-  std::vector<std::string> depends_on;   // ids of clusters whose outputs it receives; acyclic over the scenario
-  std::vector<std::string> terminology;  // words that mark this topic
-  std::string expected_output;           // may be empty
+  std::string id;                              // key of the file, such as "cluster_1"
+  std::string label;                           // "A", "B", ... in file order: its output is "output A"
+  std::string topic;                           // a few words for prompts
+  std::string task_type;                       // kind of work, such as "synthesis"; may be empty
+  std::vector<int> turns;                      // ids, in conversation order, never empty
+  std::vector<std::string> depends_on;         // ids of clusters whose outputs it receives; acyclic over the scenario
+  std::vector<std::string> terminology;        // words that mark this topic
+  std::string expected_output;                 // may be empty
   std::map<std::string, std::string> prompts;  // "neutral", "targeted": text that asks for its output; may be empty
 };
 

@@ -46,7 +46,8 @@ std::size_t common_prefix(std::span<const TracedTokens* const> sequences) noexce
     const auto& first = sequences.front()->tokens;
     const auto& other = sequence->tokens;
     const auto limit = static_cast<std::ptrdiff_t>(std::min(length, other.size()));
-    length = static_cast<std::size_t>(std::mismatch(first.begin(), first.begin() + limit, other.begin()).first - first.begin());
+    length = static_cast<std::size_t>(std::mismatch(first.begin(), first.begin() + limit, other.begin()).first -
+                                      first.begin());
   }
   return length;
 }

@@ -31,7 +31,7 @@ enum class OriginKind {
 
 struct Origin {
   OriginKind kind = OriginKind::kTurn;
-  int turn = 0;       // kTurn, kMarker: Turn::id
+  int turn = 0;            // kTurn, kMarker: Turn::id
   std::string label = {};  // kMessage: label of the output received; kPrompt, kGenerated: label of the output asked for
   friend auto operator<=>(const Origin&, const Origin&) = default;
 };

@@ -35,8 +35,8 @@ using SequenceId = Id<struct SequenceTag>;
 using Duration = std::chrono::nanoseconds;
 
 enum class Capability {
-  kFork,          // fork at the end of a sequence without computing it again
-  kForkEarlier,   // fork at an earlier position without computing it again
+  kFork,         // fork at the end of a sequence without computing it again
+  kForkEarlier,  // fork at an earlier position without computing it again
   kScore,
   kLogitHash,
   kChatTemplate,
@@ -50,27 +50,27 @@ enum class Capability {
 
 // What does not change while an engine lives.
 struct Facts {
-  std::string engine;             // "llama", "fake"
-  std::string build;              // version of the back end
+  std::string engine;  // "llama", "fake"
+  std::string build;   // version of the back end
   std::string model_path;
-  std::string model_name;         // as the model file calls itself
-  std::string architecture;       // "qwen2", "gemma3"
+  std::string model_name;    // as the model file calls itself
+  std::string architecture;  // "qwen2", "gemma3"
   std::uint64_t model_bytes = 0;
-  std::uint32_t vocabulary = 0;             // tokens
-  std::uint32_t context_tokens = 0;         // most tokens one sequence may hold here
+  std::uint32_t vocabulary = 0;      // tokens
+  std::uint32_t context_tokens = 0;  // most tokens one sequence may hold here
   std::uint32_t trained_context_tokens = 0;
-  std::uint32_t window_tokens = 0;          // sliding window; 0: none
-  std::uint64_t kv_bytes_per_token = 0;     // of one sequence, all layers
+  std::uint32_t window_tokens = 0;       // sliding window; 0: none
+  std::uint64_t kv_bytes_per_token = 0;  // of one sequence, all layers
   std::string kv_type_k;
   std::string kv_type_v;
   std::uint32_t threads = 0;
   bool flash_attention = false;
-  bool chat_template = false;               // the model brings one
+  bool chat_template = false;  // the model brings one
   Grade grade = Grade::kBuffer;
 };
 
 struct ChatMessage {
-  std::string role;     // "system", "user" or "assistant"
+  std::string role;  // "system", "user" or "assistant"
   std::string content;
 };
 
@@ -169,13 +169,16 @@ class Engine {
   // An empty sequence. Takes reserved room, or allocates some. kResource when neither is there.
   [[nodiscard]] virtual Result<SequenceId> open(const OpenOptions& options) = 0;
 
-  // Appends tokens and computes their KV. Chunk boundaries depend on this call's tokens only. An empty span is kBadInput.
+  // Appends tokens and computes their KV. Chunk boundaries depend on this call's tokens only. An empty span is
+  // kBadInput.
   [[nodiscard]] virtual Result<PrefillResult> prefill(SequenceId sequence, std::span<const Token> tokens,
                                                       std::stop_token cancel = {}) = 0;
 
-  // A new sequence that holds the first `tokens` tokens of `source`. Where the cache cannot serve that position (sliding
-  // window moved on, engine without the capability) they are computed again: the result is right in every case.
-  [[nodiscard]] virtual Result<ForkResult> fork(SequenceId source, std::uint32_t tokens, const OpenOptions& options) = 0;
+  // A new sequence that holds the first `tokens` tokens of `source`. Where the cache cannot serve that position
+  // (sliding window moved on, engine without the capability) they are computed again: the result is right in every
+  // case.
+  [[nodiscard]] virtual Result<ForkResult> fork(SequenceId source, std::uint32_t tokens,
+                                                const OpenOptions& options) = 0;
 
   // Generates for all requests together, one batched step after another; results in the order of requests. A sequence
   // may appear once; it must not be empty (kBadInput). Generated tokens stay in the sequence.

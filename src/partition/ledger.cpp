@@ -5,7 +5,9 @@
 
 namespace bulkhead::partition {
 
-std::string Ledger::token_sha256() const { return sha256_of_tokens(tokens.tokens); }
+std::string Ledger::token_sha256() const {
+  return sha256_of_tokens(tokens.tokens);
+}
 
 std::map<conversation::OriginKind, std::uint32_t> Ledger::count_by_origin() const {
   std::map<conversation::OriginKind, std::uint32_t> counts;

@@ -16,19 +16,19 @@ namespace bulkhead::partition {
 // One message that came in.
 struct Receipt {
   std::string label;
-  std::string from;           // partition that wrote it
-  std::string sha256;         // of the text that was received
-  std::uint32_t tokens = 0;   // tokens it became here; 0 until they are prefilled
+  std::string from;          // partition that wrote it
+  std::string sha256;        // of the text that was received
+  std::uint32_t tokens = 0;  // tokens it became here; 0 until they are prefilled
 };
 
 struct Ledger {
   conversation::TracedTokens tokens;  // everything in the cache, in order
   std::uint64_t prefilled_tokens = 0;
-  std::uint64_t reused_tokens = 0;    // taken over by a fork
+  std::uint64_t reused_tokens = 0;  // taken over by a fork
   std::uint64_t generated_tokens = 0;
   std::vector<Receipt> messages;
-  engine::Duration prefill_time{};    // prefills and forks
-  engine::Duration decode_time{};     // first to last token, all generations
+  engine::Duration prefill_time{};  // prefills and forks
+  engine::Duration decode_time{};   // first to last token, all generations
 
   // SHA-256 of the token ids (base/hash.h).
   [[nodiscard]] std::string token_sha256() const;

@@ -89,9 +89,13 @@ Result<Message> Partition::output_message(std::string label) const {
   return MessageAccess::make(*finished_text_, name_, std::move(label));
 }
 
-Result<engine::SequenceState> Partition::inspect() const { return engine_->inspect(sequence_.value()); }
+Result<engine::SequenceState> Partition::inspect() const {
+  return engine_->inspect(sequence_.value());
+}
 
-Result<void> Partition::close() { return engine_->close(std::exchange(sequence_, std::nullopt).value()); }
+Result<void> Partition::close() {
+  return engine_->close(std::exchange(sequence_, std::nullopt).value());
+}
 
 struct GenerateAccess {
   static engine::SequenceId sequence(const Partition& partition) { return partition.sequence_.value(); }

@@ -78,8 +78,8 @@ struct GenerateRequest {
   std::string label;  // output the generated tokens belong to, for the trace
 };
 
-// Generates for all requests in one batch of `engine`, which all partitions must belong to; results in order. Each result
-// is written to its own partition's ledger only.
+// Generates for all requests in one batch of `engine`, which all partitions must belong to; results in order. Each
+// result is written to its own partition's ledger only.
 [[nodiscard]] std::vector<Result<engine::GenerateResult>> generate(engine::Engine& engine,
                                                                    std::span<const GenerateRequest> requests);
 

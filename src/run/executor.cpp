@@ -38,7 +38,10 @@ struct ContextState {
 class Execution {
  public:
   Execution(const plan::Plan& plan, engine::Engine& engine, const ExecuteOptions& options)
-      : plan_(plan), engine_(engine), options_(options), contexts_(plan.contexts.size()),
+      : plan_(plan),
+        engine_(engine),
+        options_(options),
+        contexts_(plan.contexts.size()),
         states_(plan.steps.size(), StepState::kWaiting) {
     for (const auto& step : plan.steps) {
       // Messages are not there yet: what they may add is bounded.
@@ -101,9 +104,8 @@ class Execution {
     std::vector<bool> dropped(plan_.contexts.size(), false);
     dropped[failed.context] = true;
     for (const auto& step : plan_.steps) {
-      const bool waits = std::any_of(step.after.begin(), step.after.end(), [&](plan::StepId id) {
-        return states_[id.value()] == StepState::kDropped;
-      });
+      const bool waits = std::any_of(step.after.begin(), step.after.end(),
+                                     [&](plan::StepId id) { return states_[id.value()] == StepState::kDropped; });
       if (waits && step.kind != StepKind::kClose) dropped[step.context] = true;
       if (dropped[step.context]) {
         finish(step, StepState::kDropped);
@@ -141,8 +143,8 @@ class Execution {
 
   Result<void> open(const Step& step) {
     const bool only_forked = plan_.contexts[step.context].outputs.size() > 1;
-    BH_TRY(auto made, Partition::open(engine_, step.partition,
-                                      {.capacity_tokens = step.tokens, .only_forked = only_forked}));
+    BH_TRY(auto made,
+           Partition::open(engine_, step.partition, {.capacity_tokens = step.tokens, .only_forked = only_forked}));
     partitions_.emplace(step.partition, std::move(made));
     return {};
   }
@@ -151,16 +153,15 @@ class Execution {
   Result<const plan::ContextTokens*> tokens_of(std::size_t index) {
     auto& context = contexts_[index];
     if (!context.tokens) {
-      BH_TRY(context.tokens,
-             plan::context_tokens(plan_, plan_.contexts[index], engine_.tokenizer(), context.messages));
+      BH_TRY(context.tokens, plan::context_tokens(plan_, plan_.contexts[index], engine_.tokenizer(), context.messages));
     }
     return static_cast<const plan::ContextTokens*>(&*context.tokens);
   }
 
   [[nodiscard]] std::size_t output_index(const Step& step) const {
     const auto& outputs = plan_.contexts[step.context].outputs;
-    const auto found = std::find_if(outputs.begin(), outputs.end(),
-                                    [&](const auto& output) { return output.label == step.output; });
+    const auto found =
+        std::find_if(outputs.begin(), outputs.end(), [&](const auto& output) { return output.label == step.output; });
     return static_cast<std::size_t>(found - outputs.begin());
   }
 
@@ -236,9 +237,9 @@ class Execution {
     for (const auto& result : results) wave_tokens += result.ok() ? result.value().tokens.size() : 0;
     for (std::size_t i = 0; i < wave.size(); ++i) {
       if (!results[i].ok()) continue;
-      const auto share = wave_tokens == 0 ? 0.0
-                                          : static_cast<double>(results[i].value().tokens.size()) /
-                                                static_cast<double>(wave_tokens);
+      const auto share = wave_tokens == 0
+                             ? 0.0
+                             : static_cast<double>(results[i].value().tokens.size()) / static_cast<double>(wave_tokens);
       note_output(*wave[i], results[i].value(), begin, *last_token_ - begin, share);
       finish(*wave[i], StepState::kDone);
     }
@@ -269,8 +270,12 @@ class Execution {
     const auto& planned = plan_.contexts[step.context].outputs[output_index(step)];
     const auto& partition = partitions_.at(step.partition);
     const auto& ledger = partition.ledger();
-    OutputResult output{.label = planned.label, .cluster = planned.cluster, .partition = step.partition,
-                        .prompt = planned.prompt, .generated = generated, .prefill_time = ledger.prefill_time};
+    OutputResult output{.label = planned.label,
+                        .cluster = planned.cluster,
+                        .partition = step.partition,
+                        .prompt = planned.prompt,
+                        .generated = generated,
+                        .prefill_time = ledger.prefill_time};
     if (!generated.token_times.empty()) {
       output.time_to_first_token = begin + generated.token_times.front() - *context.started;
       output.decode_time = generated.token_times.back() - generated.token_times.front();
@@ -297,7 +302,8 @@ class Execution {
       return;
     }
     // Assembled anew from the scenario, not taken from what was prefilled.
-    const auto expected = plan::context_tokens(plan_, plan_.contexts[step.context], engine_.tokenizer(), context.messages);
+    const auto expected =
+        plan::context_tokens(plan_, plan_.contexts[step.context], engine_.tokenizer(), context.messages);
     if (!expected.ok()) {
       context.objections.push_back(fmt::format("output {}: {}", step.output, expected.error().to_string()));
       return;
@@ -359,9 +365,9 @@ class Execution {
   const plan::Plan& plan_;
   engine::Engine& engine_;
   const ExecuteOptions& options_;
-  std::vector<ContextState> contexts_;                 // [n_contexts]
-  std::vector<StepState> states_;                      // [n_steps]
-  std::map<std::string, Partition> partitions_;        // open ones, by name
+  std::vector<ContextState> contexts_;           // [n_contexts]
+  std::vector<StepState> states_;                // [n_steps]
+  std::map<std::string, Partition> partitions_;  // open ones, by name
   std::map<const plan::Condition*, SentMessages> sent_;
   std::map<std::size_t, engine::Duration> decode_share_;
   std::map<const plan::Condition*, std::size_t> admitted_;  // with the number of their steps not done or dropped

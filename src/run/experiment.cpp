@@ -25,7 +25,9 @@ Json machine_json() {
   return {{"cpu", machine.cpu}, {"cores", machine.cores}, {"memory_bytes", machine.memory_bytes}, {"os", machine.os}};
 }
 
-Json build_json() { return {{"version", BULKHEAD_VERSION}, {"commit", BULKHEAD_COMMIT}}; }
+Json build_json() {
+  return {{"version", BULKHEAD_VERSION}, {"commit", BULKHEAD_COMMIT}};
+}
 
 Json model_json(const engine::Facts& facts, const std::string& sha256) {
   return {{"name", facts.model_name},
@@ -59,8 +61,12 @@ Json settings_json(const plan::Plan& plan, const ExperimentOptions& options) {
           {"format_sha256", plan.format->sha256},
           {"prompt_set", options.settings.prompt_set.empty() ? Json(nullptr) : Json(options.settings.prompt_set)},
           {"seed", sampling.seed},
-          {"sampling", {{"temperature", sampling.temperature}, {"top_k", sampling.top_k}, {"top_p", sampling.top_p},
-                        {"min_p", sampling.min_p}, {"repeat_penalty", sampling.repeat_penalty}}},
+          {"sampling",
+           {{"temperature", sampling.temperature},
+            {"top_k", sampling.top_k},
+            {"top_p", sampling.top_p},
+            {"min_p", sampling.min_p},
+            {"repeat_penalty", sampling.repeat_penalty}}},
           {"ignore_end", options.ignore_end},
           {"conditions", conditions}};
 }
@@ -68,7 +74,8 @@ Json settings_json(const plan::Plan& plan, const ExperimentOptions& options) {
 // The two formats of the seed experiment are each other's comparison; the others stand alone.
 Result<Json> differences_json(const std::vector<plan::Plan>& plans, const engine::Tokenizer& tokenizer) {
   Json list = Json::array();
-  static const std::map<std::string, std::string, std::less<>> kCounterpart = {{"mlx-seed", "hf-seed"}, {"hf-seed", "mlx-seed"}};
+  static const std::map<std::string, std::string, std::less<>> kCounterpart = {{"mlx-seed", "hf-seed"},
+                                                                               {"hf-seed", "mlx-seed"}};
   const auto counterpart = kCounterpart.find(plans.front().format->name);
   if (counterpart == kCounterpart.end()) return list;
   BH_TRY(auto loaded, prompt::load_format(counterpart->second));
@@ -103,7 +110,8 @@ Json term_summary(const Json& runs) {
   for (const auto& run : runs) {
     for (const auto& condition : run["conditions"]) {
       for (const auto& output : condition["outputs"]) {
-        const std::tuple<std::string, std::string, std::string> key{run["scenario"]["id"], output["label"], condition["name"]};
+        const std::tuple<std::string, std::string, std::string> key{run["scenario"]["id"], output["label"],
+                                                                    condition["name"]};
         if (!sums.contains(key)) order.push_back(key);
         auto& sum = sums[key];
         sum.foreign += output["foreign_terms"].get<double>();
@@ -116,8 +124,12 @@ Json term_summary(const Json& runs) {
   for (const auto& key : order) {
     const auto& [scenario, label, condition] = key;
     const auto& sum = sums[key];
-    list.push_back({{"scenario", scenario}, {"label", label}, {"condition", condition}, {"n", sum.n},
-                    {"foreign_mean", sum.foreign / sum.n}, {"own_mean", sum.own / sum.n}});
+    list.push_back({{"scenario", scenario},
+                    {"label", label},
+                    {"condition", condition},
+                    {"n", sum.n},
+                    {"foreign_mean", sum.foreign / sum.n},
+                    {"own_mean", sum.own / sum.n}});
   }
   return list;
 }
@@ -139,14 +151,15 @@ Json manifest_json(const Json& document, const std::vector<plan::Plan>& plans, c
           {"scenarios", scenarios}};
 }
 
-Result<void> write_folder(const ExperimentOptions& options, const Json& document, const std::vector<std::string>& samples,
-                          const std::vector<plan::Plan>& plans) {
+Result<void> write_folder(const ExperimentOptions& options, const Json& document,
+                          const std::vector<std::string>& samples, const std::vector<plan::Plan>& plans) {
   if (options.folder.empty()) return {};
   const std::filesystem::path folder(options.folder);
   std::string lines;
   for (const auto& sample : samples) lines += sample + '\n';
   BH_CHECK(store::write_file_atomically(folder / "samples.jsonl", lines));
-  BH_CHECK(store::write_file_atomically(folder / "manifest.json", manifest_json(document, plans, options).dump(1) + '\n'));
+  BH_CHECK(
+      store::write_file_atomically(folder / "manifest.json", manifest_json(document, plans, options).dump(1) + '\n'));
   return store::write_file_atomically(folder / "results.json", document.dump(1) + '\n');
 }
 
@@ -175,10 +188,12 @@ Result<std::vector<plan::Plan>> prepare(engine::Engine& engine,
     BH_TRY(auto plan, plan::make_plan(scenario, format, engine.tokenizer(), options.settings));
     const auto limit = engine.facts().context_tokens;
     if (plan.longest_sequence() > limit) {
-      return Error{ErrorCode::kResource,
-                   fmt::format("the longest context needs {} tokens and the model allows {}: {} too many",
-                               plan.longest_sequence(), limit, plan.longest_sequence() - limit),
-                   scenario->path, "generate fewer tokens (-n), shorten the scenario, or raise -c up to what the model was trained for"};
+      return Error{
+          ErrorCode::kResource,
+          fmt::format("the longest context needs {} tokens and the model allows {}: {} too many",
+                      plan.longest_sequence(), limit, plan.longest_sequence() - limit),
+          scenario->path,
+          "generate fewer tokens (-n), shorten the scenario, or raise -c up to what the model was trained for"};
     }
     plans.push_back(std::move(plan));
   }
@@ -211,16 +226,22 @@ Result<Json> run_experiment(engine::Engine& engine, const std::vector<plan::Plan
     for (std::uint32_t i = 0; i < seeds && !stopped; ++i) {
       auto sampling = options.sampling;
       sampling.seed += i;
-      const auto result = execute(plan, engine, {.sampling = sampling, .ignore_end = options.ignore_end, .hash_logits = true,
-                                                 .max_sequences = options.max_sequences, .cancel = options.cancel,
-                                                 .progress = options.progress});
+      const auto result = execute(plan, engine,
+                                  {.sampling = sampling,
+                                   .ignore_end = options.ignore_end,
+                                   .hash_logits = true,
+                                   .max_sequences = options.max_sequences,
+                                   .cancel = options.cancel,
+                                   .progress = options.progress});
       document["runs"].push_back(to_json(result, plan, sampling));
       const auto lines = sample_lines(result, plan, sampling);
       samples.insert(samples.end(), lines.begin(), lines.end());
       const bool last = i + 1 == seeds && &plan == &plans.back();
       stopped = !result.complete;
       document["complete"] = last && result.complete;
-      document["incomplete_reason"] = stopped ? Json(result.incomplete_reason) : last ? Json(nullptr) : Json("further runs were to follow");
+      document["incomplete_reason"] = stopped ? Json(result.incomplete_reason)
+                                      : last  ? Json(nullptr)
+                                              : Json("further runs were to follow");
       document["term_summary"] = term_summary(document["runs"]);
       document["memory"] = {{"peak_rss_bytes", measure::process_memory().peak_bytes},
                             {"kv_bytes_allocated", engine.bytes_for(room.sequences, room.tokens_each)}};

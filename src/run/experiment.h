@@ -2,7 +2,8 @@
 // Experiment: scenarios x seeds on one engine, into one run folder.
 //
 // The folder: results.json (docs/results-format.md), samples.jsonl (one output a line, with texts and token ids) and
-// manifest.json (what is needed to run it again). Each is written aside and renamed: a failed or full disk leaves the old ones.
+// manifest.json (what is needed to run it again). Each is written aside and renamed: a failed or full disk leaves the
+// old ones.
 #pragma once
 
 #include "base/json.h"
@@ -25,12 +26,12 @@ namespace bulkhead::run {
 struct ExperimentOptions {
   plan::Settings settings;
   SamplingOptions sampling;
-  std::uint32_t repeat = 1;           // seeds sampling.seed, +1, +2, ...; 1 when greedy
+  std::uint32_t repeat = 1;  // seeds sampling.seed, +1, +2, ...; 1 when greedy
   bool ignore_end = false;
   std::uint32_t max_sequences = 16;
-  std::string folder;                 // run folder; empty: none is written
+  std::string folder;  // run folder; empty: none is written
   std::string model_sha256;
-  std::vector<std::string> command;   // for the manifest
+  std::vector<std::string> command;  // for the manifest
   std::stop_token cancel;
   std::function<void(const Progress&)> progress;
 };
@@ -41,8 +42,8 @@ struct ExperimentOptions {
     engine::Engine& engine, const std::vector<std::shared_ptr<const conversation::Scenario>>& scenarios,
     const std::shared_ptr<const prompt::Format>& format, const ExperimentOptions& options);
 
-// Runs all plans for all seeds and gives the results document. An interruption or a failed partition gives a document with
-// "complete": false, not an error; errors are for what prevented any result.
+// Runs all plans for all seeds and gives the results document. An interruption or a failed partition gives a document
+// with "complete": false, not an error; errors are for what prevented any result.
 [[nodiscard]] Result<Json> run_experiment(engine::Engine& engine, const std::vector<plan::Plan>& plans,
                                           const ExperimentOptions& options);
 

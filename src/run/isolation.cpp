@@ -43,10 +43,12 @@ void check_origins(const Evidence& evidence, const Cluster& cluster, const conve
     }
   }
   for (const auto& [owner, count] : foreign_turn_tokens) {
-    reasons.push_back(fmt::format("output {}: its cache holds {} tokens of turns of {}", evidence.output, count, owner));
+    reasons.push_back(
+        fmt::format("output {}: its cache holds {} tokens of turns of {}", evidence.output, count, owner));
   }
   for (const auto& [what, count] : foreign_labels) {
-    reasons.push_back(fmt::format("output {}: its cache holds {} tokens of {}, which it must not receive", evidence.output, count, what));
+    reasons.push_back(fmt::format("output {}: its cache holds {} tokens of {}, which it must not receive",
+                                  evidence.output, count, what));
   }
 }
 
@@ -56,10 +58,12 @@ void check_messages(const Evidence& evidence, const SentMessages& sent, std::vec
     if (found == sent.end()) {
       reasons.push_back(fmt::format("output {}: received message {} that nobody sent", evidence.output, receipt.label));
     } else if (found->second != receipt.sha256) {
-      reasons.push_back(fmt::format("output {}: message {} differs from what was sent", evidence.output, receipt.label));
+      reasons.push_back(
+          fmt::format("output {}: message {} differs from what was sent", evidence.output, receipt.label));
     }
     if (receipt.tokens == 0) {
-      reasons.push_back(fmt::format("output {}: message {} was received but is not in the cache", evidence.output, receipt.label));
+      reasons.push_back(
+          fmt::format("output {}: message {} was received but is not in the cache", evidence.output, receipt.label));
     }
   }
 }
@@ -70,8 +74,8 @@ void check_ledger(const Evidence& evidence, std::vector<std::string>& reasons) {
   const std::size_t common = std::min(held.size(), expected.size());
   for (std::size_t i = 0; i < common; ++i) {
     if (held.tokens[i] == expected.tokens[i] && held.origin(i) == expected.origin(i)) continue;
-    reasons.push_back(fmt::format("output {}: token {} of its cache is {} from {}, planned was {} from {}", evidence.output,
-                                  i, held.tokens[i], name(held.origin(i).kind), expected.tokens[i],
+    reasons.push_back(fmt::format("output {}: token {} of its cache is {} from {}, planned was {} from {}",
+                                  evidence.output, i, held.tokens[i], name(held.origin(i).kind), expected.tokens[i],
                                   name(expected.origin(i).kind)));
     return;
   }
@@ -92,7 +96,8 @@ void check_engine(const Evidence& evidence, std::vector<std::string>& reasons) {
   const auto& state = evidence.state;
   const auto held = evidence.ledger->tokens.size();
   if (state.tokens != held) {
-    reasons.push_back(fmt::format("output {}: the engine holds {} tokens, the ledger {}", evidence.output, state.tokens, held));
+    reasons.push_back(
+        fmt::format("output {}: the engine holds {} tokens, the ledger {}", evidence.output, state.tokens, held));
   } else if (state.token_sha256 != evidence.ledger->token_sha256()) {
     reasons.push_back(fmt::format("output {}: the engine holds other tokens than the ledger", evidence.output));
   }
@@ -102,7 +107,8 @@ void check_engine(const Evidence& evidence, std::vector<std::string>& reasons) {
                                   state.last_position, cached - 1));
   }
   // A sliding window may have dropped positions older than the window, never younger ones.
-  const auto oldest_needed = evidence.window_tokens == 0 ? 0 : std::max<std::int64_t>(0, cached - evidence.window_tokens);
+  const auto oldest_needed =
+      evidence.window_tokens == 0 ? 0 : std::max<std::int64_t>(0, cached - evidence.window_tokens);
   if (cached > 0 && (state.first_position < 0 || state.first_position > oldest_needed)) {
     reasons.push_back(fmt::format("output {}: the oldest position in the cache is {}, {} is needed", evidence.output,
                                   state.first_position, oldest_needed));

@@ -3,8 +3,8 @@
 //   1. what the plan says its partition should hold (tokens assembled anew from the scenario and the messages sent),
 //   2. what the partition's ledger says it holds,
 //   3. what the engine says it holds, asked back.
-// And every token must be allowed: a turn of the output's own cluster, a message from a cluster it depends on, or text of the
-// experiment itself (markers, prompts, templates).
+// And every token must be allowed: a turn of the output's own cluster, a message from a cluster it depends on, or text
+// of the experiment itself (markers, prompts, templates).
 #pragma once
 
 #include "conversation/scenario.h"
@@ -20,13 +20,13 @@ namespace bulkhead::run {
 
 // One output's partition at the moment its generation ended.
 struct Evidence {
-  std::string output;                       // label
+  std::string output;  // label
   std::string cluster;
   std::string partition;
-  conversation::TracedTokens expected;      // context and prompt, assembled anew
+  conversation::TracedTokens expected;  // context and prompt, assembled anew
   const partition::Ledger* ledger = nullptr;
-  engine::SequenceState state;              // from Engine::inspect
-  std::uint32_t window_tokens = 0;          // Facts::window_tokens: older positions may have left the cache
+  engine::SequenceState state;      // from Engine::inspect
+  std::uint32_t window_tokens = 0;  // Facts::window_tokens: older positions may have left the cache
 };
 
 // What the senders sent: label -> SHA-256 of the finished text.

@@ -17,7 +17,7 @@ namespace bulkhead::run {
 struct OutputResult {
   std::string label;
   std::string cluster;
-  std::string partition;                // the one it was generated in
+  std::string partition;  // the one it was generated in
   std::string prompt;
   engine::GenerateResult generated;
   engine::Duration time_to_first_token{};  // from the first work on its context to its first token
@@ -39,12 +39,12 @@ struct PartitionResult {
   std::uint64_t kv_bytes_used = 0;
   std::uint64_t kv_bytes_allocated = 0;
   engine::Duration prefill_time{};
-  conversation::TracedTokens context;      // the context as the ledger has it
+  conversation::TracedTokens context;  // the context as the ledger has it
 };
 
 struct Verdict {
   bool achieved = false;
-  std::vector<std::string> reasons = {};   // why not; empty if achieved
+  std::vector<std::string> reasons = {};  // why not; empty if achieved
 };
 
 struct ConditionResult {
@@ -61,7 +61,7 @@ struct RunResult {
   bool complete = false;
   std::string incomplete_reason;
   std::vector<ConditionResult> conditions;
-  engine::Duration wall_time{};    // first work to last token, weights loaded
+  engine::Duration wall_time{};  // first work to last token, weights loaded
 };
 
 // One entry of "runs" in results.json.

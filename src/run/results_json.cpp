@@ -12,7 +12,9 @@
 namespace bulkhead::run {
 namespace {
 
-double milliseconds(engine::Duration time) { return std::chrono::duration<double, std::milli>(time).count(); }
+double milliseconds(engine::Duration time) {
+  return std::chrono::duration<double, std::milli>(time).count();
+}
 
 std::string_view finish_word(engine::GenerateResult::Finish finish) {
   switch (finish) {
@@ -31,22 +33,31 @@ Json scenario_json(const conversation::Scenario& scenario) {
   }
   Json clusters = Json::array();
   for (const auto& cluster : scenario.clusters) {
-    clusters.push_back({{"id", cluster.id}, {"label", cluster.label}, {"topic", cluster.topic}, {"turns", cluster.turns},
-                        {"depends_on", cluster.depends_on}, {"terminology", cluster.terminology},
+    clusters.push_back({{"id", cluster.id},
+                        {"label", cluster.label},
+                        {"topic", cluster.topic},
+                        {"turns", cluster.turns},
+                        {"depends_on", cluster.depends_on},
+                        {"terminology", cluster.terminology},
                         {"expected_output", cluster.expected_output}});
   }
   const auto slash = scenario.path.find_last_of('/');
-  return {{"id", scenario.id}, {"domain", scenario.domain},
+  return {{"id", scenario.id},
+          {"domain", scenario.domain},
           {"file", slash == std::string::npos ? scenario.path : scenario.path.substr(slash + 1)},
-          {"sha256", scenario.sha256}, {"turns", turns}, {"clusters", clusters}};
+          {"sha256", scenario.sha256},
+          {"turns", turns},
+          {"clusters", clusters}};
 }
 
-// Foreign to an output is the terminology of clusters that are neither its own nor among those it receives messages from.
+// Foreign to an output is the terminology of clusters that are neither its own nor among those it receives messages
+// from.
 measure::TermCounts terms_of(const OutputResult& output, const conversation::Scenario& scenario) {
   const auto* own = scenario.find_cluster(output.cluster);
   std::vector<measure::ClusterTerms> foreign;
   for (const auto& cluster : scenario.clusters) {
-    const bool received = std::find(own->depends_on.begin(), own->depends_on.end(), cluster.id) != own->depends_on.end();
+    const bool received =
+        std::find(own->depends_on.begin(), own->depends_on.end(), cluster.id) != own->depends_on.end();
     if (cluster.id != own->id && !received) foreign.push_back({cluster.id, cluster.terminology});
   }
   return measure::count_terms(output.generated.text, own->terminology, foreign);
@@ -104,7 +115,8 @@ Json partition_json(const PartitionResult& partition) {
       const auto& origin = partition.context.origin(i);
       tokens += origin.kind == conversation::OriginKind::kMessage && origin.label == receipt.label ? 1U : 0U;
     }
-    messages.push_back({{"label", receipt.label}, {"from", receipt.from}, {"sha256", receipt.sha256}, {"tokens", tokens}});
+    messages.push_back(
+        {{"label", receipt.label}, {"from", receipt.from}, {"sha256", receipt.sha256}, {"tokens", tokens}});
   }
   return {{"name", partition.name},
           {"clusters", partition.clusters},
@@ -154,7 +166,8 @@ Json to_json(const RunResult& result, const plan::Plan& plan, const SamplingOpti
           {"conditions", conditions}};
 }
 
-std::vector<std::string> sample_lines(const RunResult& result, const plan::Plan& plan, const SamplingOptions& sampling) {
+std::vector<std::string> sample_lines(const RunResult& result, const plan::Plan& plan,
+                                      const SamplingOptions& sampling) {
   std::vector<std::string> lines;
   for (const auto& condition : result.conditions) {
     for (const auto& output : condition.outputs) {

@@ -20,7 +20,9 @@ Model fake_model() {
 
 const GenerateOptions kGreedy{.sampling = {.temperature = 0}, .max_tokens = 8};
 
-TEST(PublicModel, VersionIsTheHeadersVersion) { EXPECT_EQ(version(), BULKHEAD_VERSION); }
+TEST(PublicModel, VersionIsTheHeadersVersion) {
+  EXPECT_EQ(version(), BULKHEAD_VERSION);
+}
 
 TEST(PublicModel, UnknownEngineAndFileAreUsageErrors) {
   EXPECT_EQ(Model::load({.path = "x", .engine = "nonsense"}).error().code, ErrorCode::kUsage);

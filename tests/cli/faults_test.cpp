@@ -15,7 +15,9 @@ const std::string kScenario = std::string(BULKHEAD_SOURCE_DIR) + "/scenarios/hos
 
 class Faults : public ::testing::Test {
  protected:
-  Outcome run(const std::string& arguments, const std::string& before = {}) { return run_program(folder_.path(), arguments, before); }
+  Outcome run(const std::string& arguments, const std::string& before = {}) {
+    return run_program(folder_.path(), arguments, before);
+  }
 
   std::string write(const std::string& name, const std::string& text) {
     const auto path = folder_.path() / name;
@@ -60,9 +62,12 @@ TEST_F(Faults, UsageIsTwo) {
 }
 
 TEST_F(Faults, UsageErrorsNameWhatIsKnown) {
-  EXPECT_NE(run("plan " + kScenario + " --engine fake --format no-such-format").err.find("mlx-seed"), std::string::npos);
+  EXPECT_NE(run("plan " + kScenario + " --engine fake --format no-such-format").err.find("mlx-seed"),
+            std::string::npos);
   EXPECT_NE(run("plan " + kScenario + " --engine fake --conditions nothing").err.find("turn_based"), std::string::npos);
-  EXPECT_NE(run("run " + kScenario + " -m no-such-model --out " + (folder_.path() / "r").string()).err.find("bulkhead pull"), std::string::npos);
+  EXPECT_NE(
+      run("run " + kScenario + " -m no-such-model --out " + (folder_.path() / "r").string()).err.find("bulkhead pull"),
+      std::string::npos);
 }
 
 TEST_F(Faults, ModelFilesAreFour) {
@@ -78,11 +83,11 @@ TEST_F(Faults, ScenariosAreThreeAndNameLineAndField) {
   EXPECT_EQ(run("validate " + write("broken.json", "{\"id\": ")).code, 3);
   EXPECT_EQ(run("validate " + write("bytes.json", "{\"id\": \"\xff\"}")).code, 3);
   const std::pair<const char*, const char*> changes[] = {
-      {"\"turn_id\": 2", "\"turn_id\": 1"},                          // duplicate id
-      {"\"cluster\": 2, \"role\"", "\"cluster\": 7, \"role\""},      // unknown cluster
+      {"\"turn_id\": 2", "\"turn_id\": 1"},                                   // duplicate id
+      {"\"cluster\": 2, \"role\"", "\"cluster\": 7, \"role\""},               // unknown cluster
       {"\"turns\": [3], \"terminology\"", "\"turns\": [], \"terminology\""},  // empty cluster
-      {"It leaks.", ""},                                             // empty turn
-      {"\"turn_id\": 3", "\"turn_id\": \"three\""},                  // wrong type
+      {"It leaks.", ""},                                                      // empty turn
+      {"\"turn_id\": 3", "\"turn_id\": \"three\""},                           // wrong type
       {"\"terminology\": [\"pump\"]", "\"terminology\": [\"pump\"], \"depends_on\": [\"cluster_2\"]"},  // cycle
       {"\"depends_on\": [\"cluster_1\"]", "\"depends_on\": [\"cluster_9\"]"},
   };
@@ -128,13 +133,15 @@ TEST_F(Faults, DamagedResultsAreFour) {
 }
 
 TEST_F(Faults, ErrorsAreJsonOnRequest) {
-  const auto outcome = run("run " + kScenario + " --engine fake -c 512 --json --out " + (folder_.path() / "r").string());
+  const auto outcome =
+      run("run " + kScenario + " --engine fake -c 512 --json --out " + (folder_.path() / "r").string());
   EXPECT_EQ(outcome.code, 5);
   EXPECT_NE(outcome.out.find("\"exit_code\":5"), std::string::npos) << outcome.out;
 }
 
 TEST_F(Faults, OfflinePullIsSix) {
-  const auto outcome = run("pull -hf somebody/something", "HF_HUB_OFFLINE=1 BULKHEAD_MODELS=" + (folder_.path() / "models").string());
+  const auto outcome =
+      run("pull -hf somebody/something", "HF_HUB_OFFLINE=1 BULKHEAD_MODELS=" + (folder_.path() / "models").string());
   EXPECT_EQ(outcome.code, 6) << outcome.err;
 }
 

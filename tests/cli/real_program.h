@@ -19,10 +19,13 @@ struct Outcome {
   std::string err;
 };
 
-inline std::string program() { return std::string(BULKHEAD_BINARY_DIR) + "/src/bulkhead"; }
+inline std::string program() {
+  return std::string(BULKHEAD_BINARY_DIR) + "/src/bulkhead";
+}
 
 // `before` is shell text in front of the program: variables, a ulimit, a timeout.
-inline Outcome run_program(const std::filesystem::path& folder, const std::string& arguments, const std::string& before = {}) {
+inline Outcome run_program(const std::filesystem::path& folder, const std::string& arguments,
+                           const std::string& before = {}) {
   const auto out = folder / "stdout.txt";
   const auto err = folder / "stderr.txt";
   const auto line = before + " " + program() + " " + arguments + " >" + out.string() + " 2>" + err.string();
@@ -32,9 +35,12 @@ inline Outcome run_program(const std::filesystem::path& folder, const std::strin
 
 inline std::string model_file(const std::string& name) {
   std::filesystem::path folder;
-  if (const char* models = std::getenv("BULKHEAD_MODELS")) folder = models;
-  else if (const char* cache = std::getenv("XDG_CACHE_HOME")) folder = std::filesystem::path(cache) / "bulkhead" / "models";
-  else folder = std::filesystem::path(std::getenv("HOME")) / ".cache" / "bulkhead" / "models";
+  if (const char* models = std::getenv("BULKHEAD_MODELS"))
+    folder = models;
+  else if (const char* cache = std::getenv("XDG_CACHE_HOME"))
+    folder = std::filesystem::path(cache) / "bulkhead" / "models";
+  else
+    folder = std::filesystem::path(std::getenv("HOME")) / ".cache" / "bulkhead" / "models";
   return (folder / name).string();
 }
 

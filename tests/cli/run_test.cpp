@@ -14,7 +14,9 @@ namespace {
 
 const std::string kScenario = std::string(BULKHEAD_SOURCE_DIR) + "/scenarios/hospital_pharmacy.json";
 
-Json results_of(const std::filesystem::path& folder) { return Json::parse(read_file(folder / "results.json"), nullptr, false); }
+Json results_of(const std::filesystem::path& folder) {
+  return Json::parse(read_file(folder / "results.json"), nullptr, false);
+}
 
 std::vector<std::string> texts_of(const Json& results) {
   std::vector<std::string> texts;
@@ -29,7 +31,8 @@ std::vector<std::string> texts_of(const Json& results) {
 TEST(Run, WritesTheWholeFolderAndDataOnStdout) {
   const TemporaryFolder folder;
   const auto out = folder / "run";
-  const auto outcome = run_program(folder.path(), "run " + kScenario + " --engine fake -n 16 --json --out " + out.string());
+  const auto outcome =
+      run_program(folder.path(), "run " + kScenario + " --engine fake -n 16 --json --out " + out.string());
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   for (const char* name : {"results.json", "samples.jsonl", "manifest.json", "report.md", "report.html"}) {
     EXPECT_TRUE(std::filesystem::exists(out / name)) << name;
@@ -54,7 +57,11 @@ TEST(Run, ManifestHoldsTheHashes) {
 TEST(Run, RepeatRunsOneSeedAfterAnother) {
   const TemporaryFolder folder;
   const auto out = folder / "run";
-  ASSERT_EQ(run_program(folder.path(), "run " + kScenario + " --engine fake -n 8 -q --repeat 3 --conditions sequential,semantic --out " + out.string()).code, 0);
+  ASSERT_EQ(run_program(folder.path(), "run " + kScenario +
+                                           " --engine fake -n 8 -q --repeat 3 --conditions sequential,semantic --out " +
+                                           out.string())
+                .code,
+            0);
   const auto results = results_of(out);
   ASSERT_EQ(results["runs"].size(), 3U);
   EXPECT_EQ(results["runs"][2]["seed"], 44);
@@ -105,8 +112,10 @@ TEST_P(ModelRun, TheSameCommandTwiceGivesTheSameTexts) {
   EXPECT_GT(semantic["partitions"][2]["messages"][1]["tokens"].get<int>(), 10);
 }
 
-INSTANTIATE_TEST_SUITE_P(Model, ModelRun, ::testing::Values("--temp 0", "--temp 0.7", "--temp 0.8 --top-k 40 --top-p 0.95 --min-p 0.05 --repeat-penalty 1.1",
-                                                            "--grade mask --temp 0", "-ctk q8_0 -ctv q8_0 --temp 0.7"));
+INSTANTIATE_TEST_SUITE_P(Model, ModelRun,
+                         ::testing::Values("--temp 0", "--temp 0.7",
+                                           "--temp 0.8 --top-k 40 --top-p 0.95 --min-p 0.05 --repeat-penalty 1.1",
+                                           "--grade mask --temp 0", "-ctk q8_0 -ctv q8_0 --temp 0.7"));
 
 }  // namespace
 }  // namespace bulkhead::testing

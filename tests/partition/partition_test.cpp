@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
+#include "partition/partition.h"
 #include "base/hash.h"
 #include "engines/fake/fake_engine.h"
-#include "partition/partition.h"
 
 #include <gtest/gtest.h>
 
@@ -15,11 +15,14 @@ using conversation::OriginKind;
 using conversation::TracedTokens;
 using partition::Partition;
 
-static_assert(!std::is_copy_constructible_v<Partition> && !std::is_copy_assignable_v<Partition>, "copying a cache is the named call fork()");
+static_assert(!std::is_copy_constructible_v<Partition> && !std::is_copy_assignable_v<Partition>,
+              "copying a cache is the named call fork()");
 static_assert(!std::is_default_constructible_v<Message>, "only a finished output makes a message");
-static_assert(!std::is_constructible_v<Message, std::string, std::string, std::string, std::string>, "a message cannot be forged");
+static_assert(!std::is_constructible_v<Message, std::string, std::string, std::string, std::string>,
+              "a message cannot be forged");
 
-TracedTokens traced(const engine::Engine& engine, std::string_view text, Origin origin = {.kind = OriginKind::kTurn, .turn = 1}) {
+TracedTokens traced(const engine::Engine& engine, std::string_view text,
+                    Origin origin = {.kind = OriginKind::kTurn, .turn = 1}) {
   TracedTokens tokens;
   const auto ids = engine.tokenizer().tokenize(text);
   EXPECT_TRUE(ids.ok());

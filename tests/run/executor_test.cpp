@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-#include "engines/fake/fake_engine.h"
 #include "run/executor.h"
+#include "engines/fake/fake_engine.h"
 #include "run/small_scenario.h"
 
 #include <gmock/gmock.h>
@@ -134,7 +134,8 @@ TEST(Executor, CancelKeepsWhatWasGenerated) {
   EXPECT_EQ(result.incomplete_reason, "interrupted");
 }
 
-// Planted faults: each must be seen by the verdict, and the same run without the fault must be clean (OnlySemanticIsIsolated).
+// Planted faults: each must be seen by the verdict, and the same run without the fault must be clean
+// (OnlySemanticIsIsolated).
 struct Planted {
   const char* name;
   Fault fault;
@@ -152,12 +153,14 @@ TEST_P(PlantedFault, IsolationIsRefuted) {
   EXPECT_THAT(verdict.reasons.front(), HasSubstr(GetParam().reason));
 }
 
-INSTANTIATE_TEST_SUITE_P(Run, PlantedFault,
-                         ::testing::Values(Planted{"lost_token", {.kind = Fault::Kind::kDropToken, .sequence = 0, .at = 4}, "the engine holds"},
-                                           Planted{"foreign_token", {.kind = Fault::Kind::kForeignToken, .sequence = 1, .at = 4}, "the engine holds"},
-                                           Planted{"swapped_token", {.kind = Fault::Kind::kSwapToken, .sequence = 2, .at = 4}, "other tokens"},
-                                           Planted{"wrong_position", {.kind = Fault::Kind::kWrongPosition, .sequence = 0, .at = 1}, "position"}),
-                         [](const auto& planted) { return planted.param.name; });
+INSTANTIATE_TEST_SUITE_P(
+    Run, PlantedFault,
+    ::testing::Values(
+        Planted{"lost_token", {.kind = Fault::Kind::kDropToken, .sequence = 0, .at = 4}, "the engine holds"},
+        Planted{"foreign_token", {.kind = Fault::Kind::kForeignToken, .sequence = 1, .at = 4}, "the engine holds"},
+        Planted{"swapped_token", {.kind = Fault::Kind::kSwapToken, .sequence = 2, .at = 4}, "other tokens"},
+        Planted{"wrong_position", {.kind = Fault::Kind::kWrongPosition, .sequence = 0, .at = 1}, "position"}),
+    [](const auto& planted) { return planted.param.name; });
 
 }  // namespace
 }  // namespace bulkhead::testing

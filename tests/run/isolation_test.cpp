@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The verdict on made-up evidence: every kind of objection, and none where there is nothing to object to.
-#include "base/hash.h"
 #include "run/isolation.h"
+#include "base/hash.h"
 #include "run/small_scenario.h"
 
 #include <gmock/gmock.h>
@@ -36,7 +36,9 @@ struct Case {
     agree();
   }
 
-  static void add(TracedTokens& tokens, std::int32_t token, const Origin& origin) { tokens.append(std::span(&token, 1), origin); }
+  static void add(TracedTokens& tokens, std::int32_t token, const Origin& origin) {
+    tokens.append(std::span(&token, 1), origin);
+  }
 
   // The engine says what the ledger says.
   void agree() {
@@ -48,12 +50,20 @@ struct Case {
   }
 
   [[nodiscard]] std::vector<std::string> judge(std::uint32_t window = 0) const {
-    return run::objections({.output = "C", .cluster = "cluster_3", .partition = "semantic/cluster_3", .expected = expected,
-                            .ledger = &ledger, .state = state, .window_tokens = window}, *scenario, sent);
+    return run::objections({.output = "C",
+                            .cluster = "cluster_3",
+                            .partition = "semantic/cluster_3",
+                            .expected = expected,
+                            .ledger = &ledger,
+                            .state = state,
+                            .window_tokens = window},
+                           *scenario, sent);
   }
 };
 
-TEST(Verdict, NothingToObjectTo) { EXPECT_THAT(Case().judge(), IsEmpty()); }
+TEST(Verdict, NothingToObjectTo) {
+  EXPECT_THAT(Case().judge(), IsEmpty());
+}
 
 TEST(Verdict, ForeignTurn) {
   Case c;

@@ -28,17 +28,19 @@ inline std::shared_ptr<const conversation::Scenario> small_scenario() {
   {"turn_id": 3, "cluster": 2, "role": "user", "type": "instruction", "instruction": "Look at the budget."},
   {"turn_id": 4, "cluster": 2, "role": "user", "type": "context", "content": "It is spent."},
   {"turn_id": 5, "cluster": 3, "role": "user", "type": "instruction", "instruction": "Join both."}
- ]})", "small.json");
+ ]})",
+                                             "small.json");
   EXPECT_TRUE(parsed.ok()) << (parsed.ok() ? "" : parsed.error().to_string());
   return std::make_shared<const conversation::Scenario>(std::move(parsed).value());
 }
 
-inline plan::Plan small_plan(const engine::Engine& engine, std::vector<std::string> conditions, std::uint32_t new_tokens = 12,
-                             const std::string& format_name = "raw") {
+inline plan::Plan small_plan(const engine::Engine& engine, std::vector<std::string> conditions,
+                             std::uint32_t new_tokens = 12, const std::string& format_name = "raw") {
   auto format = prompt::load_format(format_name);
   EXPECT_TRUE(format.ok());
   auto plan = plan::make_plan(small_scenario(), std::make_shared<const prompt::Format>(std::move(format).value()),
-                              engine.tokenizer(), {.conditions = std::move(conditions), .prompt_set = {}, .new_tokens = new_tokens});
+                              engine.tokenizer(),
+                              {.conditions = std::move(conditions), .prompt_set = {}, .new_tokens = new_tokens});
   EXPECT_TRUE(plan.ok()) << (plan.ok() ? "" : plan.error().to_string());
   return std::move(plan).value();
 }
