@@ -4,10 +4,6 @@ function(bulkhead_room room)
   cmake_parse_arguments(arg "" "" "DEPS;LINK" ${ARGN})
   string(REPLACE "/" "_" name ${room})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${room}/*.cpp)
-  if(NOT sources)  # TEMPORARY while rooms are being written
-    file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/empty_${name}.cpp "")
-    set(sources ${CMAKE_CURRENT_BINARY_DIR}/empty_${name}.cpp)
-  endif()
   add_library(bulkhead_${name} STATIC ${sources})
   target_include_directories(bulkhead_${name} PUBLIC
     $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/src>
