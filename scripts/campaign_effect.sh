@@ -7,8 +7,8 @@ out=$1
 shift
 scenarios=(scenarios/hospital_pharmacy.json scenarios/city_tram.json scenarios/fish_farm.json "$@")
 scripts/setup.sh
-scripts/build.sh release bulkhead_program
-program=build/release/src/bulkhead
+scripts/build.sh program bulkhead_program
+program=build/program/src/bulkhead
 $program pull qwen2.5-coder-0.5b >&2
 folder=build/campaign_effect
 conditions=${BULKHEAD_CONDITIONS:-sequential,prompted,turn_based,semantic}

@@ -9,6 +9,6 @@ if [ $# -gt 0 ] && [ -f "$1" ]; then
   shift
 fi
 scripts/setup.sh
-scripts/build.sh release bulkhead_program
-build/release/src/bulkhead pull qwen2.5-coder-0.5b >&2
-exec build/release/src/bulkhead run "$scenario" -m qwen2.5-coder-0.5b "$@"
+scripts/build.sh program bulkhead_program
+build/program/src/bulkhead pull qwen2.5-coder-0.5b >&2
+exec build/program/src/bulkhead run "$scenario" -m qwen2.5-coder-0.5b "$@"
