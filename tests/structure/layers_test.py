@@ -17,7 +17,8 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
 # Prefix of a third-party header -> the rooms that may include it.
 THIRD_PARTY = {
     "llama.h": {"engines/llama"},
-    "ggml": {"engines/llama"},
+    "ggml": {"engines/llama", "engines/llama/kernels"},
+    "traits.h": {"engines/llama/kernels"},
     "gguf": {"engines/llama"},
     "jinja/": {"engines/llama"},
     "chat.h": {"engines/llama"},
