@@ -259,36 +259,51 @@ struct Single {
   BULKHEAD_INLINE F32x16 at(const float* from) { return load(from); }
 };
 
-// Four sums by k % 4, added pairwise at the end: one column need not wait for each multiply-add before the next.
+// Adds up to kRun steps of k to zero: four sums by k % 4, so that one column need not wait for each multiply-add before the
+// next, then added pairwise.
 template <class Weight, size_t N>
-void multiply_float(const GroupProduct& product) {
-  constexpr int kSums = 4;
-  const auto* w = reinterpret_cast<const typename Weight::Type*>(product.weights);
-  const auto* x = reinterpret_cast<const float*>(product.activations);
-  const char* ahead = product.ahead;
+BULKHEAD_INLINE void add_run(const typename Weight::Type* w, const float* x, int64_t steps, F32x16 (&total)[N]) {
+  constexpr size_t kSums = 4;
   F32x16 sums[kSums][N];
   BULKHEAD_UNROLL
   for (size_t i = 0; i < kSums * N; ++i) sums[i / N][i % N] = broadcast(0.0F);
-  const int64_t whole = product.blocks / kSums * kSums;
-  for (int64_t k = 0; k < whole; k += kSums) {
-    constexpr int kShare = kSums * kGroupRows * static_cast<int>(sizeof(*w));
-    fetch_ahead<kShare>(product, ahead, static_cast<unsigned>(k / kSums % 8));
-    ahead += kShare;
+  int64_t k = 0;
+  for (; k + 4 <= steps; k += 4) {
     BULKHEAD_UNROLL
-    for (int i = 0; i < kSums; ++i, w += kGroupRows, x += N) {
+    for (size_t i = 0; i < kSums; ++i, w += kGroupRows, x += N) {
       const F32x16 weight = Weight::at(w);
       BULKHEAD_UNROLL
       for (size_t j = 0; j < N; ++j) sums[i][j] = fma(weight, broadcast(x[j]), sums[i][j]);
     }
   }
-  for (int64_t i = 0; whole + i < product.blocks; ++i, w += kGroupRows, x += N) {
+  for (size_t i = 0; k < steps; ++k, ++i, w += kGroupRows, x += N) {
     const F32x16 weight = Weight::at(w);
     BULKHEAD_UNROLL
     for (size_t j = 0; j < N; ++j) sums[i][j] = fma(weight, broadcast(x[j]), sums[i][j]);
   }
+  BULKHEAD_UNROLL
+  for (size_t j = 0; j < N; ++j) {
+    total[j] = add(total[j], add(add(sums[0][j], sums[1][j]), add(sums[2][j], sums[3][j])));
+  }
+}
+
+// Runs of a fixed length are summed apart: long chains of additions would lose more than ggml's many short ones.
+template <class Weight, size_t N>
+void multiply_float(const GroupProduct& product) {
+  constexpr int64_t kRun = 64;
+  constexpr int kRunBytes = static_cast<int>(kRun) * kGroupRows * static_cast<int>(sizeof(typename Weight::Type));
+  const auto* w = reinterpret_cast<const typename Weight::Type*>(product.weights);
+  const auto* x = reinterpret_cast<const float*>(product.activations);
+  const char* ahead = product.ahead;
   F32x16 total[N];
   BULKHEAD_UNROLL
-  for (size_t j = 0; j < N; ++j) total[j] = add(add(sums[0][j], sums[1][j]), add(sums[2][j], sums[3][j]));
+  for (size_t j = 0; j < N; ++j) total[j] = broadcast(0.0F);
+  for (int64_t k = 0; k < product.blocks; k += kRun) {
+    fetch_ahead<kRunBytes>(product, ahead, static_cast<unsigned>(k / kRun % 8));
+    ahead += kRunBytes;
+    const int64_t steps = product.blocks - k < kRun ? product.blocks - k : kRun;
+    add_run<Weight, N>(w + k * kGroupRows, x + k * static_cast<int64_t>(N), steps, total);
+  }
   store_columns<N>(product, total);
 }
 

@@ -244,7 +244,7 @@ TEST_P(Packing, ShapesThatDoNotFitAreInvalid) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Formats, Packing, ::testing::ValuesIn(kAllFormats),
-                         [](const auto& info) { return name_of(info.param); });
+                         [](const auto& tested) { return name_of(tested.param); });
 
 }  // namespace
 }  // namespace bulkhead::engines::llama::kernels
