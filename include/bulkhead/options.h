@@ -39,6 +39,9 @@ struct ModelOptions {
   bool full_window_cache = false;  // sliding-window models: keep every cell, so that any earlier position can be forked
   std::string kv_type_k = "f16";   // f16, q8_0 or q4_0
   std::string kv_type_v = "f16";   // f16, q8_0 or q4_0
+  // What multiplies with the weights on the CPU. bulkhead: our kernels, whose results do not depend on the batch; stock:
+  // ggml's; auto: ours where this processor has an instruction set they are fast on.
+  std::string kernels = "auto";
 };
 
 // One generated token, as it appears.

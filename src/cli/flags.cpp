@@ -74,6 +74,9 @@ void add_model_flags(CLI::App& app, ModelFlags& flags) {
   app.add_option("--cache-type-v", flags.options.kv_type_v, "-ctv: type of the V cache")
       ->check(CLI::IsMember({"f16", "q8_0", "q4_0"}))
       ->capture_default_str();
+  app.add_option("--kernels", flags.options.kernels, "what multiplies with the weights: Bulkhead's kernels or ggml's")
+      ->check(CLI::IsMember({"auto", "bulkhead", "stock"}))
+      ->capture_default_str();
   app.add_flag("--swa-full", flags.options.full_window_cache, "sliding-window models: keep every cell");
   app.add_option("--grade", flags.grade, "what separates partitions: own buffers, or a mask in one buffer")
       ->check(CLI::IsMember({"buffer", "mask"}))

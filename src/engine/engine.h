@@ -63,6 +63,8 @@ struct Facts {
   std::uint64_t kv_bytes_per_token = 0;  // of one sequence, all layers
   std::string kv_type_k;
   std::string kv_type_v;
+  std::string kernels;             // what multiplies with the weights: "bulkhead (avx512-vnni)", "stock"
+  bool invariant_products = false;  // no product with weights depends on the batch it is made in
   std::uint32_t threads = 0;
   bool flash_attention = false;
   bool chat_template = false;  // the model brings one

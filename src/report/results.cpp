@@ -48,7 +48,8 @@ constexpr Field kModel[] = {{"name", Kind::kText},          {"path", Kind::kText
                             {"window_tokens", Kind::kCount}};
 constexpr Field kEngine[] = {{"name", Kind::kText},      {"build", Kind::kText},
                              {"grade", Kind::kText},     {"kv_type_k", Kind::kText},
-                             {"kv_type_v", Kind::kText}, {"flash_attention", Kind::kFlag},
+                             {"kv_type_v", Kind::kText}, {"kernels", Kind::kText},
+                             {"invariant_products", Kind::kFlag}, {"flash_attention", Kind::kFlag},
                              {"threads", Kind::kCount},  {"kv_bytes_per_token", Kind::kCount}};
 constexpr Field kSampling[] = {{"temperature", Kind::kNumber},
                                {"top_k", Kind::kInteger},

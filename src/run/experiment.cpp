@@ -45,6 +45,8 @@ Json engine_json(const engine::Facts& facts) {
           {"grade", engine::name(facts.grade)},
           {"kv_type_k", facts.kv_type_k},
           {"kv_type_v", facts.kv_type_v},
+          {"kernels", facts.kernels},
+          {"invariant_products", facts.invariant_products},
           {"flash_attention", facts.flash_attention},
           {"threads", facts.threads},
           {"kv_bytes_per_token", facts.kv_bytes_per_token}};

@@ -319,6 +319,8 @@ def results():
             "grade": "buffer",
             "kv_type_k": "f16",
             "kv_type_v": "f16",
+            "kernels": "stock",
+            "invariant_products": False,
             "flash_attention": False,
             "threads": 2,
             "kv_bytes_per_token": 12288,

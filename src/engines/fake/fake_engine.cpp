@@ -82,6 +82,8 @@ engine::Facts facts_of(const FakeOptions& options) {
           .kv_bytes_per_token = kBytesPerToken,
           .kv_type_k = "f16",
           .kv_type_v = "f16",
+          .kernels = "fake",
+          .invariant_products = true,
           .threads = 1,
           .flash_attention = false,
           .chat_template = true,

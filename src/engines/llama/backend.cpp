@@ -2,6 +2,7 @@
 #include "engines/llama/backend.h"
 
 #include "base/log.h"
+#include "engines/llama/kernels/kernels.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -73,6 +74,7 @@ void start_backend() {
   static std::once_flag once;
   std::call_once(once, [] {
     llama_log_set(on_log, nullptr);
+    kernels::install();
     llama_backend_init();
   });
 }

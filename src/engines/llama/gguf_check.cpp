@@ -184,7 +184,7 @@ Result<GgufSummary> check_gguf(const std::string& path) {
   BH_CHECK(check_size(gguf.get(), path, bytes));
   return GgufSummary{*architecture,
                      text_value(gguf.get(), "general.name").value_or(std::filesystem::path(path).filename().string()),
-                     bytes};
+                     bytes, gguf_find_tensor(gguf.get(), "output.weight") < 0};
 }
 
 }  // namespace bulkhead::engines::llama

@@ -35,6 +35,7 @@ Result<void> check_options(const ModelOptions& options) {
   }
   BH_TRY(const auto key, kv_type(options.kv_type_k, "-ctk"));
   BH_TRY(const auto value, kv_type(options.kv_type_v, "-ctv"));
+  BH_CHECK(kernels::parse_kernel_choice(options.kernels));
   static_cast<void>(key);
   if (ggml_is_quantized(value) && !options.flash_attention) {
     return Error{ErrorCode::kUsage, fmt::format("a {} V cache needs flash attention, which is off", options.kv_type_v),
@@ -92,13 +93,15 @@ Result<LoadedModel> LoadedModel::load(const ModelOptions& options) {
                  options.path, "use a smaller model"};
   }
   LoadedModel loaded(options);
-  BH_CHECK(loaded.load_weights());
+  BH_CHECK(loaded.load_weights(summary.shares_embedding));
   BH_CHECK(loaded.note_facts(summary.bytes, std::move(summary.name), std::move(summary.architecture)));
   BH_CHECK(loaded.measure_cells());
   return loaded;
 }
 
-Result<void> LoadedModel::load_weights() {
+Result<void> LoadedModel::load_weights(bool shares_embedding) {
+  BH_TRY(const auto choice, kernels::parse_kernel_choice(options_.kernels));
+  const kernels::LoadScope scope(choice, shares_embedding);
   // The outline goes first: it costs little and finds what is wrong with the metadata.
   BH_TRY(outline_, load_file(options_, true));
   const auto* model = outline_.get();
@@ -110,6 +113,11 @@ Result<void> LoadedModel::load_weights() {
     return Error{ErrorCode::kUnsupported, "this model has no vocabulary", options_.path, {}};
   }
   BH_TRY(weights_, load_file(options_, false));
+  log::get().info("kernels: {}", scope.summary());
+  facts_.kernels = scope.kernels();
+  // What went to another device is not ours and not seen by the scope.
+  facts_.invariant_products = scope.all_invariant() && (options_.gpu_layers == 0 || !llama_supports_gpu_offload());
+  matrices_ = scope.matrices();
   return {};
 }
 
@@ -129,6 +137,8 @@ Result<void> LoadedModel::note_facts(std::uint64_t file_bytes, std::string name,
             .kv_bytes_per_token = 0,
             .kv_type_k = options_.kv_type_k,
             .kv_type_v = options_.kv_type_v,
+            .kernels = std::move(facts_.kernels),
+            .invariant_products = facts_.invariant_products,
             .threads = options_.threads > 0 ? options_.threads : physical_cores(),
             .flash_attention = options_.flash_attention,
             .chat_template = false,

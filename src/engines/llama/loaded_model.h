@@ -3,6 +3,7 @@
 #pragma once
 
 #include "engine/engine.h"
+#include "engines/llama/kernels/kernels.h"
 
 #include <bulkhead/options.h>
 #include <llama.h>
@@ -11,6 +12,7 @@
 #include <map>
 #include <memory>
 #include <utility>
+#include <vector>
 
 namespace bulkhead::engines::llama {
 
@@ -49,6 +51,9 @@ class LoadedModel {
   [[nodiscard]] const llama_model* model() const { return weights_.get(); }
   [[nodiscard]] const llama_vocab* vocab() const { return llama_model_get_vocab(weights_.get()); }
 
+  // Each weight matrix, and whether our kernels multiply with it.
+  [[nodiscard]] const std::vector<kernels::MatrixPath>& matrices() const { return matrices_; }
+
   // Cells of a sequence of `tokens` tokens: libllama pads to 256.
   [[nodiscard]] static std::uint32_t padded(std::uint32_t tokens) { return (tokens + 255U) / 256U * 256U; }
 
@@ -64,7 +69,7 @@ class LoadedModel {
 
  private:
   explicit LoadedModel(ModelOptions options) : options_(std::move(options)) {}
-  [[nodiscard]] Result<void> load_weights();
+  [[nodiscard]] Result<void> load_weights(bool shares_embedding);
   [[nodiscard]] Result<void> note_facts(std::uint64_t file_bytes, std::string name, std::string architecture);
   [[nodiscard]] Result<void> measure_cells();
   [[nodiscard]] llama_context_params context_params(std::uint32_t sequences, std::uint32_t tokens_each) const;
@@ -76,6 +81,7 @@ class LoadedModel {
   ModelHandle outline_;  // the same model without weights: its contexts allocate nothing and tell their sizes
   engine::Facts facts_;
   bool batch_invariant_ = false;
+  std::vector<kernels::MatrixPath> matrices_;
   std::uint64_t full_cell_bytes_ = 0;    // one token in the layers that keep all tokens
   std::uint64_t window_cell_bytes_ = 0;  // one token in the layers that keep a window
 };

@@ -345,6 +345,7 @@ function factsSection(group) {
       card("Engine", [
         ["engine", `${engine.name} ${engine.build}`],
         ["isolation grade", engine.grade],
+        ["kernels", engine.kernels],
         ["threads", count(engine.threads)],
         ["KV types", `${engine.kv_type_k}, ${engine.kv_type_v}`],
         ["KV per token", charts.bytes(engine.kv_bytes_per_token)],

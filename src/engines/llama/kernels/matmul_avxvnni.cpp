@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: MIT
+#include "engines/llama/kernels/matmul_table.h"
+
+namespace bulkhead::engines::llama::kernels {
+
+extern const MatmulKernels kMatmulAvxVnni = kTable;
+
+}  // namespace bulkhead::engines::llama::kernels
