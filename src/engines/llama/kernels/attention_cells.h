@@ -8,18 +8,22 @@
 namespace bulkhead::engines::llama::kernels {
 namespace {
 
-// load(cell, d): elements d to d + 15 of the cell.
+// load(cell, d): elements d to d + 15 of the cell. prefetch(cell, d): asks for them; the cell need not exist. Floats
+// are converted blocks, which lie in the cache, so that they ask for nothing.
 struct CellF32 {
+  BULKHEAD_INLINE void prefetch(const char* /*cell*/, size_t /*d*/) {}
   BULKHEAD_INLINE F32x16 load(const char* cell, size_t d) {
     return kernels::load(reinterpret_cast<const float*>(cell) + d);
   }
 };
 struct CellF16 {
+  BULKHEAD_INLINE void prefetch(const char* cell, size_t d) { __builtin_prefetch(cell + d * sizeof(uint16_t), 0, 2); }
   BULKHEAD_INLINE F32x16 load(const char* cell, size_t d) {
     return load_f16(reinterpret_cast<const uint16_t*>(cell) + d);
   }
 };
 struct CellBF16 {
+  BULKHEAD_INLINE void prefetch(const char* cell, size_t d) { __builtin_prefetch(cell + d * sizeof(uint16_t), 0, 2); }
   BULKHEAD_INLINE F32x16 load(const char* cell, size_t d) {
     return load_bf16(reinterpret_cast<const uint16_t*>(cell) + d);
   }
@@ -84,16 +88,8 @@ struct BlockCells {
   size_t stride;  // bytes
   CellType type;  // never a quantized one
   int count;      // cells of the block that are there
+  size_t ahead;   // bytes to the same cell of the block that this thread reads next
 };
-
-// The block as it lies, or converted to `scratch` [count][size] where that pays: always for quantized cells, and when
-// so many rows read it. Conversion is exact, so the choice moves no bit.
-static BlockCells open_block(const char* first, size_t stride, CellType type, int size, int count, bool convert,
-                             float* scratch) {
-  if (!is_quantized(type) && (!convert || type == CellType::kF32)) return {first, stride, type, count};
-  for (int c = 0; c < count; ++c) convert_cell(type, first + static_cast<size_t>(c) * stride, size, scratch + c * size);
-  return {reinterpret_cast<const char*>(scratch), static_cast<size_t>(size) * sizeof(float), CellType::kF32, count};
-}
 
 BULKHEAD_INLINE int cell_bytes(CellType type, int size) {
   switch (type) {
@@ -104,8 +100,19 @@ BULKHEAD_INLINE int cell_bytes(CellType type, int size) {
   }
 }
 
-BULKHEAD_INLINE void prefetch_cell(const char* cell, int bytes) {
-  for (int line = 0; line < bytes; line += 64) __builtin_prefetch(cell + line);
+// The block as it lies, or converted to `scratch` [count][size] where that pays: always for quantized cells, and when
+// many rows read it. Conversion is exact, so the choice moves no bit.
+static BlockCells open_block(const char* first, size_t stride, CellType type, int size, int count, int ahead_cells,
+                             bool convert, float* scratch) {
+  const size_t ahead = static_cast<size_t>(ahead_cells) * stride;
+  if (!is_quantized(type) && (!convert || type == CellType::kF32)) return {first, stride, type, count, ahead};
+  const int bytes = cell_bytes(type, size);
+  for (int c = 0; c < count; ++c) {
+    const char* cell = first + static_cast<size_t>(c) * stride;
+    for (int line = 0; line < bytes; line += 64) __builtin_prefetch(cell + ahead + line, 0, 2);
+    convert_cell(type, cell, size, scratch + c * size);
+  }
+  return {reinterpret_cast<const char*>(scratch), static_cast<size_t>(size) * sizeof(float), CellType::kF32, count, 0};
 }
 
 }  // namespace

@@ -37,17 +37,6 @@ static TilePass open_tile(const AttentionTile& tile) {
   return pass;
 }
 
-// Sixteen cells' keys and values of the block that this thread reads next.
-static void prefetch_ahead(const AttentionTile& tile, int cell) {
-  const int from = cell + tile.prefetch;
-  const int key_bytes = cell_bytes(tile.key_type, tile.key_size);
-  const int value_bytes = cell_bytes(tile.value_type, tile.value_size);
-  for (int c = from; c < from + kLanes && c < tile.cells; ++c) {
-    prefetch_cell(tile.keys + static_cast<size_t>(c) * tile.key_cell, key_bytes);
-    prefetch_cell(tile.values + static_cast<size_t>(c) * tile.value_cell, value_bytes);
-  }
-}
-
 // What any of the rows' tokens sees.
 BULKHEAD_INLINE uint64_t seen_by(const TilePass& pass, int first_row, int rows) {
   uint64_t seen = 0;
@@ -55,9 +44,8 @@ BULKHEAD_INLINE uint64_t seen_by(const TilePass& pass, int first_row, int rows) 
   return seen;
 }
 
-static void score_block(const TilePass& pass, const BlockCells& keys, int first_cell) {
+static void score_block(const TilePass& pass, const BlockCells& keys) {
   for (int cell = 0; cell < keys.count; cell += kLanes) {
-    if (pass.tile.prefetch != 0) prefetch_ahead(pass.tile, first_cell + cell);
     for (int row = 0; row < pass.rows;) {
       const int group = group_rows(pass.rows - row);
       if ((seen_by(pass, row, group) >> static_cast<unsigned>(cell) & 0xffffU) != 0) {
@@ -106,10 +94,10 @@ static void attend_cells(TilePass& pass, int block, float* states, size_t row_st
   const int count = tile.cells - first < kBlockCells ? tile.cells - first : kBlockCells;
   const char* keys = tile.keys + static_cast<size_t>(first) * tile.key_cell;
   const char* values = tile.values + static_cast<size_t>(first) * tile.value_cell;
-  score_block(pass, open_block(keys, tile.key_cell, tile.key_type, tile.key_size, count, pass.convert, pass.keys),
-              first);
-  const BlockCells open =
-      open_block(values, tile.value_cell, tile.value_type, tile.value_size, count, pass.convert, pass.values);
+  score_block(pass, open_block(keys, tile.key_cell, tile.key_type, tile.key_size, count, tile.prefetch, pass.convert,
+                               pass.keys));
+  const BlockCells open = open_block(values, tile.value_cell, tile.value_type, tile.value_size, count, tile.prefetch,
+                                     pass.convert, pass.values);
   // Tokens next to each other that see the same cells share one pass over the values.
   for (int t = 0; t < tile.tokens;) {
     int next = t + 1;

@@ -26,7 +26,7 @@ constexpr size_t cells_at_once(size_t rows) {
 
 // Partial sums of R rows and C cells, kept in registers over the whole key.
 template <typename Cell, size_t R, size_t C>
-BULKHEAD_INLINE void partial_sums(const float* const* queries, const char* const* keys, int size,
+BULKHEAD_INLINE void partial_sums(const float* const* queries, const char* const* keys, int size, size_t ahead,
                                   F32x16 (*parts)[kLanes], size_t column) {
   F32x16 sums[R][C];
 #pragma GCC unroll 8
@@ -37,7 +37,10 @@ BULKHEAD_INLINE void partial_sums(const float* const* queries, const char* const
   for (size_t d = 0; d < static_cast<size_t>(size); d += kLanes) {
     F32x16 key[C];
 #pragma GCC unroll 16
-    for (size_t c = 0; c < C; ++c) key[c] = Cell::load(keys[c], d);
+    for (size_t c = 0; c < C; ++c) {
+      key[c] = Cell::load(keys[c], d);
+      Cell::prefetch(keys[c] + ahead, d);
+    }
 #pragma GCC unroll 8
     for (size_t r = 0; r < R; ++r) {
       const F32x16 query = load(queries[r] + d);
@@ -53,25 +56,26 @@ BULKHEAD_INLINE void partial_sums(const float* const* queries, const char* const
 }
 
 template <typename Cell, size_t R>
-static void score_rows(const float* const* queries, const char* const* keys, int size, float* scores) {
+static void score_rows(const float* const* queries, const char* const* keys, int size, size_t ahead, float* scores) {
   constexpr size_t kCells = cells_at_once(R);
   F32x16 parts[R][kLanes];
-  for (size_t c = 0; c < kLanes; c += kCells) partial_sums<Cell, R, kCells>(queries, keys + c, size, parts, c);
+  for (size_t c = 0; c < kLanes; c += kCells) partial_sums<Cell, R, kCells>(queries, keys + c, size, ahead, parts, c);
   for (size_t r = 0; r < R; ++r) store(scores + r * kBlockCells, sums_of_lanes(parts[r]));
 }
 
 template <typename Cell>
-static void score_group(int rows, const float* const* queries, const char* const* keys, int size, float* scores) {
+static void score_group(int rows, const float* const* queries, const char* const* keys, int size, size_t ahead,
+                        float* scores) {
   switch (rows) {
-    case 1: score_rows<Cell, 1>(queries, keys, size, scores); break;
-    case 2: score_rows<Cell, 2>(queries, keys, size, scores); break;
-    case 3: score_rows<Cell, 3>(queries, keys, size, scores); break;
-    case 4: score_rows<Cell, 4>(queries, keys, size, scores); break;
+    case 1: score_rows<Cell, 1>(queries, keys, size, ahead, scores); break;
+    case 2: score_rows<Cell, 2>(queries, keys, size, ahead, scores); break;
+    case 3: score_rows<Cell, 3>(queries, keys, size, ahead, scores); break;
+    case 4: score_rows<Cell, 4>(queries, keys, size, ahead, scores); break;
 #if defined(BULKHEAD_KERNELS_AVX512)
-    case 5: score_rows<Cell, 5>(queries, keys, size, scores); break;
-    case 6: score_rows<Cell, 6>(queries, keys, size, scores); break;
-    case 7: score_rows<Cell, 7>(queries, keys, size, scores); break;
-    case 8: score_rows<Cell, 8>(queries, keys, size, scores); break;
+    case 5: score_rows<Cell, 5>(queries, keys, size, ahead, scores); break;
+    case 6: score_rows<Cell, 6>(queries, keys, size, ahead, scores); break;
+    case 7: score_rows<Cell, 7>(queries, keys, size, ahead, scores); break;
+    case 8: score_rows<Cell, 8>(queries, keys, size, ahead, scores); break;
 #endif
     default: break;
   }
@@ -92,9 +96,9 @@ static void score_cells(const BlockCells& block, int cell, int size, const float
     keys[i] = block.first + static_cast<size_t>(c) * block.stride;
   }
   switch (block.type) {
-    case CellType::kF16: score_group<CellF16>(rows, queries, keys, size, scores + cell); break;
-    case CellType::kBF16: score_group<CellBF16>(rows, queries, keys, size, scores + cell); break;
-    default: score_group<CellF32>(rows, queries, keys, size, scores + cell); break;
+    case CellType::kF16: score_group<CellF16>(rows, queries, keys, size, block.ahead, scores + cell); break;
+    case CellType::kBF16: score_group<CellBF16>(rows, queries, keys, size, block.ahead, scores + cell); break;
+    default: score_group<CellF32>(rows, queries, keys, size, block.ahead, scores + cell); break;
   }
 }
 

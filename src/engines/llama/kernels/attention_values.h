@@ -43,7 +43,10 @@ BULKHEAD_INLINE void weigh(const BlockCells& block, const CellList& seen, size_t
     const char* cell = block.first + c * block.stride;
     F32x16 value[N];
 #pragma GCC unroll 16
-    for (size_t n = 0; n < N; ++n) value[n] = Cell::load(cell, d + n * kLanes);
+    for (size_t n = 0; n < N; ++n) {
+      value[n] = Cell::load(cell, d + n * kLanes);
+      Cell::prefetch(cell + block.ahead, d + n * kLanes);
+    }
 #pragma GCC unroll 8
     for (size_t r = 0; r < R; ++r) {
       const F32x16 weight = broadcast(rows[r].weights[c]);
