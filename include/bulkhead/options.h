@@ -26,6 +26,12 @@ struct SamplingOptions {
 // What separates the KV caches of two partitions (docs/architecture.md, "Guarantees").
 enum class Grade { kProcess, kBuffer, kMask, kClaimed };
 
+// What a partition may show of the others (docs/architecture.md, "Guarantees").
+enum class Isolation {
+  kStrict,  // nothing, bit for bit, where kernels and model allow it; the engine's facts say whether they do
+  kFast     // its numbers may depend in the last bits on what is computed beside it: saves memory with sliding windows
+};
+
 // How to load a model.
 struct ModelOptions {
   std::string path = {};         // a GGUF file, or a name of the manifest that was pulled before
@@ -36,12 +42,14 @@ struct ModelOptions {
   std::uint32_t threads = 0;    // 0: one per physical core
   std::int32_t gpu_layers = 0;  // layers on the GPU where ggml was built for one; -1: all
   bool flash_attention = true;  // off: slower at long contexts; quantized V needs it on
-  bool full_window_cache = false;  // sliding-window models: keep every cell, so that any earlier position can be forked
-  std::string kv_type_k = "f16";   // f16, q8_0 or q4_0
-  std::string kv_type_v = "f16";   // f16, q8_0 or q4_0
-  // What multiplies with the weights on the CPU. bulkhead: our kernels, whose results do not depend on the batch; stock:
-  // ggml's; auto: ours where this processor has an instruction set they are fast on.
+  // Sliding-window models: keep every cell, so that any earlier position can be forked. Strict isolation does so too.
+  bool full_window_cache = false;
+  std::string kv_type_k = "f16";  // f16, q8_0 or q4_0
+  std::string kv_type_v = "f16";  // f16, q8_0 or q4_0
+  // What multiplies with the weights on the CPU. bulkhead: our kernels, whose results do not depend on the batch;
+  // stock: ggml's; auto: ours where this processor has an instruction set they are fast on.
   std::string kernels = "auto";
+  Isolation isolation = Isolation::kStrict;
 };
 
 // One generated token, as it appears.

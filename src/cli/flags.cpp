@@ -77,6 +77,9 @@ void add_model_flags(CLI::App& app, ModelFlags& flags) {
   app.add_option("--kernels", flags.options.kernels, "what multiplies with the weights: Bulkhead's kernels or ggml's")
       ->check(CLI::IsMember({"auto", "bulkhead", "stock"}))
       ->capture_default_str();
+  app.add_option("--isolation", flags.isolation, "strict: no bit depends on other partitions; fast: gives that up")
+      ->check(CLI::IsMember({"strict", "fast"}))
+      ->capture_default_str();
   app.add_flag("--swa-full", flags.options.full_window_cache, "sliding-window models: keep every cell");
   app.add_option("--grade", flags.grade, "what separates partitions: own buffers, or a mask in one buffer")
       ->check(CLI::IsMember({"buffer", "mask"}))
@@ -109,6 +112,7 @@ Result<ModelOptions> ModelFlags::resolve() const {
   ModelOptions resolved = options;
   resolved.grade = kGrades.at(grade);
   resolved.flash_attention = flash_attention == "on";
+  resolved.isolation = isolation == "strict" ? Isolation::kStrict : Isolation::kFast;
   if (options.engine == "fake") return resolved;  // needs no file
   const auto environment = models::Environment::from_process();
   if (!hub.empty()) {

@@ -32,6 +32,7 @@ struct ModelFlags {
   std::string hub;
   ModelOptions options;
   std::string grade = "buffer";
+  std::string isolation = "strict";
   std::string flash_attention = "on";
 
   // The options with the model's file found. kUsage with advice when it is not there.

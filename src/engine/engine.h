@@ -63,8 +63,11 @@ struct Facts {
   std::uint64_t kv_bytes_per_token = 0;  // of one sequence, all layers
   std::string kv_type_k;
   std::string kv_type_v;
-  std::string kernels;             // what multiplies with the weights: "bulkhead (avx512-vnni)", "stock"
-  bool invariant_products = false;  // no product with weights depends on the batch it is made in
+  std::string kernels;  // what multiplies with the weights: "bulkhead (avx512-vnni)", "stock"
+  Isolation isolation = Isolation::kStrict;
+  // The logits of a token are the same bits whatever is computed with it, at whatever step and in whatever chunks.
+  bool batch_invariant = false;
+  std::string variance;  // why not; empty if they are
   std::uint32_t threads = 0;
   bool flash_attention = false;
   bool chat_template = false;  // the model brings one

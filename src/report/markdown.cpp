@@ -289,9 +289,9 @@ std::string facts_section(const Json& results) {
                               count(model, "window_tokens") == 0
                                   ? std::string()
                                   : fmt::format(", sliding window {}", grouped(count(model, "window_tokens")))));
-  fact("Engine",
-       fmt::format("{} {}, grade {}, kernels {}, {} threads, flash attention {}", text(engine, "name"),
-                   text(engine, "build"), text(engine, "grade"), text(engine, "kernels"), count(engine, "threads"), flag(engine, "flash_attention") ? "on" : "off"));
+  fact("Engine", fmt::format("{} {}, grade {}, kernels {}, {} threads, flash attention {}", text(engine, "name"),
+                             text(engine, "build"), text(engine, "grade"), text(engine, "kernels"),
+                             count(engine, "threads"), flag(engine, "flash_attention") ? "on" : "off"));
   fact("KV cache", fmt::format("{} and {}, {} a token", text(engine, "kv_type_k"), text(engine, "kv_type_v"),
                                bytes_words(count(engine, "kv_bytes_per_token"))));
   fact("Format", fmt::format("{}, SHA-256 {}", text(settings, "format"), text(settings, "format_sha256")));

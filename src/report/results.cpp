@@ -49,7 +49,8 @@ constexpr Field kModel[] = {{"name", Kind::kText},          {"path", Kind::kText
 constexpr Field kEngine[] = {{"name", Kind::kText},      {"build", Kind::kText},
                              {"grade", Kind::kText},     {"kv_type_k", Kind::kText},
                              {"kv_type_v", Kind::kText}, {"kernels", Kind::kText},
-                             {"invariant_products", Kind::kFlag}, {"flash_attention", Kind::kFlag},
+                             {"isolation", Kind::kText}, {"batch_invariant", Kind::kFlag},
+                             {"variance", Kind::kText},  {"flash_attention", Kind::kFlag},
                              {"threads", Kind::kCount},  {"kv_bytes_per_token", Kind::kCount}};
 constexpr Field kSampling[] = {{"temperature", Kind::kNumber},
                                {"top_k", Kind::kInteger},

@@ -46,7 +46,9 @@ Json engine_json(const engine::Facts& facts) {
           {"kv_type_k", facts.kv_type_k},
           {"kv_type_v", facts.kv_type_v},
           {"kernels", facts.kernels},
-          {"invariant_products", facts.invariant_products},
+          {"isolation", facts.isolation == Isolation::kStrict ? "strict" : "fast"},
+          {"batch_invariant", facts.batch_invariant},
+          {"variance", facts.variance},
           {"flash_attention", facts.flash_attention},
           {"threads", facts.threads},
           {"kv_bytes_per_token", facts.kv_bytes_per_token}};

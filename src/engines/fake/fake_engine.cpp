@@ -83,7 +83,7 @@ engine::Facts facts_of(const FakeOptions& options) {
           .kv_type_k = "f16",
           .kv_type_v = "f16",
           .kernels = "fake",
-          .invariant_products = true,
+          .batch_invariant = true,
           .threads = 1,
           .flash_attention = false,
           .chat_template = true,

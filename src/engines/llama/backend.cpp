@@ -2,6 +2,7 @@
 #include "engines/llama/backend.h"
 
 #include "base/log.h"
+#include "engines/llama/kernels/attention_op.h"
 #include "engines/llama/kernels/kernels.h"
 
 #include <fmt/format.h>
@@ -75,6 +76,7 @@ void start_backend() {
   std::call_once(once, [] {
     llama_log_set(on_log, nullptr);
     kernels::install();
+    kernels::install_attention();
     llama_backend_init();
   });
 }

@@ -97,6 +97,7 @@ Result<void> ContextPool::add(std::uint32_t sequences, std::uint32_t tokens_each
     context.tokens_each = LoadedModel::padded(tokens_each);
     context.kv_bytes_each = footprint.kv / here;
     context.taken.assign(here, false);
+    context.attention = model_->attention();
     contexts_.push_back(std::move(context));
   }
   return {};

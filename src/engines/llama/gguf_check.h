@@ -11,8 +11,8 @@ namespace bulkhead::engines::llama {
 
 struct GgufSummary {
   std::string architecture;
-  std::string name;         // as the model calls itself; else the file's name
-  std::uint64_t bytes = 0;  // size of the file
+  std::string name;               // as the model calls itself; else the file's name
+  std::uint64_t bytes = 0;        // size of the file
   bool shares_embedding = false;  // no output matrix of its own: the token embedding is used in its place
 };
 

@@ -96,6 +96,7 @@ Result<LoadedModel> LoadedModel::load(const ModelOptions& options) {
   BH_CHECK(loaded.load_weights(summary.shares_embedding));
   BH_CHECK(loaded.note_facts(summary.bytes, std::move(summary.name), std::move(summary.architecture)));
   BH_CHECK(loaded.measure_cells());
+  BH_CHECK(loaded.note_invariance());
   return loaded;
 }
 
@@ -115,9 +116,9 @@ Result<void> LoadedModel::load_weights(bool shares_embedding) {
   BH_TRY(weights_, load_file(options_, false));
   log::get().info("kernels: {}", scope.summary());
   facts_.kernels = scope.kernels();
-  // What went to another device is not ours and not seen by the scope.
-  facts_.invariant_products = scope.all_invariant() && (options_.gpu_layers == 0 || !llama_supports_gpu_offload());
   matrices_ = scope.matrices();
+  if (kernels::resolved(choice) == kernels::KernelChoice::kBulkhead) attention_ = kernels::AttentionChoice::kBulkhead;
+  if (!scope.all_invariant()) products_variance_ = scope.summary();
   return {};
 }
 
@@ -138,7 +139,7 @@ Result<void> LoadedModel::note_facts(std::uint64_t file_bytes, std::string name,
             .kv_type_k = options_.kv_type_k,
             .kv_type_v = options_.kv_type_v,
             .kernels = std::move(facts_.kernels),
-            .invariant_products = facts_.invariant_products,
+            .isolation = options_.isolation,
             .threads = options_.threads > 0 ? options_.threads : physical_cores(),
             .flash_attention = options_.flash_attention,
             .chat_template = false,
@@ -167,6 +168,44 @@ Result<void> LoadedModel::measure_cells() {
   return {};
 }
 
+// Asked of the model itself: which operations it is made of, its code alone knows.
+Result<bool> LoadedModel::attention_is_ours() const {
+  constexpr std::uint32_t kCells = 256;
+  BH_TRY(const auto context, make(weights_.get(), 1, kCells));
+  const kernels::AttentionScope scope(attention_);
+  const auto taken = kernels::attention_taken();
+  const auto left = kernels::attention_fell_through();
+  llama_token token = 0;
+  if (llama_decode(context.get(), llama_batch_get_one(&token, 1)) != 0) return false;
+  return kernels::attention_taken() > taken && kernels::attention_fell_through() == left;
+}
+
+// The reason why logits may depend on what is computed beside them; empty: they do not.
+Result<std::string> LoadedModel::find_variance() const {
+  const auto* model = weights_.get();
+  if (options_.gpu_layers != 0 && llama_supports_gpu_offload()) return std::string("layers run on a GPU");
+  if (!products_variance_.empty()) return products_variance_;
+  if (options_.grade != Grade::kBuffer) return std::string("partitions share one buffer");
+  if (!options_.flash_attention) return std::string("flash attention is off, so attention is ggml's");
+  if (llama_model_is_recurrent(model) || llama_model_is_hybrid(model)) return std::string("the model is recurrent");
+  if (facts_.window_tokens > 0 && !context_params(1, 1).swa_full) {
+    return std::string("the cache keeps a window only, whose cells lie where there was room");
+  }
+  BH_TRY(const bool ours, attention_is_ours());
+  if (!ours) return std::string("attention of this model is ggml's");
+  return std::string();
+}
+
+Result<void> LoadedModel::note_invariance() {
+  BH_TRY(facts_.variance, find_variance());
+  facts_.batch_invariant = facts_.variance.empty();
+  if (!facts_.batch_invariant && options_.isolation == Isolation::kStrict && options_.grade == Grade::kBuffer) {
+    log::get().warn("strict isolation was asked for, but the last bits of a partition may depend on others: {}",
+                    facts_.variance);
+  }
+  return {};
+}
+
 llama_context_params LoadedModel::context_params(std::uint32_t sequences, std::uint32_t tokens_each) const {
   auto params = llama_context_default_params();
   params.n_ctx = sequences * padded(tokens_each);
@@ -179,7 +218,8 @@ llama_context_params LoadedModel::context_params(std::uint32_t sequences, std::u
   params.flash_attn_type = options_.flash_attention ? LLAMA_FLASH_ATTN_TYPE_AUTO : LLAMA_FLASH_ATTN_TYPE_DISABLED;
   params.kv_unified = options_.grade == Grade::kMask;
   // In one shared buffer libllama cannot free a windowed cell that two sequences share, and would run out of cells.
-  params.swa_full = options_.full_window_cache || params.kv_unified;
+  const bool strict = options_.isolation == Isolation::kStrict && attention_ == kernels::AttentionChoice::kBulkhead;
+  params.swa_full = options_.full_window_cache || params.kv_unified || strict;
   params.type_k = kv_type(options_.kv_type_k, "").value();
   params.type_v = kv_type(options_.kv_type_v, "").value();
   params.no_perf = true;

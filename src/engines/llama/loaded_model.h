@@ -3,6 +3,7 @@
 #pragma once
 
 #include "engine/engine.h"
+#include "engines/llama/kernels/attention_op.h"
 #include "engines/llama/kernels/kernels.h"
 
 #include <bulkhead/options.h>
@@ -61,9 +62,8 @@ class LoadedModel {
   [[nodiscard]] Result<ContextHandle> make_context(std::uint32_t sequences, std::uint32_t tokens_each) const;
   // What make_context() would allocate; allocates nothing. kUnsupported when the model cannot run with these options.
   [[nodiscard]] Result<Footprint> footprint(std::uint32_t sequences, std::uint32_t tokens_each) const;
-  // Whether a token's logits are the same bits whatever else is decoded with it, at whatever step, and cells at the end
-  // of a sequence can be taken back. Only then may drafts be verified.
-  [[nodiscard]] bool batch_invariant() const { return batch_invariant_; }
+  // What computes attention in contexts of this model: decodes must run in an AttentionScope of it.
+  [[nodiscard]] kernels::AttentionChoice attention() const { return attention_; }
   // KV bytes of one sequence that holds `tokens` tokens, of which those from `first_position` on are in the window.
   [[nodiscard]] std::uint64_t kv_bytes(std::uint32_t tokens, std::int64_t first_position) const;
 
@@ -72,6 +72,9 @@ class LoadedModel {
   [[nodiscard]] Result<void> load_weights(bool shares_embedding);
   [[nodiscard]] Result<void> note_facts(std::uint64_t file_bytes, std::string name, std::string architecture);
   [[nodiscard]] Result<void> measure_cells();
+  [[nodiscard]] Result<void> note_invariance();
+  [[nodiscard]] Result<std::string> find_variance() const;
+  [[nodiscard]] Result<bool> attention_is_ours() const;
   [[nodiscard]] llama_context_params context_params(std::uint32_t sequences, std::uint32_t tokens_each) const;
   [[nodiscard]] Result<ContextHandle> make(llama_model* model, std::uint32_t sequences,
                                            std::uint32_t tokens_each) const;
@@ -80,8 +83,9 @@ class LoadedModel {
   ModelHandle weights_;
   ModelHandle outline_;  // the same model without weights: its contexts allocate nothing and tell their sizes
   engine::Facts facts_;
-  bool batch_invariant_ = false;
   std::vector<kernels::MatrixPath> matrices_;
+  std::string products_variance_;  // why a product with weights may depend on its batch; empty: none does
+  kernels::AttentionChoice attention_ = kernels::AttentionChoice::kStock;
   std::uint64_t full_cell_bytes_ = 0;    // one token in the layers that keep all tokens
   std::uint64_t window_cell_bytes_ = 0;  // one token in the layers that keep a window
 };

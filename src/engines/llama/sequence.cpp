@@ -39,6 +39,7 @@ class Batch {
                             pointers.data(),
                             wanted_.data()};
     const LoggedErrors errors;
+    const kernels::AttentionScope attention(context.attention);
     int code = -4;
     try {
       code = llama_decode(context.handle.get(), batch);
