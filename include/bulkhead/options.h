@@ -58,6 +58,7 @@ struct GenerateOptions {
   bool ignore_end = false;             // go on after an end-of-generation token (benchmarks)
   std::vector<std::string> stop = {};  // end as soon as the text contains one; it is cut off the text
   bool hash_logits = false;            // keep a hash of the logits of every step
+  bool speculate = true;               // verify drafts looked up in the context, where that gives the very same tokens
   // Called on the thread that called generate(); return false to stop this generation.
   std::function<bool(const TokenEvent&)> on_token = {};
   std::stop_token cancel = {};  // stops all generations of the call within one step

@@ -25,6 +25,7 @@ struct Flags {
   std::uint32_t repeat = 1;
   std::uint32_t parallel = 16;
   bool ignore_end = false;
+  bool no_speculation = false;
   std::string folder;
 };
 
@@ -39,6 +40,7 @@ run::ExperimentOptions experiment_options(const Flags& flags, const Invocation& 
   options.sampling = flags.sampling;
   options.repeat = flags.repeat;
   options.ignore_end = flags.ignore_end;
+  options.speculate = !flags.no_speculation;
   options.max_sequences = flags.parallel;
   options.folder = flags.folder.empty() ? default_folder() : flags.folder;
   options.command = invocation.arguments;
@@ -103,6 +105,8 @@ Command add_run(CLI::App& program, const Invocation& invocation) {
       ->check(CLI::Range(1, 256))
       ->capture_default_str();
   command->add_flag("--ignore-eos", flags->ignore_end, "generate on after an end token (for timings)");
+  command->add_flag("--no-speculation", flags->no_speculation,
+                    "do not verify drafts looked up in the context: the same texts, more slowly");
   command->add_option("--out", flags->folder, "run folder; default: runs/DATE-TIME");
   add_common_flags(*command, flags->common);
   return [flags, invocation] { return run_command(*flags, invocation); };

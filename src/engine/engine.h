@@ -136,6 +136,8 @@ struct GenerateResult {
   std::string text;                         // bytes of the tokens, without end token and stop string; valid UTF-8
   std::vector<std::uint64_t> logit_hashes;  // [n_generated] or empty
   std::vector<Duration> token_times;        // [n_generated] since the call began
+  std::uint32_t drafted_tokens = 0;         // proposed and computed ahead (prompt lookup) ...
+  std::uint32_t accepted_tokens = 0;        // ... and of these, found right
   enum class Finish { kEnd, kLength, kStop, kCancelled } finish = Finish::kLength;
 };
 

@@ -254,6 +254,7 @@ class Execution {
     options.sampling = options_.sampling;
     options.max_tokens = plan_.contexts[step.context].outputs[output_index(step)].max_tokens;
     options.ignore_end = options_.ignore_end;
+    options.speculate = options_.speculate;
     options.hash_logits = options_.hash_logits && engine_.can(engine::Capability::kLogitHash);
     options.cancel = options_.cancel;
     options.on_token = [this, width](const TokenEvent&) {

@@ -26,6 +26,7 @@ struct Progress {
 struct ExecuteOptions {
   SamplingOptions sampling;  // each output has its own generator, seeded with sampling.seed
   bool ignore_end = false;
+  bool speculate = true;  // verify drafts, where that gives the very same tokens
   bool hash_logits = true;
   std::uint32_t max_sequences = 16;  // open at once; conditions wait for their turn beyond it
   std::stop_token cancel;

@@ -70,6 +70,7 @@ Json settings_json(const plan::Plan& plan, const ExperimentOptions& options) {
             {"min_p", sampling.min_p},
             {"repeat_penalty", sampling.repeat_penalty}}},
           {"ignore_end", options.ignore_end},
+          {"speculate", options.speculate},
           {"conditions", conditions}};
 }
 
@@ -231,6 +232,7 @@ Result<Json> run_experiment(engine::Engine& engine, const std::vector<plan::Plan
       const auto result = execute(plan, engine,
                                   {.sampling = sampling,
                                    .ignore_end = options.ignore_end,
+                                   .speculate = options.speculate,
                                    .hash_logits = true,
                                    .max_sequences = options.max_sequences,
                                    .cancel = options.cancel,

@@ -28,6 +28,7 @@ struct ExperimentOptions {
   SamplingOptions sampling;
   std::uint32_t repeat = 1;  // seeds sampling.seed, +1, +2, ...; 1 when greedy
   bool ignore_end = false;
+  bool speculate = true;
   std::uint32_t max_sequences = 16;
   std::string folder;  // run folder; empty: none is written
   std::string model_sha256;

@@ -87,6 +87,8 @@ Json output_json(const OutputResult& output, const conversation::Scenario& scena
           {"text", output.generated.text},
           {"tokens", output.generated.tokens.size()},
           {"finish", finish_word(output.generated.finish)},
+          {"drafted_tokens", output.generated.drafted_tokens},
+          {"accepted_tokens", output.generated.accepted_tokens},
           {"ttft_ms", milliseconds(output.time_to_first_token)},
           {"prefill_ms", milliseconds(output.prefill_time)},
           {"decode_ms", milliseconds(output.decode_time)},

@@ -62,18 +62,54 @@ void GenerationRun::draw_first(Generation& generation) {
   draw(generation, *logits);
 }
 
+std::vector<Draft> GenerationRun::look_up_drafts(std::span<Generation* const> generations) const {
+  std::vector<Draft> drafts(generations.size());
+  if (!draft_ || generations.size() * 2 > kCheapColumns) return drafts;
+  for (std::size_t i = 0; i < generations.size(); ++i) {
+    const auto& generation = *generations[i];
+    if (generation.options->speculate)
+      drafts[i] = generation.lookup.look_up(generation.sequence->tokens, kCheapColumns);
+  }
+  return drafts;
+}
+
+namespace {
+
+// How many tokens may follow the pending one in the cache, and still be given out.
+std::uint32_t room_for_draft(const Generation& generation) {
+  const auto& sequence = *generation.sequence;
+  const auto left = generation.options->max_tokens - static_cast<std::uint32_t>(generation.result.tokens.size());
+  return std::min(sequence.capacity - sequence.size(), left == 0 ? 0 : left - 1);
+}
+
+// Of `length` tokens; a sequence without a proposal is given something, so that all have the same length.
+std::vector<Token> filled(const Draft& proposal, std::uint32_t length, Token filling) {
+  std::vector<Token> tokens(length, filling);
+  std::copy_n(proposal.tokens.begin(), std::min<std::size_t>(length, proposal.tokens.size()), tokens.begin());
+  return tokens;
+}
+
+}  // namespace
+
 void GenerationRun::decode_and_draw(std::span<Generation* const> generations) {
   std::vector<Sequence*> sequences;
   sequences.reserve(generations.size());
+  std::uint32_t most = kCheapColumns;
   for (auto* generation : generations) {
     prepare_to_draw(*generation->sequence);
     sequences.push_back(generation->sequence);
+    most = std::min(most, room_for_draft(*generation));
   }
-  auto outcomes = decode_step(sequences, vocabulary_);
+  const auto proposals = look_up_drafts(generations);
+  const auto length = best_draft_length(proposals, most);
+  std::vector<std::vector<Token>> drafts;
+  for (std::size_t i = 0; i < generations.size(); ++i)
+    drafts.push_back(filled(proposals[i], length, sequences[i]->tokens.back()));
+  auto outcomes = decode_step(sequences, drafts, vocabulary_);
   for (std::size_t i = 0; i < generations.size(); ++i) {
     Generation& generation = *generations[i];
     if (!outcomes[i].error) {
-      draw(generation, outcomes[i].logits);
+      draw_and_verify(generation, outcomes[i], proposals[i], drafts[i]);
     } else if (outcomes[i].error->code == ErrorCode::kInterrupted) {
       end(generation, Finish::kCancelled);
     } else {
@@ -81,6 +117,24 @@ void GenerationRun::decode_and_draw(std::span<Generation* const> generations) {
       generation.error = std::move(outcomes[i].error);
     }
   }
+}
+
+// Draws from one row after another as long as the token drawn is the one that the next row was computed with: the very
+// tokens that step by step would have come, from the very same logits.
+void GenerationRun::draw_and_verify(Generation& generation, const StepOutcome& outcome, const Draft& proposal,
+                                    std::span<const Token> draft) {
+  Sequence& sequence = *generation.sequence;
+  const auto before = sequence.tokens.size();
+  for (std::size_t i = 0; i < outcome.logits.size(); ++i) {
+    draw(generation, outcome.logits[i]);
+    const bool right = i + 1 < outcome.logits.size() && generation.active && sequence.tokens.back() == draft[i];
+    if (!right) break;
+    sequence.pending = false;  // its cell is there already
+    ++generation.result.accepted_tokens;
+  }
+  generation.result.drafted_tokens += static_cast<std::uint32_t>(outcome.logits.size() - 1);
+  generation.lookup.learn(proposal, std::span(sequence.tokens).subspan(before));
+  if (outcome.logits.size() > 1 && !sequence.poisoned) drop_draft(sequence);
 }
 
 void GenerationRun::draw(Generation& generation, std::span<const float> logits) {

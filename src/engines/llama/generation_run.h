@@ -4,6 +4,7 @@
 
 #include "engine/engine.h"
 #include "engine/generation.h"
+#include "engines/llama/prompt_lookup.h"
 #include "engines/llama/sampler.h"
 #include "engines/llama/sequence.h"
 
@@ -26,6 +27,7 @@ struct Generation {
   const GenerateOptions* options;
   Sampler sampler;
   engine::GeneratedText text;
+  PromptLookup lookup = {};
   engine::GenerateResult result = {};
   std::optional<Error> error = {};
   bool active = true;
@@ -33,9 +35,11 @@ struct Generation {
 
 class GenerationRun {
  public:
-  // `cancellation` is the one that stops decodes. All must outlive the run.
-  GenerationRun(const engine::Tokenizer& tokenizer, std::uint32_t vocabulary, const Cancellation& cancellation)
-      : tokenizer_(&tokenizer), vocabulary_(vocabulary), cancellation_(&cancellation) {}
+  // `cancellation` is the one that stops decodes. All must outlive the run. `draft`: verify drafts in the steps; only
+  // where logits do not depend on what else is in the batch, since the tokens could be others elsewhere.
+  GenerationRun(const engine::Tokenizer& tokenizer, std::uint32_t vocabulary, const Cancellation& cancellation,
+                bool draft)
+      : tokenizer_(&tokenizer), vocabulary_(vocabulary), cancellation_(&cancellation), draft_(draft) {}
 
   // Runs all to their ends. A failure ends one of them, with its error set.
   void run(std::span<Generation* const> generations);
@@ -45,12 +49,16 @@ class GenerationRun {
   void end(Generation& generation, engine::GenerateResult::Finish finish) const;
   void end_those_at_their_limit(std::span<Generation* const> generations) const;
   void draw_first(Generation& generation);
+  [[nodiscard]] std::vector<Draft> look_up_drafts(std::span<Generation* const> generations) const;
   void decode_and_draw(std::span<Generation* const> generations);
+  void draw_and_verify(Generation& generation, const StepOutcome& outcome, const Draft& proposal,
+                       std::span<const engine::Token> draft);
   void draw(Generation& generation, std::span<const float> logits);
 
   const engine::Tokenizer* tokenizer_;
   std::uint32_t vocabulary_;
   const Cancellation* cancellation_;
+  bool draft_;
   Clock::time_point begin_ = Clock::now();
   Clock::duration drawing_{};  // time spent in samplers
 };

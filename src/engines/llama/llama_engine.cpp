@@ -273,7 +273,7 @@ std::vector<Result<GenerateResult>> LlamaEngine::generate(std::span<const Genera
     if (generation.ok()) running.push_back(&generation.value());
   }
   const CancelScope scope(cancellation_, std::move(cancels));
-  GenerationRun(tokenizer_, facts_.vocabulary, cancellation_).run(running);
+  GenerationRun(tokenizer_, facts_.vocabulary, cancellation_, model_.batch_invariant()).run(running);
   std::vector<Result<GenerateResult>> results;
   for (auto& generation : started) {
     if (!generation.ok()) {

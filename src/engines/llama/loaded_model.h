@@ -61,6 +61,9 @@ class LoadedModel {
   [[nodiscard]] Result<ContextHandle> make_context(std::uint32_t sequences, std::uint32_t tokens_each) const;
   // What make_context() would allocate; allocates nothing. kUnsupported when the model cannot run with these options.
   [[nodiscard]] Result<Footprint> footprint(std::uint32_t sequences, std::uint32_t tokens_each) const;
+  // Whether a token's logits are the same bits whatever else is decoded with it, at whatever step, and cells at the end
+  // of a sequence can be taken back. Only then may drafts be verified.
+  [[nodiscard]] bool batch_invariant() const { return batch_invariant_; }
   // KV bytes of one sequence that holds `tokens` tokens, of which those from `first_position` on are in the window.
   [[nodiscard]] std::uint64_t kv_bytes(std::uint32_t tokens, std::int64_t first_position) const;
 
@@ -77,6 +80,7 @@ class LoadedModel {
   ModelHandle weights_;
   ModelHandle outline_;  // the same model without weights: its contexts allocate nothing and tell their sizes
   engine::Facts facts_;
+  bool batch_invariant_ = false;
   std::vector<kernels::MatrixPath> matrices_;
   std::uint64_t full_cell_bytes_ = 0;    // one token in the layers that keep all tokens
   std::uint64_t window_cell_bytes_ = 0;  // one token in the layers that keep a window

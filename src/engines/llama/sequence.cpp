@@ -78,7 +78,7 @@ StepOutcome decode_alone(Sequence& sequence, std::uint32_t vocabulary) {
       decode_chunk(sequence, sequence.cached(), std::span(sequence.tokens).last(1), Want::kLast, vocabulary);
   if (decoded.ok()) {
     outcome.own = decoded.value();
-    outcome.logits = outcome.own;
+    outcome.logits = {outcome.own};
     sequence.pending = false;
   } else {
     outcome.error = decoded.error();
@@ -144,9 +144,15 @@ void prepare_to_draw(Sequence& sequence) {
   sequence.pending = true;
 }
 
-std::vector<StepOutcome> decode_step(std::span<Sequence* const> sequences, std::uint32_t vocabulary) {
+void drop_draft(Sequence& sequence) {
+  if (!restore(sequence, sequence.cached())) sequence.poisoned = true;
+}
+
+std::vector<StepOutcome> decode_step(std::span<Sequence* const> sequences, std::span<const std::vector<Token>> drafts,
+                                     std::uint32_t vocabulary) {
   std::vector<StepOutcome> outcomes(sequences.size());
-  if (sequences.size() == 1) {
+  const auto rows_each = 1 + drafts[0].size();
+  if (sequences.size() == 1 && rows_each == 1) {
     outcomes[0] = decode_alone(*sequences[0], vocabulary);
     return outcomes;
   }
@@ -158,7 +164,9 @@ std::vector<StepOutcome> decode_step(std::span<Sequence* const> sequences, std::
   Batch batch;
   for (const auto i : order) {
     const Sequence& sequence = *sequences[i];
-    batch.add(sequence.tokens.back(), sequence.cached(), sequence.place.id, true);
+    auto position = sequence.cached();
+    batch.add(sequence.tokens.back(), position, sequence.place.id, true);
+    for (const auto token : drafts[i]) batch.add(token, ++position, sequence.place.id, true);
   }
   PoolContext& context = *sequences[0]->place.context;
   std::string reason;
@@ -178,10 +186,12 @@ std::vector<StepOutcome> decode_step(std::span<Sequence* const> sequences, std::
     auto& outcome = outcomes[order[k]];
     Sequence& sequence = *sequences[order[k]];
     sequence.pending = false;
-    outcome.logits = row(context, k, vocabulary);
-    if (!outcome.logits.empty()) continue;
-    sequence.poisoned = true;
-    outcome.error = Error{ErrorCode::kInternal, "libllama gave no logits", {}, {}};
+    for (std::size_t j = 0; j < rows_each; ++j) {
+      outcome.logits.push_back(row(context, k * rows_each + j, vocabulary));
+      if (!outcome.logits.back().empty()) continue;
+      sequence.poisoned = true;
+      outcome.error = Error{ErrorCode::kInternal, "libllama gave no logits", {}, {}};
+    }
   }
   return outcomes;
 }

@@ -44,13 +44,22 @@ void prepare_to_draw(Sequence& sequence);
 
 // The outcome of one step for one sequence.
 struct StepOutcome {
-  std::optional<Error> error;     // the sequence is poisoned, or (kInterrupted) as before
-  std::span<const float> logits;  // [n_vocabulary] valid until the next decode in this context
-  Logits own;                     // where `logits` points when sequences had to be decoded one by one
+  std::optional<Error> error;  // the sequence is poisoned, or (kInterrupted) as before
+  // [1 + draft tokens][n_vocabulary]: after the pending token and after each token of the draft. Valid until the next
+  // decode in this context.
+  std::vector<std::span<const float>> logits;
+  Logits own;  // where logits[0] points when sequences had to be decoded one by one; there is no other row then
 };
 
-// Decodes the pending token of each sequence, all in one batch. All lie in the same context. When the batch fails, each
-// is tried alone, so that one bad sequence does not take others along.
-[[nodiscard]] std::vector<StepOutcome> decode_step(std::span<Sequence* const> sequences, std::uint32_t vocabulary);
+// Decodes the pending token of each sequence and a draft behind it, all in one batch. All lie in the same context, and
+// all drafts are of one length (0: none). When the batch fails, each is tried alone and without its draft, so that one
+// bad sequence does not take others along. The cells of the drafts stay in the cache: drop_draft() takes out the wrong
+// ones.
+[[nodiscard]] std::vector<StepOutcome> decode_step(std::span<Sequence* const> sequences,
+                                                   std::span<const std::vector<engine::Token>> drafts,
+                                                   std::uint32_t vocabulary);
+
+// Takes what is cached behind sequence.cached() out of the cache. The sequence is poisoned when libllama cannot.
+void drop_draft(Sequence& sequence);
 
 }  // namespace bulkhead::engines::llama

@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: MIT
+#include "engines/llama/kernels/attention_kernel.h"
+
+namespace bulkhead::engines::llama::kernels {
+
+const AttentionTable kAttentionNeon = {attend, attend_block, merge};
+
+}  // namespace bulkhead::engines::llama::kernels

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT
+// Our batch-invariant attention in the place of ggml's flash attention (GGML_OP_FLASH_ATTN_EXT), for every model, with
+// no patch: ggml asks each extra buffer type, before any operation, whether it would rather compute it.
+//
+// What is promised: attention_table.h. It needs flash attention switched on in the context; without it llama.cpp builds
+// three other operations and nothing here is asked.
+//
+// Choosing: an operation does not know its context, but ggml plans a graph on the thread that computes it, operation by
+// operation, before it runs. The choice is made then, from the planning thread, and noted in an unused parameter of the
+// operation, which the computing threads read. So one process can hold contexts of both kinds (AttentionScope around
+// llama_decode), and a change of the choice never meets a graph half way.
+#pragma once
+
+#include "engines/llama/kernels/instruction_set.h"
+
+#include <cstdint>
+
+struct ggml_tensor;
+
+namespace bulkhead::engines::llama::kernels {
+
+enum class AttentionChoice { kStock, kBulkhead };
+
+// Puts the operator in place; from then on the process's choice is kBulkhead. Call it before the first model is loaded
+// (before libllama first asks ggml for its buffer types). Calling it again only changes the instruction set, for graphs
+// that begin afterwards; sets without kernels of their own use the nearest: kAvxVnni AVX2's, kI8mm NEON's. Any thread,
+// but no graph may be in computation. There is no way to take it out; see set_attention_choice().
+void install_attention(InstructionSet set = available().front());
+
+// The process's choice: for graphs planned later on threads without an AttentionScope. Any thread.
+void set_attention_choice(AttentionChoice choice) noexcept;
+
+// While it lives, graphs that this thread computes follow `choice`, whatever the process's is. Scopes nest. Only ggml's
+// CPU backend is concerned, which plans on the calling thread.
+class AttentionScope {
+ public:
+  explicit AttentionScope(AttentionChoice choice) noexcept;
+  ~AttentionScope();
+  AttentionScope(const AttentionScope&) = delete;
+  AttentionScope& operator=(const AttentionScope&) = delete;
+
+ private:
+  int outer_;
+};
+
+// Whether our kernels compute this operation: queries F32; keys and values each F32, F16, BF16, Q8_0 or Q4_0; heads of
+// a multiple of 16 elements (of 32 if quantized) up to 1024; mask F16 or none; any scale, ALiBi slope, soft cap and
+// sinks.
+[[nodiscard]] bool attention_supports(const ggml_tensor* operation) noexcept;
+
+// Operations planned with kBulkhead in force that were left to ggml's own, variant path since the process began. A
+// strict mode checks that it does not grow.
+[[nodiscard]] std::uint64_t attention_fell_through() noexcept;
+
+// Operations planned for our kernels since the process began: a test that means to use them can see that it did.
+[[nodiscard]] std::uint64_t attention_taken() noexcept;
+
+}  // namespace bulkhead::engines::llama::kernels

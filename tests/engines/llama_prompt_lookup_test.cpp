@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+#include "engines/llama/prompt_lookup.h"
+
+#include <gtest/gtest.h>
+
+#include <vector>
+
+namespace bulkhead::engines::llama {
+namespace {
+
+using Tokens = std::vector<engine::Token>;
+
+TEST(PromptLookup, ContinuesTheLongestEarlierMatch) {
+  const PromptLookup lookup;
+  // "7 1 2" stood before and 9 followed; "1 2" stood later and 8 followed: the longer match wins.
+  EXPECT_EQ(lookup.look_up(Tokens{7, 1, 2, 9, 5, 1, 2, 8, 6, 7, 1, 2}, 3).tokens, (Tokens{9, 5, 1}));
+}
+
+TEST(PromptLookup, TakesTheLatestOfEqualMatches) {
+  const PromptLookup lookup;
+  EXPECT_EQ(lookup.look_up(Tokens{1, 2, 9, 0, 1, 2, 8, 0, 0, 1, 2}, 1).tokens, (Tokens{8}));
+}
+
+TEST(PromptLookup, AMatchMayOverlapTheEndItself) {
+  const PromptLookup lookup;
+  EXPECT_EQ(lookup.look_up(Tokens{4, 5, 5, 5, 5}, 4).tokens, (Tokens{5}));
+}
+
+TEST(PromptLookup, ProposesNothingWithoutAMatch) {
+  const PromptLookup lookup;
+  EXPECT_TRUE(lookup.look_up(Tokens{}, 4).tokens.empty());
+  EXPECT_TRUE(lookup.look_up(Tokens{1}, 4).tokens.empty());
+  EXPECT_TRUE(lookup.look_up(Tokens{1, 2, 3, 2, 1, 2 + 2, 3}, 4).tokens.empty()) << "one token is no match";
+  EXPECT_TRUE(lookup.look_up(Tokens{1, 2, 9, 1, 2}, 0).tokens.empty());
+}
+
+TEST(PromptLookup, LongMatchesAreTrustedMoreThanShortOnes) {
+  const PromptLookup lookup;
+  const auto brief = lookup.look_up(Tokens{1, 2, 9, 0, 1, 2}, 4);
+  const auto lengthy = lookup.look_up(Tokens{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 9, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, 4);
+  EXPECT_LT(brief.chance, lengthy.chance);
+}
+
+TEST(PromptLookup, LearnsFromWhatCame) {
+  PromptLookup lookup;
+  const Tokens history{1, 2, 9, 8, 1, 2};
+  const auto first = lookup.look_up(history, 2);
+  lookup.learn(first, Tokens{9, 8});
+  const auto trusted = lookup.look_up(history, 2);
+  EXPECT_GT(trusted.chance, first.chance);
+  for (int i = 0; i < 40; ++i) lookup.learn(trusted, Tokens{5});
+  EXPECT_LT(lookup.look_up(history, 2).chance, 0.1);
+}
+
+TEST(BestDraftLength, GrowsWithTheChance) {
+  const Tokens tokens{1, 2, 3, 4, 5, 6, 7};
+  EXPECT_EQ(best_draft_length(std::vector<Draft>{{tokens, 0, 0.01}}, 7), 0U);
+  EXPECT_EQ(best_draft_length(std::vector<Draft>{{tokens, 0, 0.99}}, 7), 7U);
+  const auto middle = best_draft_length(std::vector<Draft>{{tokens, 0, 0.5}}, 7);
+  EXPECT_GT(middle, 0U);
+  EXPECT_LT(middle, 7U);
+}
+
+TEST(BestDraftLength, StaysWithinTheLimits) {
+  const Tokens tokens{1, 2, 3, 4, 5, 6, 7, 8, 9};
+  const Draft sure{tokens, 0, 0.99};
+  EXPECT_EQ(best_draft_length(std::vector<Draft>{sure}, 2), 2U);
+  EXPECT_EQ(best_draft_length(std::vector<Draft>{sure, sure}, 9), 3U) << "two sequences of 1 + 3 columns";
+  EXPECT_EQ(best_draft_length(std::vector<Draft>(5, sure), 9), 0U) << "five sequences leave no cheap column";
+  EXPECT_EQ(best_draft_length(std::vector<Draft>{}, 9), 0U);
+}
+
+TEST(BestDraftLength, OneWithoutAProposalDoesNotForbidTheOthers) {
+  const Tokens tokens{1, 2, 3};
+  EXPECT_EQ(best_draft_length(std::vector<Draft>{{tokens, 0, 0.99}, {}}, 3), 3U);
+}
+
+}  // namespace
+}  // namespace bulkhead::engines::llama
