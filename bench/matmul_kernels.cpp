@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Matrix products alone: our kernels and what ggml would run for the same weights, in turns, the least time of each.
-//   bulkhead_bench_matmul_kernels [--threads 1,2] [--columns 1,2,3,4,8,16,64,512] [--rounds 5] [--only TEXT] [--set NAME]
+//   bulkhead_bench_matmul_kernels [--threads 1,2] [--columns 1,2,3,4,8,16,64,512] [--rounds 5] [--only TEXT] [--set
+//   NAME]
 // One line per shape, threads and columns: effective billions of multiply-adds a second of both, and their ratio.
 #include "engines/llama/kernels/buffer_type.h"
 #include "engines/llama/kernels/kernels.h"
@@ -40,14 +41,13 @@ struct Shape {
   std::int64_t k;
   std::int64_t rows;
 };
-constexpr Shape kShapes[] = {
-    {"qwen gate/up", GGML_TYPE_Q4_K, 1536, 8960}, {"qwen down", GGML_TYPE_Q4_K, 8960, 1536},
-    {"qwen q/o", GGML_TYPE_Q4_K, 1536, 1536},     {"qwen k/v", GGML_TYPE_Q4_K, 1536, 256},
-    {"qwen down6", GGML_TYPE_Q6_K, 8960, 1536},   {"qwen vocab", GGML_TYPE_Q6_K, 1536, 151936},
-    {"gemma gate/up", GGML_TYPE_Q5_0, 640, 2048}, {"gemma down", GGML_TYPE_Q4_K, 2048, 640},
-    {"gemma q", GGML_TYPE_Q5_0, 640, 1024},       {"gemma vocab", GGML_TYPE_Q8_0, 640, 262144},
-    {"q5_K", GGML_TYPE_Q5_K, 1536, 4096},         {"q4_0", GGML_TYPE_Q4_0, 1536, 4096},
-    {"f16", GGML_TYPE_F16, 1536, 4096},           {"bf16", GGML_TYPE_BF16, 1536, 4096}};
+constexpr Shape kShapes[] = {{"qwen gate/up", GGML_TYPE_Q4_K, 1536, 8960}, {"qwen down", GGML_TYPE_Q4_K, 8960, 1536},
+                             {"qwen q/o", GGML_TYPE_Q4_K, 1536, 1536},     {"qwen k/v", GGML_TYPE_Q4_K, 1536, 256},
+                             {"qwen down6", GGML_TYPE_Q6_K, 8960, 1536},   {"qwen vocab", GGML_TYPE_Q6_K, 1536, 151936},
+                             {"gemma gate/up", GGML_TYPE_Q5_0, 640, 2048}, {"gemma down", GGML_TYPE_Q4_K, 2048, 640},
+                             {"gemma q", GGML_TYPE_Q5_0, 640, 1024},       {"gemma vocab", GGML_TYPE_Q8_0, 640, 262144},
+                             {"q5_K", GGML_TYPE_Q5_K, 1536, 4096},         {"q4_0", GGML_TYPE_Q4_0, 1536, 4096},
+                             {"f16", GGML_TYPE_F16, 1536, 4096},           {"bf16", GGML_TYPE_BF16, 1536, 4096}};
 
 std::vector<std::uint8_t> random_weights(const Shape& shape) {
   std::mt19937 random(1);
@@ -108,8 +108,9 @@ class Products {
     const auto all = columns > 16 ? std::min<std::size_t>(weights.copies.size(), 2) : weights.copies.size();
     const auto bytes = ggml_nbytes(weights.copies.front()) * static_cast<std::size_t>(columns);
     const auto count = std::clamp<std::size_t>(kPieceBytes / bytes, 1, all);
-    context_ = ggml_init({ggml_tensor_overhead() * (all + 2) + all / count * ggml_graph_overhead_custom(count + 8, false),
-                          nullptr, true});
+    context_ =
+        ggml_init({ggml_tensor_overhead() * (all + 2) + all / count * ggml_graph_overhead_custom(count + 8, false),
+                   nullptr, true});
     auto* x = ggml_new_tensor_2d(context_, GGML_TYPE_F32, shape.k, columns);
     for (std::size_t i = 0; i + count <= all; i += count) {
       graphs_.push_back(ggml_new_graph_custom(context_, count + 8, false));
@@ -174,10 +175,11 @@ void measure(const Shape& shape, const Settings& settings) {
         b.run(backend);
       }
       const double weight = static_cast<double>(bytes.size()) / static_cast<double>(shape.k * shape.rows);
-      fmt::print("{:14} {:5} {:5} x {:6}  {} threads {:4} columns  {:7.1f} {:7.1f} GMAC/s  {:5.2f} x  {:5.1f} {:5.1f} GB/s\n",
-                 shape.name, ggml_type_name(shape.type), shape.k, shape.rows, threads, columns, a.rate(), b.rate(),
-                 a.rate() / b.rate(), a.rate() * weight / static_cast<double>(columns),
-                 b.rate() * weight / static_cast<double>(columns));
+      fmt::print(
+          "{:14} {:5} {:5} x {:6}  {} threads {:4} columns  {:7.1f} {:7.1f} GMAC/s  {:5.2f} x  {:5.1f} {:5.1f} GB/s\n",
+          shape.name, ggml_type_name(shape.type), shape.k, shape.rows, threads, columns, a.rate(), b.rate(),
+          a.rate() / b.rate(), a.rate() * weight / static_cast<double>(columns),
+          b.rate() * weight / static_cast<double>(columns));
       std::fflush(stdout);
     }
   }

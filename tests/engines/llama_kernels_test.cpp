@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Whole models with our kernels: a sequence's logits do not depend on what is decoded with it; ggml's own are the control.
+// Whole models with our kernels: a sequence's logits do not depend on what is decoded with it; ggml's own are the
+// control.
 #include "engines/llama/backend.h"
 #include "engines/llama/kernels/kernels.h"
 #include "engines/llama/llama_engine.h"
@@ -44,8 +45,8 @@ llama_token token_of(const LoadedModel& model, std::uint32_t name, std::uint32_t
   return static_cast<llama_token>(300 + (state >> 8U) % (model.facts().vocabulary - 400));
 }
 
-// Logits of the last kSteps tokens of each sequence, [sequence][step][vocabulary]: prompts one by one, then all sequences
-// decoded together.
+// Logits of the last kSteps tokens of each sequence, [sequence][step][vocabulary]: prompts one by one, then all
+// sequences decoded together.
 std::vector<std::vector<float>> decode(const LoadedModel& model, const std::vector<std::uint32_t>& names) {
   const auto count = static_cast<std::uint32_t>(names.size());
   auto made = model.make_context(count, kPrompt + kSteps);

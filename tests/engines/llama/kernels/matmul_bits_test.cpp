@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The contract of matmul_kernels.h, for every format and every instruction set this processor has. Needs nothing of ggml:
-// scripts/test_arm.sh runs this file under an emulator too.
+// The contract of matmul_kernels.h, for every format and every instruction set this processor has. Needs nothing of
+// ggml: scripts/test_arm.sh runs this file under an emulator too.
 #include "guarded_memory.h"
 #include "random_matrix.h"
 

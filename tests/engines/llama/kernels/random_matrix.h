@@ -6,8 +6,8 @@
 #include "engines/llama/kernels/weight_blocks.h"
 
 #include <array>
-#include <barrier>
 #include <atomic>
+#include <barrier>
 #include <cstring>
 #include <random>
 #include <string>
