@@ -31,7 +31,7 @@ function(bulkhead_kernel_sources room)
       # No contraction: each rounding is written. g++ 12 warns of
       # uninitialized variables inside its own intrinsics.
       set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS
-        "${BULKHEAD_KERNEL_FLAGS_${CMAKE_MATCH_1}};-O3;-ffp-contract=off;-Wno-uninitialized;-Wno-maybe-uninitialized")
+        "${BULKHEAD_KERNEL_FLAGS_${CMAKE_MATCH_1}};-O3;-ffp-contract=off;-Wno-uninitialized;$<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>")
     else()
       set_source_files_properties(${source} PROPERTIES HEADER_FILE_ONLY ON)
     endif()

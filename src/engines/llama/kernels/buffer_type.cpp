@@ -68,23 +68,22 @@ bool runs(const ggml_tensor& operation) {
 }
 
 Team team_of(const ggml_compute_params& params) {
-  return {.index = params.ith,
-          .size = params.nth,
-          .pool = params.threadpool,
-          .barrier = [](void* pool) { ggml_barrier(static_cast<ggml_threadpool*>(pool)); },
-          .set_next = [](void* pool, int next) { ggml_threadpool_chunk_set(static_cast<ggml_threadpool*>(pool), next); },
-          .take_next = [](void* pool) { return ggml_threadpool_chunk_add(static_cast<ggml_threadpool*>(pool), 1); }};
+  return {
+      .index = params.ith,
+      .size = params.nth,
+      .pool = params.threadpool,
+      .barrier = [](void* pool) { ggml_barrier(static_cast<ggml_threadpool*>(pool)); },
+      .set_next = [](void* pool, int next) { ggml_threadpool_chunk_set(static_cast<ggml_threadpool*>(pool), next); },
+      .take_next = [](void* pool) { return ggml_threadpool_chunk_add(static_cast<ggml_threadpool*>(pool), 1); }};
 }
 
 void multiply_forward(const ggml_compute_params& params, ggml_tensor& out) {
   const auto& weights = *out.src[0];
   const auto& x = *out.src[1];
-  const Columns columns{static_cast<const std::uint8_t*>(x.data),
-                        {x.ne[1], x.ne[2], x.ne[3]},
-                        {x.nb[1], x.nb[2], x.nb[3]}};
-  multiply(*active.load(std::memory_order_relaxed), shape_of(weights),
-           static_cast<const std::uint8_t*>(weights.data), columns, static_cast<float*>(out.data),
-           static_cast<std::uint8_t*>(params.wdata), team_of(params));
+  const Columns columns{
+      static_cast<const std::uint8_t*>(x.data), {x.ne[1], x.ne[2], x.ne[3]}, {x.nb[1], x.nb[2], x.nb[3]}};
+  multiply(*active.load(std::memory_order_relaxed), shape_of(weights), static_cast<const std::uint8_t*>(weights.data),
+           columns, static_cast<float*>(out.data), static_cast<std::uint8_t*>(params.wdata), team_of(params));
 }
 
 // A row goes back to the file's layout first: ggml's own conversion then gives ggml's own floats.
@@ -111,9 +110,8 @@ class PackedTraits : public ggml::cpu::tensor_traits {
  public:
   bool work_size(int threads, const ggml_tensor* operation, size_t& size) override {
     const auto shape = shape_of(*operation->src[0]);
-    size = operation->op == GGML_OP_GET_ROWS
-               ? row_bytes(shape) * static_cast<std::size_t>(threads)
-               : work_bytes(*active, shape, ggml_nrows(operation->src[1]), threads);
+    size = operation->op == GGML_OP_GET_ROWS ? row_bytes(shape) * static_cast<std::size_t>(threads)
+                                             : work_bytes(*active, shape, ggml_nrows(operation->src[1]), threads);
     return true;
   }
   bool compute_forward(ggml_compute_params* params, ggml_tensor* operation) override {
@@ -208,11 +206,10 @@ std::string name_of_shape(const ggml_tensor& weights, WeightFormat format) {
 
 ggml_backend_buffer_type_t packed_buffer_type() {
   static PackedBufferType operations;
-  static ggml_backend_buffer_type type = {
-      {type_name, alloc_buffer, alignment, nullptr, alloc_size, nullptr},
-      ggml_backend_reg_dev_get(ggml_backend_cpu_reg(), 0),
-      // ggml casts this back to the base class.
-      static_cast<ggml::cpu::extra_buffer_type*>(&operations)};
+  static ggml_backend_buffer_type type = {{type_name, alloc_buffer, alignment, nullptr, alloc_size, nullptr},
+                                          ggml_backend_reg_dev_get(ggml_backend_cpu_reg(), 0),
+                                          // ggml casts this back to the base class.
+                                          static_cast<ggml::cpu::extra_buffer_type*>(&operations)};
   return &type;
 }
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
-// The buffer type of packed weights: how libllama comes to hold its matrices in our layout and multiply with our kernels.
+// The buffer type of packed weights: how libllama comes to hold its matrices in our layout and multiply with our
+// kernels.
 //
 // A buffer of this type runs two operations on the weights in it: MUL_MAT with float activations of any number of
-// dimensions, and GET_ROWS, which gives the very floats that ggml's own would. Weights are packed when they are set, and
-// can be read back. A view of packed weights has no meaning; an operation on one ends the program.
+// dimensions, and GET_ROWS, which gives the very floats that ggml's own would. Weights are packed when they are set,
+// and can be read back. A view of packed weights has no meaning; an operation on one ends the program.
 //
 // Made for the ggml that is linked in, whose internal headers it uses.
 #pragma once
@@ -27,8 +28,9 @@ void set_active_kernels(const MatmulKernels* kernels) noexcept;
 // The shape of a weight tensor that can be packed; else nothing, and in `reason` (if given) why not.
 [[nodiscard]] std::optional<MatrixShape> packable(const ggml_tensor& weights, std::string* reason = nullptr);
 
-// What decides whether libllama's loader may put a weight tensor here. It asks by building the operation that the tensor
-// is for on an empty buffer of this type; `operation` is that. Set for the thread that loads; null: all that can be.
+// What decides whether libllama's loader may put a weight tensor here. It asks by building the operation that the
+// tensor is for on an empty buffer of this type; `operation` is that. Set for the thread that loads; null: all that can
+// be.
 using Admission = bool (*)(void* context, const ggml_tensor& operation);
 struct LoadAdmission {
   Admission admit = nullptr;

@@ -37,8 +37,8 @@ BULKHEAD_INLINE __m256i pair_sums(__m256i w, __m256i x) {
   return _mm256_maddubs_epi16(_mm256_abs_epi8(value), _mm256_sign_epi8(x, value));
 }
 
-// sums[j] = start(j) + the dot products of `kSteps` vectors of weights, weights(s), with the 4 * kSteps values of column
-// j at x + j * stride. No byte of weights is above kMost; if kMost is 255, see kSignedOffset.
+// sums[j] = start(j) + the dot products of `kSteps` vectors of weights, weights(s), with the 4 * kSteps values of
+// column j at x + j * stride. No byte of weights is above kMost; if kMost is 255, see kSignedOffset.
 template <size_t N, int kSteps, int kMost, class Weights, class Start>
 BULKHEAD_INLINE void dots(I32x16 (&sums)[N], const int8_t* x, size_t stride, const Weights& weights,
                           const Start& start) {
@@ -73,9 +73,13 @@ BULKHEAD_INLINE void dots(I32x16 (&sums)[N], const int8_t* x, size_t stride, con
 // numbers: the order does not matter.
 template <size_t N>
 #if defined(BULKHEAD_KERNELS_AVX512)
-constexpr size_t kChains = N == 1 ? 4 : N <= 4 ? 2 : 1;
+constexpr size_t kChains = N == 1   ? 4
+                           : N <= 4 ? 2
+                                    : 1;
 #elif defined(BULKHEAD_KERNELS_AVX2)
-constexpr size_t kChains = N == 1 ? 4 : N == 2 ? 2 : 1;
+constexpr size_t kChains = N == 1   ? 4
+                           : N == 2 ? 2
+                                    : 1;
 #else
 constexpr size_t kChains = 1;
 #endif
@@ -88,8 +92,8 @@ BULKHEAD_INLINE I32x16 dot4_up_to(I32x16 sum, U8x64 w, const int8_t* x) {
   return dot4(sum, w, x);
 }
 
-// sums[j] = start(j) + the dot products of `kSteps` vectors of weights, weights(s), with the 4 * kSteps values of column
-// j at x + j * stride. No byte of weights is above kMost; if kMost is 255, see kSignedOffset.
+// sums[j] = start(j) + the dot products of `kSteps` vectors of weights, weights(s), with the 4 * kSteps values of
+// column j at x + j * stride. No byte of weights is above kMost; if kMost is 255, see kSignedOffset.
 template <size_t N, int kSteps, int kMost, class Weights, class Start>
 BULKHEAD_INLINE void dots(I32x16 (&sums)[N], const int8_t* x, size_t stride, const Weights& weights,
                           const Start& start) {

@@ -68,12 +68,13 @@ InstructionSet in_use() noexcept {
 LoadScope::LoadScope(KernelChoice choice, bool shares_embedding)
     : choice_(resolved(choice)), shares_embedding_(shares_embedding) {
   if (choice == KernelChoice::kAuto && choice_ == KernelChoice::kStock) {
-    log::get().warn("no fast kernels of Bulkhead for this processor: ggml's are used, whose results depend on the batch");
+    log::get().warn(
+        "no fast kernels of Bulkhead for this processor: ggml's are used, whose results depend on the batch");
   }
-  set_load_admission({.admit = [](void* scope, const ggml_tensor& operation) {
-                        return static_cast<LoadScope*>(scope)->admit(operation);
-                      },
-                      .context = this});
+  set_load_admission(
+      {.admit = [](void* scope,
+                   const ggml_tensor& operation) { return static_cast<LoadScope*>(scope)->admit(operation); },
+       .context = this});
 }
 
 LoadScope::~LoadScope() {
@@ -111,8 +112,10 @@ std::string LoadScope::kernels() const {
 }
 
 std::string LoadScope::summary() const {
-  const auto ours = std::count_if(matrices_.begin(), matrices_.end(), [](const auto& matrix) { return matrix.bulkhead; });
-  auto text = kernels() + fmt::format(": {} of {} matrices are multiplied by Bulkhead's kernels", ours, matrices_.size());
+  const auto ours =
+      std::count_if(matrices_.begin(), matrices_.end(), [](const auto& matrix) { return matrix.bulkhead; });
+  auto text =
+      kernels() + fmt::format(": {} of {} matrices are multiplied by Bulkhead's kernels", ours, matrices_.size());
   for (const auto& matrix : matrices_) {
     if (matrix.bulkhead || choice_ == KernelChoice::kStock) continue;
     return text + fmt::format("; {} ({}, {} x {}) is not: {}", matrix.name, matrix.format, matrix.rows, matrix.values,

@@ -26,12 +26,13 @@ enum class KernelChoice {
 // kAuto decided for this processor: kBulkhead or kStock.
 [[nodiscard]] KernelChoice resolved(KernelChoice choice) noexcept;
 
-// Makes ggml know our buffer type. Call it on one thread before the process loads its first model: ggml reads its list of
-// buffer types once. Further calls do nothing. Models are then loaded with our kernels unless a LoadScope says otherwise.
+// Makes ggml know our buffer type. Call it on one thread before the process loads its first model: ggml reads its list
+// of buffer types once. Further calls do nothing. Models are then loaded with our kernels unless a LoadScope says
+// otherwise.
 void install();
 
-// The instruction set that multiplies: the best there is, until a test says otherwise. Weights are packed the same for all,
-// so it may be changed between two graphs. kUnsupported: this processor has it not.
+// The instruction set that multiplies: the best there is, until a test says otherwise. Weights are packed the same for
+// all, so it may be changed between two graphs. kUnsupported: this processor has it not.
 [[nodiscard]] Result<void> use(InstructionSet set);
 [[nodiscard]] InstructionSet in_use() noexcept;
 
@@ -49,8 +50,8 @@ struct MatrixPath {
 // matrices. Two models of one process can differ. Does not nest, and stays on its thread.
 class LoadScope {
  public:
-  // `shares_embedding`: the model has no output matrix of its own, so its token embedding multiplies too. It is then held
-  // once, packed; else embeddings stay as they are in the file, since they only hand out rows.
+  // `shares_embedding`: the model has no output matrix of its own, so its token embedding multiplies too. It is then
+  // held once, packed; else embeddings stay as they are in the file, since they only hand out rows.
   LoadScope(KernelChoice choice, bool shares_embedding);
   ~LoadScope();
   LoadScope(const LoadScope&) = delete;

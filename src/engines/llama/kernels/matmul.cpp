@@ -35,9 +35,7 @@ struct Plan {
   bool alone;  // each thread prepares all columns for itself
 
   [[nodiscard]] std::int64_t passes() const { return (columns + kernels->columns - 1) / kernels->columns; }
-  [[nodiscard]] std::size_t pass_bytes() const {
-    return static_cast<std::size_t>(blocks * kernels->columns) * record;
-  }
+  [[nodiscard]] std::size_t pass_bytes() const { return static_cast<std::size_t>(blocks * kernels->columns) * record; }
   [[nodiscard]] int in_pass(std::int64_t pass) const {
     return static_cast<int>(std::min<std::int64_t>(kernels->columns, columns - pass * kernels->columns));
   }
@@ -48,9 +46,14 @@ struct Plan {
 };
 
 Plan make_plan(const MatmulKernels& kernels, const MatrixShape& shape, std::int64_t columns, int threads) {
-  const bool alone = threads == 1 || (columns * shape.k <= kPrivateValues && packed_bytes(shape) <= kPrivateWeightBytes);
-  return {&kernels.of[static_cast<std::size_t>(shape.format)], &shape, columns, blocks(shape),
-          record_bytes(shape.format), alone};
+  const bool alone =
+      threads == 1 || (columns * shape.k <= kPrivateValues && packed_bytes(shape) <= kPrivateWeightBytes);
+  return {&kernels.of[static_cast<std::size_t>(shape.format)],
+          &shape,
+          columns,
+          blocks(shape),
+          record_bytes(shape.format),
+          alone};
 }
 
 const float* column(const Columns& x, std::int64_t index) {

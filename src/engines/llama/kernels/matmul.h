@@ -19,7 +19,7 @@ namespace bulkhead::engines::llama::kernels {
 // Columns of `k` floats that lie one after another; the columns themselves lie anywhere in up to three dimensions.
 struct Columns {
   const std::uint8_t* data = nullptr;
-  std::int64_t count[3] = {1, 1, 1};    // columns along each dimension, the first one fastest
+  std::int64_t count[3] = {1, 1, 1};  // columns along each dimension, the first one fastest
   std::size_t stride[3] = {0, 0, 0};  // bytes
 
   [[nodiscard]] std::int64_t size() const { return count[0] * count[1] * count[2]; }
@@ -29,7 +29,7 @@ struct Columns {
 struct Team {
   int index = 0;
   int size = 1;
-  void* pool = nullptr;                    // handed to the functions below, which are not called when size is 1
+  void* pool = nullptr;  // handed to the functions below, which are not called when size is 1
   void (*barrier)(void* pool) = nullptr;
   void (*set_next)(void* pool, int next) = nullptr;  // before a barrier, by one thread
   int (*take_next)(void* pool) = nullptr;            // the next piece of work, after it

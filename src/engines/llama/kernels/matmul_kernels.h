@@ -2,7 +2,8 @@
 // The inner loops of a matrix product, as one table of functions per instruction set.
 //
 // Contract of all tables:
-//   - The same bits as the scalar table. Whole-number sums are exact; the float part is the same chain of multiplications
+//   - The same bits as the scalar table. Whole-number sums are exact; the float part is the same chain of
+//   multiplications
 //     and fused multiply-adds per row and column, each rounded once.
 //   - Batch invariance. An output depends on its own row of weights and its own column only: not on how many columns
 //     there are, where the column stands, or how the work is cut.
@@ -40,9 +41,9 @@ using PrepareColumn = void (*)(const float* x, int64_t first, int64_t last, uint
 using MultiplyGroup = void (*)(const GroupProduct& product);
 
 struct FormatKernels {
-  int columns;                            // most columns in one pass here
+  int columns;  // most columns in one pass here
   PrepareColumn prepare;
-  MultiplyGroup multiply[kMostColumns];   // [columns - 1]; null beyond `columns`
+  MultiplyGroup multiply[kMostColumns];  // [columns - 1]; null beyond `columns`
 };
 struct MatmulKernels {
   FormatKernels of[kFormats];  // [WeightFormat]

@@ -55,10 +55,10 @@ BULKHEAD_INLINE void unpack_scales(const Block& w, const Activations256* x, floa
   }
   const F32x16 min_scale = sub(broadcast(0.0F), load_f16(w.min_scale));
   // Every other byte is 16 bits wide enough for dot2.
-  alignas(64) static constexpr uint8_t kEven[64] = {
-      255, 0, 255, 0, 255, 0, 255, 0, 255, 0, 255, 0, 255, 0, 255, 0, 255, 0, 255, 0, 255, 0, 255, 0, 255, 0, 255, 0,
-      255, 0, 255, 0, 255, 0, 255, 0, 255, 0, 255, 0, 255, 0, 255, 0, 255, 0, 255, 0, 255, 0, 255, 0, 255, 0, 255, 0,
-      255, 0, 255, 0, 255, 0, 255, 0};
+  alignas(64) static constexpr uint8_t kEven[64] = {255, 0, 255, 0, 255, 0, 255, 0, 255, 0, 255, 0, 255, 0, 255, 0,
+                                                    255, 0, 255, 0, 255, 0, 255, 0, 255, 0, 255, 0, 255, 0, 255, 0,
+                                                    255, 0, 255, 0, 255, 0, 255, 0, 255, 0, 255, 0, 255, 0, 255, 0,
+                                                    255, 0, 255, 0, 255, 0, 255, 0, 255, 0, 255, 0, 255, 0, 255, 0};
   const U8x64 even = load_bytes(kEven);
   const U8x64 pairs[4] = {and_bytes(min_bytes[0], even), and_bytes(shift_right(min_bytes[0], 8), even),
                           and_bytes(min_bytes[1], even), and_bytes(shift_right(min_bytes[1], 8), even)};
@@ -86,8 +86,8 @@ struct FiveBits {
   const uint8_t (*quants)[64];
   BULKHEAD_INLINE U8x64 at(const FiveBits& from, int s) {
     const U8x64 bits = load_bytes(from.fifth);
-    const U8x64 fifth = s <= 4 ? shift_left(bits, static_cast<unsigned>(4 - s))
-                               : shift_right(bits, static_cast<unsigned>(s - 4));
+    const U8x64 fifth =
+        s <= 4 ? shift_left(bits, static_cast<unsigned>(4 - s)) : shift_right(bits, static_cast<unsigned>(s - 4));
     return or_masked(FourBits::at({from.quants}, s), fifth, broadcast_byte(0x10));
   }
 };
@@ -220,9 +220,7 @@ void multiply_32(const GroupProduct& product) {
     I32x16 dot[N];
     dots<N, 8, kMost>(
         dot, x->values, sizeof(*x), [&](int step) { return bits.at(bits, step); },
-        [&](size_t j) {
-          return broadcast_i32(kMost > 127 && kSignedOffset ? 0 : x[j].minus_offset_sum);
-        });
+        [&](size_t j) { return broadcast_i32(kMost > 127 && kSignedOffset ? 0 : x[j].minus_offset_sum); });
     const F32x16 scale = load_f16(w->scale[half]);
     BULKHEAD_UNROLL
     for (size_t j = 0; j < N; ++j) {
@@ -259,8 +257,8 @@ struct Single {
   BULKHEAD_INLINE F32x16 at(const float* from) { return load(from); }
 };
 
-// Adds up to kRun steps of k to zero: four sums by k % 4, so that one column need not wait for each multiply-add before the
-// next, then added pairwise.
+// Adds up to kRun steps of k to zero: four sums by k % 4, so that one column need not wait for each multiply-add before
+// the next, then added pairwise.
 template <class Weight, size_t N>
 BULKHEAD_INLINE void add_run(const typename Weight::Type* w, const float* x, int64_t steps, F32x16 (&total)[N]) {
   constexpr size_t kSums = 4;

@@ -20,10 +20,10 @@ constexpr int kGroupRows = 16;
 struct alignas(64) PackedQ4K {  // 256 k
   uint16_t scale[kGroupRows];   // half floats
   uint16_t min_scale[kGroupRows];
-  // Sub-block scales and mins are of 6 bits, one byte per sub-block of 32 in a lane; scales s0..s3 | s4..s7, mins in the
-  // order m0 m2 m1 m3 | m4 m6 m5 m7, so that every other byte is a pair of neighbours for dot2.
-  uint8_t low[2][64];       // low 4 bits: scales in the low half, mins in the high
-  uint8_t high[64];         // high 2 bits of the four vectors above, scales first
+  // Sub-block scales and mins are of 6 bits, one byte per sub-block of 32 in a lane; scales s0..s3 | s4..s7, mins in
+  // the order m0 m2 m1 m3 | m4 m6 m5 m7, so that every other byte is a pair of neighbours for dot2.
+  uint8_t low[2][64];        // low 4 bits: scales in the low half, mins in the high
+  uint8_t high[64];          // high 2 bits of the four vectors above, scales first
   uint8_t quants[8][4][64];  // [sub-block][step % 4]
 };
 

@@ -392,8 +392,8 @@ BULKHEAD_INLINE I32x16 dot4(I32x16 sum, U8x64 w, const int8_t* x) {
   return r;
 }
 BULKHEAD_INLINE I32x16 dot2(I32x16 sum, U8x64 w, const int16_t* x) {
-  BULKHEAD_EACH(I32x16, sum.v[i] + static_cast<int16_t>(w.v[i] & 0xffffU) * x[0] +
-                            static_cast<int16_t>(w.v[i] >> 16U) * x[1]);
+  BULKHEAD_EACH(I32x16,
+                sum.v[i] + static_cast<int16_t>(w.v[i] & 0xffffU) * x[0] + static_cast<int16_t>(w.v[i] >> 16U) * x[1]);
 }
 BULKHEAD_INLINE void prefetch(const char* from) {
   __builtin_prefetch(from);

@@ -173,8 +173,7 @@ void read_packed_scales(const Packed& from, int row, WeightBlock& block) {
       const unsigned low = lane(from.low[part], row)[i];
       const unsigned high = lane(from.high, row)[i];
       block.scales[4 * part + i] = static_cast<uint8_t>((low & 15U) | (high >> (2 * part) & 3U) << 4U);
-      block.mins[4 * part + kMinPlace[i]] =
-          static_cast<uint8_t>(low >> 4U | (high >> (2 * part + 4) & 3U) << 4U);
+      block.mins[4 * part + kMinPlace[i]] = static_cast<uint8_t>(low >> 4U | (high >> (2 * part + 4) & 3U) << 4U);
     }
   }
 }
@@ -187,8 +186,8 @@ void write_packed_q6k(const WeightBlock& block, uint8_t* group, std::int64_t blo
     lane(to.scales[s / 4], row)[s % 4] = static_cast<std::int8_t>(block.scales[s]);
     const uint8_t* q = block.quants + 16 * s;
     for (int i = 0; i < 4; ++i) {
-      lane(to.sub[s].high, row)[i] = static_cast<uint8_t>(q[i] >> 4U | q[4 + i] >> 4U << 2U | q[8 + i] >> 4U << 4U |
-                                                          q[12 + i] >> 4U << 6U);
+      lane(to.sub[s].high, row)[i] =
+          static_cast<uint8_t>(q[i] >> 4U | q[4 + i] >> 4U << 2U | q[8 + i] >> 4U << 4U | q[12 + i] >> 4U << 6U);
       lane(to.sub[s].low[0], row)[i] = static_cast<uint8_t>((q[i] & 15U) | (q[8 + i] & 15U) << 4U);
       lane(to.sub[s].low[1], row)[i] = static_cast<uint8_t>((q[4 + i] & 15U) | (q[12 + i] & 15U) << 4U);
     }

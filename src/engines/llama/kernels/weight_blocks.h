@@ -10,8 +10,8 @@
 namespace bulkhead::engines::llama::kernels {
 
 struct WeightBlock {
-  std::uint16_t scale = 0;      // bits of a half float
-  std::uint16_t min_scale = 0;  // Q4_K and Q5_K
+  std::uint16_t scale = 0;       // bits of a half float
+  std::uint16_t min_scale = 0;   // Q4_K and Q5_K
   std::uint8_t scales[16] = {};  // of sub-blocks: 8 of 6 bits (Q4_K, Q5_K) or 16 signed (Q6_K)
   std::uint8_t mins[8] = {};
   std::uint8_t quants[256] = {};  // in order of k, unsigned, the format's offset not yet taken away
