@@ -124,6 +124,19 @@ inline AttentionInputs random_inputs(const AttentionShape& shape, unsigned seed 
   return in;
 }
 
+// The same sizes, nothing visible, and every cell poison: NaN in every type.
+inline AttentionInputs hidden_poison(const AttentionShape& shape) {
+  AttentionInputs in;
+  in.shape = shape;
+  const auto rows = static_cast<std::size_t>(shape.streams * shape.cells * shape.kv_heads);
+  const auto tokens = static_cast<std::size_t>(shape.streams * shape.tokens);
+  in.queries.resize(tokens * in.query_floats());
+  in.keys.assign(rows * in.key_row(), std::uint8_t{0xff});
+  in.values.assign(rows * in.value_row(), std::uint8_t{0xff});
+  in.mask.assign(tokens * static_cast<std::size_t>(shape.cells), ggml_fp32_to_fp16(kHidden));
+  return in;
+}
+
 // Where a run finds its bytes: the vectors of the inputs, or copies elsewhere (guard pages).
 struct AttentionMemory {
   const float* queries;

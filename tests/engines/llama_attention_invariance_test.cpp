@@ -45,10 +45,7 @@ AttentionInputs select(AttentionInputs& source, const std::vector<int>& streams,
   AttentionShape shape = source.shape;
   shape.streams = static_cast<int>(streams.size());
   shape.cells = cells;
-  AttentionInputs in = random_inputs(shape, 99);
-  std::fill(in.keys.begin(), in.keys.end(), std::uint8_t{0xff});  // NaN in every type
-  std::fill(in.values.begin(), in.values.end(), std::uint8_t{0xff});
-  in.set_mask([](int, int, int) { return kHidden; });
+  AttentionInputs in = hidden_poison(shape);
   const int kept = std::min(cells, source.shape.cells);
   const auto kept_cells = static_cast<std::size_t>(kept * shape.kv_heads);
   for (int s = 0; s < shape.streams; ++s) {
@@ -68,10 +65,7 @@ AttentionInputs chunk(AttentionInputs& source, int first, int count, int cells) 
   AttentionShape shape = source.shape;
   shape.tokens = count;
   shape.cells = cells;
-  AttentionInputs in = random_inputs(shape, 98);
-  std::fill(in.keys.begin(), in.keys.end(), std::uint8_t{0xff});
-  std::fill(in.values.begin(), in.values.end(), std::uint8_t{0xff});
-  in.set_mask([](int, int, int) { return kHidden; });
+  AttentionInputs in = hidden_poison(shape);
   const int kept = std::min(cells, source.shape.cells);
   const auto kept_cells = static_cast<std::size_t>(kept * shape.kv_heads);
   std::memcpy(in.key(0, 0), source.key(0, 0), kept_cells * in.key_row());

@@ -13,18 +13,21 @@ struct TilePass {
   int rows;
   bool convert;  // many rows read each block: widen it once
   const float* queries[kMaxRows];
-  float* keys;              // [64][key_size]
-  float* values;            // [64][value_size]
-  float* scores;            // [rows][64]; then weights
-  float* bias;              // [tokens][64]
-  float* states;            // [rows][state]
-  uint64_t seen[kMaxRows];  // by token
+  float* keys;                 // [64][key_size]
+  float* values;               // [64][value_size]
+  float* scores;               // [rows][64]; then weights
+  float* bias;                 // [tokens][64]
+  float* states;               // [rows][state]
+  uint64_t seen[kMaxRows];     // by token
+  float tops[kMaxRows];        // by row: the largest score of the merged blocks
+  ValueRow weighed[kMaxRows];  // by row: this block's part
 };
 
 static TilePass open_tile(const AttentionTile& tile) {
-  TilePass pass = {tile, tile.tokens * tile.heads, false, {}, nullptr, nullptr, nullptr, nullptr, nullptr, {}};
+  TilePass pass = {tile, tile.tokens * tile.heads, false, {}, nullptr, nullptr, nullptr, nullptr, nullptr, {}, {}, {}};
   pass.convert = pass.rows > kGroupRows;
   for (int row = 0; row < pass.rows; ++row) {
+    pass.tops[row] = kMinusInfinity;
     pass.queries[row] =
         reinterpret_cast<const float*>(tile.queries + static_cast<size_t>(row / tile.heads) * tile.query_token +
                                        static_cast<size_t>(row % tile.heads) * tile.query_head);
@@ -56,29 +59,55 @@ static void score_block(const TilePass& pass, const BlockCells& keys) {
   }
 }
 
-// Weights of the rows of tokens [first, last), and their values. With `merge`, into the states at `states`; without,
-// the block's own.
-static void weigh_tokens(const TilePass& pass, const BlockCells& values, int first, int last, float* states,
-                         size_t row_stride, bool merge) {
+// Weights of the rows [first, first + count), at most sixteen, from their scores. With `merge`, the rows' states take
+// in the block's largest score and sum; without, they become the block's own.
+static void soften(TilePass& pass, int first, int count, float* states, size_t row_stride, bool merge) {
   const AttentionTile& tile = pass.tile;
-  ValueRow rows[kMaxRows];
-  int count = 0;
-  for (int row = first * tile.heads; row < last * tile.heads; ++row, ++count) {
+  float lanes[kLanes][kLanes];
+  for (int i = 0; i < kLanes; ++i) store(lanes[i], broadcast(kMinusInfinity));
+  for (int i = 0; i < count; ++i) {
+    const int row = first + i;
+    const float* bias = pass.bias + row / tile.heads * kBlockCells;
+    store(lanes[i], mask_scores(tile, tile.slopes[row % tile.heads], bias, pass.scores + row * kBlockCells));
+  }
+  float tops[kLanes];
+  float merged_tops[kLanes];
+  float earlier[kLanes];
+  float block[kLanes];
+  const F32x16 top = largest_lanes(lanes);
+  store(tops, top);
+  for (int i = 0; i < kLanes; ++i) merged_tops[i] = i < count ? pass.tops[first + i] : 0.0F;
+  const F32x16 before = load(merged_tops);
+  const F32x16 after = max(before, top);
+  store(merged_tops, after);
+  store(earlier, exponential(sub(before, after)));
+  store(block, exponential(sub(top, after)));
+
+  for (int i = 0; i < count; ++i) {
+    const int row = first + i;
     float* scores = pass.scores + row * kBlockCells;
     float* state = states + static_cast<size_t>(row) * row_stride;
-    F32x16 sum;
-    const float top =
-        soften(tile, tile.slopes[row % tile.heads], pass.bias + row / tile.heads * kBlockCells, scores, &sum);
-    rows[count] = {scores, state + kStateHeader, {0.0F, 1.0F}};
-    if (merge) {
-      rows[count].merge = take_block(state, top, sum);
-    } else {
-      state[0] = top;
-      state[1] = 1.0F;
-      store(state + kLanes, sum);
-    }
+    const F32x16 sum = weigh_scores(tops[i], scores);
+    pass.weighed[row] = {scores, state + kStateHeader, {earlier[i], block[i]}};
+    store(state + kLanes, merge ? merged(load(state + kLanes), sum, pass.weighed[row].merge) : sum);
+    pass.tops[row] = merged_tops[i];
+    state[0] = merge ? merged_tops[i] : tops[i];
+    state[1] = 1.0F;
   }
-  weigh_values(values, list_cells(pass.seen[first]), tile.value_size, rows, count, merge);
+}
+
+// The softmax of all rows whose token sees anything of the block.
+static void soften_block(TilePass& pass, float* states, size_t row_stride, bool merge) {
+  const int heads = pass.tile.heads;
+  for (int t = 0; t < pass.tile.tokens;) {
+    int next = t;
+    while (next < pass.tile.tokens && pass.seen[next] != 0) ++next;
+    for (int row = t * heads; row < next * heads; row += kLanes) {
+      const int left = next * heads - row;
+      soften(pass, row, left < kLanes ? left : kLanes, states, row_stride, merge);
+    }
+    t = next + 1;
+  }
 }
 
 static void attend_cells(TilePass& pass, int block, float* states, size_t row_stride, bool merge) {
@@ -98,11 +127,15 @@ static void attend_cells(TilePass& pass, int block, float* states, size_t row_st
                                pass.keys));
   const BlockCells open = open_block(values, tile.value_cell, tile.value_type, tile.value_size, count, tile.prefetch,
                                      pass.convert, pass.values);
+  soften_block(pass, states, row_stride, merge);
   // Tokens next to each other that see the same cells share one pass over the values.
   for (int t = 0; t < tile.tokens;) {
     int next = t + 1;
     while (next < tile.tokens && pass.seen[next] == pass.seen[t]) ++next;
-    if (pass.seen[t] != 0) weigh_tokens(pass, open, t, next, states, row_stride, merge);
+    if (pass.seen[t] != 0) {
+      weigh_values(open, list_cells(pass.seen[t]), tile.value_size, pass.weighed + t * tile.heads,
+                   (next - t) * tile.heads, merge);
+    }
     t = next;
   }
 }

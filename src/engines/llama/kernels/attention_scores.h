@@ -24,10 +24,10 @@ constexpr size_t cells_at_once(size_t rows) {
   return cells;
 }
 
-// Partial sums of R rows and C cells, kept in registers over the whole key.
+// Partial sums of R rows and C cells, kept in registers over the whole key; into parts[r * row + c].
 template <typename Cell, size_t R, size_t C>
 BULKHEAD_INLINE void partial_sums(const float* const* queries, const char* const* keys, int size, size_t ahead,
-                                  F32x16 (*parts)[kLanes], size_t column) {
+                                  F32x16* parts, size_t row) {
   F32x16 sums[R][C];
 #pragma GCC unroll 8
   for (size_t r = 0; r < R; ++r) {
@@ -51,16 +51,33 @@ BULKHEAD_INLINE void partial_sums(const float* const* queries, const char* const
 #pragma GCC unroll 8
   for (size_t r = 0; r < R; ++r) {
 #pragma GCC unroll 16
-    for (size_t c = 0; c < C; ++c) parts[r][column + c] = sums[r][c];
+    for (size_t c = 0; c < C; ++c) parts[r * row + c] = sums[r][c];
   }
 }
 
+// Where a tile of R rows and C cells fills the registers, its sums are reduced at once; else they are gathered until
+// there are sixteen of a row. Either way a score is the sum_of_lanes() of its partial sums.
 template <typename Cell, size_t R>
 static void score_rows(const float* const* queries, const char* const* keys, int size, size_t ahead, float* scores) {
   constexpr size_t kCells = cells_at_once(R);
-  F32x16 parts[R][kLanes];
-  for (size_t c = 0; c < kLanes; c += kCells) partial_sums<Cell, R, kCells>(queries, keys + c, size, ahead, parts, c);
-  for (size_t r = 0; r < R; ++r) store(scores + r * kBlockCells, sums_of_lanes(parts[r]));
+  if constexpr (kAccumulators == kLanes) {
+    for (size_t c = 0; c < kLanes; c += kCells) {
+      F32x16 parts[kLanes];
+      partial_sums<Cell, R, kCells>(queries, keys + c, size, ahead, parts, kCells);
+#pragma GCC unroll 16
+      for (size_t i = R * kCells; i < kLanes; ++i) parts[i] = broadcast(0.0F);
+      float sums[kLanes];
+      store(sums, sums_of_lanes(parts));
+#pragma GCC unroll 8
+      for (size_t r = 0; r < R; ++r) memcpy(scores + r * kBlockCells + c, sums + r * kCells, kCells * sizeof(float));
+    }
+  } else {
+    F32x16 parts[R * kLanes];
+    for (size_t c = 0; c < kLanes; c += kCells) {
+      partial_sums<Cell, R, kCells>(queries, keys + c, size, ahead, parts + c, kLanes);
+    }
+    for (size_t r = 0; r < R; ++r) store(scores + r * kBlockCells, sums_of_lanes(parts + r * kLanes));
+  }
 }
 
 template <typename Cell>

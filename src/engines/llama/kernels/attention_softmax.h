@@ -66,40 +66,45 @@ static CellList list_cells(uint64_t seen) {
   return list;
 }
 
-// Any order of comparing gives the same largest value: no lane is NaN.
-BULKHEAD_INLINE float largest_lane(F32x16 a) {
-  float x[kLanes];
-  store(x, a);
-  for (int width = kLanes / 2; width > 0; width /= 2) {
-    for (int i = 0; i < width; ++i) x[i] = x[i] > x[i + width] ? x[i] : x[i + width];
+// The largest of each row's sixteen lanes. Any order of comparing gives the same: no lane is NaN.
+BULKHEAD_INLINE F32x16 largest_lanes(const float (*rows)[kLanes]) {
+  float across[kLanes][kLanes];
+  for (int r = 0; r < kLanes; ++r) {
+    for (int i = 0; i < kLanes; ++i) across[i][r] = rows[r][i];
   }
-  return x[0];
+  F32x16 largest = load(across[0]);
+  for (int i = 1; i < kLanes; ++i) largest = max(load(across[i]), largest);
+  return largest;
 }
 
-// Scores of one row in one block, changed in place into weights; hidden cells get weight 0. Returns the largest score
-// and leaves the lanes of the weights' sum in `sum`.
-BULKHEAD_INLINE float soften(const AttentionTile& tile, float slope, const float* bias, float* scores, F32x16* sum) {
+// Scores of one row in one block become what the softmax is taken of; hidden cells get -infinity. Returns the lanes'
+// largest.
+BULKHEAD_INLINE F32x16 mask_scores(const AttentionTile& tile, float slope, const float* bias, float* scores) {
   const F32x16 hidden = broadcast(kMinusInfinity);
   const F32x16 lowest = broadcast(-__FLT_MAX__);
   const F32x16 scale = broadcast(tile.softcap == 0.0F ? tile.scale : tile.scale / tile.softcap);
-  F32x16 s[kBlockCells / kLanes];
   F32x16 largest = hidden;
-  for (int g = 0; g < kBlockCells / kLanes; ++g) {
-    s[g] = mul(load(scores + g * kLanes), scale);
-    if (tile.softcap != 0.0F) s[g] = mul(hyperbolic_tangent(s[g]), broadcast(tile.softcap));
-    const F32x16 mask = load(bias + g * kLanes);
+  for (int g = 0; g < kBlockCells; g += kLanes) {
+    F32x16 s = mul(load(scores + g), scale);
+    if (tile.softcap != 0.0F) s = mul(hyperbolic_tangent(s), broadcast(tile.softcap));
+    const F32x16 mask = load(bias + g);
     // Chosen, not added: a hidden cell's score may be anything.
-    s[g] = where_less(mask, lowest, hidden, fma(mask, broadcast(slope), s[g]));
-    largest = max(s[g], largest);
+    s = where_less(mask, lowest, hidden, fma(mask, broadcast(slope), s));
+    store(scores + g, s);
+    largest = max(s, largest);
   }
-  const float top = largest_lane(largest);
-  *sum = broadcast(0.0F);
-  for (int g = 0; g < kBlockCells / kLanes; ++g) {
-    const F32x16 weight = exponential(sub(s[g], broadcast(top)));
-    store(scores + g * kLanes, weight);
-    *sum = add(*sum, weight);
+  return largest;
+}
+
+// Masked scores of one row become weights: 0 for hidden cells. Returns the lanes of their sum.
+BULKHEAD_INLINE F32x16 weigh_scores(float top, float* scores) {
+  F32x16 sum = broadcast(0.0F);
+  for (int g = 0; g < kBlockCells; g += kLanes) {
+    const F32x16 weight = exponential(sub(load(scores + g), broadcast(top)));
+    store(scores + g, weight);
+    sum = add(sum, weight);
   }
-  return top;
+  return sum;
 }
 
 BULKHEAD_INLINE float exponential_of(float x) {

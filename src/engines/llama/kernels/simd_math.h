@@ -30,13 +30,30 @@ BULKHEAD_INLINE F32x16 divide(F32x16 a, F32x16 b) {
 }
 #endif
 
+#if defined(BULKHEAD_KERNELS_AVX512)
+// y * 2^n in one instruction, which needs no clamp: where n is out of range, the result is not used or NaN.
+BULKHEAD_INLINE F32x16 power_of(F32x16 whole) {
+  return whole;
+}
+BULKHEAD_INLINE F32x16 scaled(F32x16 y, F32x16 n) {
+  return {_mm512_scalef_ps(y.v, n.v)};
+}
+#else
+// The clamp makes a number of what a NaN or an infinity left there.
+BULKHEAD_INLINE F32x16 power_of(F32x16 whole) {
+  return min(max(whole, broadcast(-126.0F)), broadcast(127.0F));
+}
+BULKHEAD_INLINE F32x16 scaled(F32x16 y, F32x16 n) {
+  return scale_by_power(y, n);
+}
+#endif
+
 // e^x for x <= 88, within 2 units in the last place (measured by the tests); 0 below -87 (so also of -infinity),
 // exactly 1 of 0; NaN of NaN.
 BULKHEAD_INLINE F32x16 exponential(F32x16 x) {
   // x = n ln 2 + r, |r| <= ln 2 / 2; ln 2 in two parts, the first with so few bits that n times it is exact.
   const F32x16 whole = round_even(mul(x, broadcast(0x1.715476p+0F)));
-  // The clamp makes a number of what a NaN or an infinity left there; NaN stays in r.
-  const F32x16 n = min(max(whole, broadcast(-126.0F)), broadcast(127.0F));
+  const F32x16 n = power_of(whole);
   F32x16 r = fma(n, broadcast(-0x1.62e4p-1F), x);
   r = fma(n, broadcast(-0x1.7f7d1cp-20F), r);
   // The series to r^7 / 7!: what is left out is below 6e-9.
@@ -48,7 +65,7 @@ BULKHEAD_INLINE F32x16 exponential(F32x16 x) {
   y = fma(y, r, broadcast(0.5F));
   y = fma(y, r, broadcast(1.0F));
   y = fma(y, r, broadcast(1.0F));
-  return where_less(x, broadcast(-87.0F), broadcast(0.0F), scale_by_power(y, n));
+  return where_less(x, broadcast(-87.0F), broadcast(0.0F), scaled(y, n));
 }
 
 // Within 3 units in the last place (measured by the tests); NaN of NaN.
