@@ -70,7 +70,7 @@ Result<std::unique_ptr<engine::Engine>> warm_engine(const Flags& flags, std::uin
   BH_CHECK(engine->reserve(flags.sequences, tokens_each));
   BH_TRY(const auto sequence, engine->open({.capacity_tokens = tokens_each}));
   const auto tokens = random_tokens(std::min(kWarmUpTokens, tokens_each), engine->facts().vocabulary);
-  BH_TRY(const auto ignored, engine->prefill(sequence, tokens));
+  BH_CHECK(engine->prefill(sequence, tokens));
   BH_CHECK(engine->close(sequence));
   return engine;
 }
@@ -80,7 +80,7 @@ Result<Json> prefill_cell(const Flags& flags) {
   BH_TRY(const auto sequence, engine->open({.capacity_tokens = flags.prompt_tokens}));
   const auto tokens = random_tokens(flags.prompt_tokens, engine->facts().vocabulary);
   const auto begin = Clock::now();
-  BH_TRY(const auto ignored, engine->prefill(sequence, tokens));
+  BH_CHECK(engine->prefill(sequence, tokens));
   return Json{{"seconds", seconds(Clock::now() - begin)}};
 }
 
@@ -123,14 +123,13 @@ Result<Json> decode_cell(const Flags& flags) {
   const std::uint32_t tokens_each = flags.prompt_tokens + flags.steps + 1;
   BH_TRY(const auto engine, warm_engine(flags, tokens_each));
   BH_TRY(const auto first, engine->open({.capacity_tokens = tokens_each}));
-  BH_TRY(const auto ignored,
-         engine->prefill(first, random_tokens(flags.prompt_tokens - 1, engine->facts().vocabulary)));
+  BH_CHECK(engine->prefill(first, random_tokens(flags.prompt_tokens - 1, engine->facts().vocabulary)));
   std::vector<engine::SequenceId> sequences = {first};
   while (sequences.size() < flags.sequences) {
     BH_TRY(const auto fork, engine->fork(first, flags.prompt_tokens - 1, {.capacity_tokens = tokens_each}));
     sequences.push_back(fork.sequence);
   }
-  BH_TRY(const auto untimed, generate(*engine, sequences, 2));
+  BH_CHECK(generate(*engine, sequences, 2));
   BH_TRY(const auto timed, generate(*engine, sequences, flags.steps));
   return Json{{"seconds", timed.second}, {"drawing_seconds", drawing_seconds(timed.first)}};
 }
@@ -186,8 +185,8 @@ int kernels(int argc, char** argv) {
   for (auto* command : {facts_command, prefill_command, decode_command}) {
     command->add_option("-m,--model", flags.model)->required();
     command->add_option("-t,--threads", flags.threads)->check(CLI::PositiveNumber);
-    command->add_option("-fa", flags.flash_attention)->check(CLI::IsMember({"on", "off"}));
-    command->add_option("-ctk,--kv-type", flags.kv_type, "of keys and values");
+    command->add_option("--flash-attention", flags.flash_attention)->check(CLI::IsMember({"on", "off"}));
+    command->add_option("--kv-type", flags.kv_type, "of keys and values");
   }
   for (auto* command : {prefill_command, decode_command}) {
     command->add_option("--prompt", flags.prompt_tokens, "tokens")->check(CLI::Range(2, 1 << 20));

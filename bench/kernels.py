@@ -87,7 +87,7 @@ class Sides:
         work = ["--prompt", str(cell.prompt)]
         if cell.kind == "decode":
             work += ["--steps", str(cell.steps), "--sequences", str(cell.sequences)]
-        settings = ["-m", model, "-t", str(self.threads), "-fa", self.ours_flash, "-ctk", self.kv_type]
+        settings = ["-m", model, "-t", str(self.threads), "--flash-attention", self.ours_flash, "--kv-type", self.kv_type]
         answer: Json = self.ask_ours(cell.kind, *settings, *work, *self.ours_flags)
         return answer
 

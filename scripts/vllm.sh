@@ -64,6 +64,9 @@ case $command in
     install
     # nobind: it would take cores for itself otherwise, and other programs of a bench would run on what is left.
     export VLLM_CPU_KVCACHE_SPACE=${VLLM_CPU_KVCACHE_SPACE:-2} VLLM_CPU_OMP_THREADS_BIND=${VLLM_CPU_OMP_THREADS_BIND:-nobind}
+    # With no number given it serves with half the cores.
+    export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$(nproc 2>/dev/null || sysctl -n hw.physicalcpu)}
+    export VLLM_CACHE_ROOT=${VLLM_CACHE_ROOT:-$cache/vllm-cache}  # what it compiles
     export HF_HUB_OFFLINE=1 VLLM_NO_USAGE_STATS=1 DO_NOT_TRACK=1
     exec "$venv/bin/vllm" serve "$folder" --host 127.0.0.1 --port "$port" --max-model-len 4096 --dtype bfloat16 "$@"
     ;;
