@@ -166,8 +166,8 @@ Result<double> llama_server_job(const Flags& flags, const Usage& usage, const pl
 Result<double> vllm_job(const Flags& flags, const VllmServer& server, const std::vector<Group>& groups,
                         const plan::Plan& plan, const engine::Tokenizer& tokenizer, Tally& tally) {
   const auto salt = std::to_string(Clock::now().time_since_epoch().count());
-  BH_CHECK(server.complete(kWarmUpPrompt, 4, salt, 42));
-  const Complete complete = [&](const auto& prompt) { return server.complete(prompt, flags.new_tokens, salt, 42); };
+  BH_CHECK(server.complete(kWarmUpPrompt, 4, salt));
+  const Complete complete = [&](const auto& prompt) { return server.complete(prompt, flags.new_tokens, salt); };
   return peer_job(plan, tokenizer, groups, complete, true, flags.new_tokens, tally);
 }
 

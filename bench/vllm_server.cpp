@@ -75,7 +75,9 @@ Result<void> VllmServer::ask_its_facts() {
 }
 
 Result<Completion> VllmServer::complete(const std::vector<std::int32_t>& prompt, std::uint32_t new_tokens,
-                                        std::string_view salt, std::uint32_t seed) const {
+                                        std::string_view salt) const {
+  // No seed: vLLM 0.32 on the CPU dies of a seeded request whose prefill is cut into chunks ("CPU Generator does not
+  // use offset"). Without one its engine's own seed counts.
   const Json request = {{"model", model_},
                         {"prompt", prompt},
                         {"max_tokens", new_tokens},
@@ -86,7 +88,6 @@ Result<Completion> VllmServer::complete(const std::vector<std::int32_t>& prompt,
                         {"top_p", 1.0},
                         {"min_p", 0.0},
                         {"repetition_penalty", 1.0},
-                        {"seed", seed},
                         {"cache_salt", salt}};
   httplib::Client client("127.0.0.1", port_);
   client.set_read_timeout(600);

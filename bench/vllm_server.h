@@ -20,7 +20,7 @@ class VllmServer {
   // One completion of exactly `new_tokens` tokens. Prompts share cached prefixes with those of the same `salt` only.
   // Safe to call from several threads.
   [[nodiscard]] Result<Completion> complete(const std::vector<std::int32_t>& prompt, std::uint32_t new_tokens,
-                                            std::string_view salt, std::uint32_t seed) const;
+                                            std::string_view salt) const;
 
  private:
   VllmServer(std::unique_ptr<ChildServer> process, int port) : process_(std::move(process)), port_(port) {}

@@ -68,7 +68,8 @@ case $command in
     export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$(nproc 2>/dev/null || sysctl -n hw.physicalcpu)}
     export VLLM_CACHE_ROOT=${VLLM_CACHE_ROOT:-$cache/vllm-cache}  # what it compiles
     export HF_HUB_OFFLINE=1 VLLM_NO_USAGE_STATS=1 DO_NOT_TRACK=1
-    exec "$venv/bin/vllm" serve "$folder" --host 127.0.0.1 --port "$port" --max-model-len 4096 --dtype bfloat16 "$@"
+    exec "$venv/bin/vllm" serve "$folder" --host 127.0.0.1 --port "$port" --max-model-len 4096 --dtype bfloat16 \
+      --enable-prompt-tokens-details "$@"
     ;;
   *) usage ;;
 esac
