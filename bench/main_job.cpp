@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-// The main job, Bulkhead and llama-server side by side in one run: four conditions, three outputs each, weights loaded,
-// the same threads and cache types, the same token ids as prompts, from first request to last token. Alternates the
-// contestants and prints minima and ratios.
+// The main job, Bulkhead, llama-server and (--vllm) vLLM side by side in one run: four conditions, three outputs each,
+// weights loaded, the same threads and cache types, the same token ids as prompts, from first request to last token.
+// Alternates the contestants and prints minima and ratios.
 #include "llama_server.h"
+#include "vllm_server.h"
 
 #include "base/hash.h"
 #include "base/json.h"
@@ -19,19 +20,25 @@
 
 #include <algorithm>
 #include <chrono>
+#include <functional>
 #include <future>
+#include <map>
 #include <memory>
-#include <set>
+#include <optional>
 
 namespace bulkhead::bench {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 
+const std::vector<std::int32_t> kWarmUpPrompt = {2, 100, 101, 102};
+
 struct Flags {
   std::string model = "gemma-3-270m";
   std::string scenario;
   std::string server;
+  std::string vllm;  // checkpoint folder or URL; empty: left out
+  std::string vllm_script = "scripts/vllm.sh";
   std::string format = "mlx-seed";
   std::uint32_t new_tokens = 100;
   std::uint32_t threads = 0;
@@ -64,13 +71,16 @@ struct Tally {
   std::uint64_t predicted_tokens = 0;
 };
 
+// How a peer answers one prompt; called from several threads when it is to answer many at once.
+using Complete = std::function<Result<Completion>(const std::vector<std::int32_t>& prompt)>;
+
 // All requests of `prompts`, in order or at once; texts in the order of prompts.
-Result<std::vector<std::string>> ask(const LlamaServer& server, const std::vector<std::vector<std::int32_t>>& prompts,
-                                     const Usage& usage, std::uint32_t new_tokens, Tally& tally) {
+Result<std::vector<std::string>> ask(const Complete& complete, const std::vector<std::vector<std::int32_t>>& prompts,
+                                     bool parallel, std::uint32_t new_tokens, Tally& tally) {
   std::vector<std::future<Result<Completion>>> answers;
   for (const auto& prompt : prompts) {
-    const auto policy = usage.parallel ? std::launch::async : std::launch::deferred;
-    answers.push_back(std::async(policy, [&] { return server.complete(prompt, new_tokens, usage.cache_prompt, 42); }));
+    const auto policy = parallel ? std::launch::async : std::launch::deferred;
+    answers.push_back(std::async(policy, [&complete, &prompt] { return complete(prompt); }));
   }
   std::vector<std::string> texts;
   for (auto& answer : answers) {
@@ -78,7 +88,7 @@ Result<std::vector<std::string>> ask(const LlamaServer& server, const std::vecto
     if (completion.predicted_tokens != new_tokens) {
       return Error{ErrorCode::kRemote,
                    fmt::format("{} tokens in place of {}", completion.predicted_tokens, new_tokens),
-                   "llama-server",
+                   "peer",
                    {}};
     }
     tally.prompt_tokens += completion.prompt_tokens;
@@ -89,46 +99,76 @@ Result<std::vector<std::string>> ask(const LlamaServer& server, const std::vecto
   return texts;
 }
 
-// Contexts that wait for no message first, then those that do, with the server's own outputs as messages.
-Result<double> serve_job(const Flags& flags, const Usage& usage, const plan::Plan& plan, const engine::Engine& engine,
-                         const std::string& model_path, Tally& tally) {
-  std::vector<std::string> arguments = {"-m",
-                                        model_path,
-                                        "-fa",
-                                        "on",
-                                        "-ctk",
-                                        "f16",
-                                        "-ctv",
-                                        "f16",
-                                        "--no-webui",
-                                        "-t",
-                                        std::to_string(engine.facts().threads),
-                                        "-tb",
-                                        std::to_string(engine.facts().threads)};
-  arguments.insert(arguments.end(), usage.arguments.begin(), usage.arguments.end());
-  BH_TRY(const auto server, LlamaServer::start(flags.server, arguments));
-  Tally warm_up;
-  BH_TRY(const auto ignored, ask(*server, {{2, 100, 101, 102}}, {.name = {}, .arguments = {}}, 4, warm_up));
+// Contexts whose requests go out together; each group waits for the one before it.
+using Group = std::vector<const plan::ContextPlan*>;
+
+// All conditions together: first what waits for no message, then the rest.
+std::vector<Group> groups_together(const plan::Plan& plan) {
+  std::vector<Group> groups(2);
+  for (const auto& context : plan.contexts) {
+    groups[context.spec.content.messages_from.empty() ? 0 : 1].push_back(&context);
+  }
+  return groups;
+}
+
+// One condition after the other, each as above.
+std::vector<Group> groups_by_condition(const plan::Plan& plan) {
+  std::vector<Group> groups;
+  const plan::Condition* condition = nullptr;
+  for (const auto& context : plan.contexts) {
+    if (context.condition != condition) groups.resize(groups.size() + 2);
+    condition = context.condition;
+    groups[groups.size() - (context.spec.content.messages_from.empty() ? 2 : 1)].push_back(&context);
+  }
+  return groups;
+}
+
+// The peer's wall time from the first request to the last token; messages are the peer's own outputs.
+Result<double> peer_job(const plan::Plan& plan, const engine::Tokenizer& tokenizer, const std::vector<Group>& groups,
+                        const Complete& complete, bool parallel, std::uint32_t new_tokens, Tally& tally) {
   const auto begin = Clock::now();
   std::map<std::string, std::string> texts;  // condition/label -> text
-  for (const bool waiting : {false, true}) {
+  for (const auto& group : groups) {
     std::vector<std::vector<std::int32_t>> prompts;
     std::vector<std::string> names;
-    for (const auto& context : plan.contexts) {
-      if (context.spec.content.messages_from.empty() == waiting) continue;
+    for (const auto* context : group) {
       std::map<std::string, std::string> messages;
-      for (const auto& label : context.spec.content.messages_from)
-        messages[label] = texts[fmt::format("{}/{}", context.condition->name, label)];
-      BH_TRY(const auto tokens, plan::context_tokens(plan, context, engine.tokenizer(), messages));
-      for (std::size_t i = 0; i < context.outputs.size(); ++i) {
+      for (const auto& label : context->spec.content.messages_from)
+        messages[label] = texts[fmt::format("{}/{}", context->condition->name, label)];
+      BH_TRY(const auto tokens, plan::context_tokens(plan, *context, tokenizer, messages));
+      for (std::size_t i = 0; i < context->outputs.size(); ++i) {
         prompts.push_back(tokens.outputs[i].tokens);
-        names.push_back(fmt::format("{}/{}", context.condition->name, context.outputs[i].label));
+        names.push_back(fmt::format("{}/{}", context->condition->name, context->outputs[i].label));
       }
     }
-    BH_TRY(const auto answers, ask(*server, prompts, usage, flags.new_tokens, tally));
+    BH_TRY(const auto answers, ask(complete, prompts, parallel, new_tokens, tally));
     for (std::size_t i = 0; i < names.size(); ++i) texts[names[i]] = answers[i];
   }
   return std::chrono::duration<double>(Clock::now() - begin).count();
+}
+
+Result<double> llama_server_job(const Flags& flags, const Usage& usage, const plan::Plan& plan,
+                                const engine::Engine& engine, const std::string& model_path, Tally& tally) {
+  const auto threads = std::to_string(engine.facts().threads);
+  std::vector<std::string> arguments = {"-m",  model_path,   "-fa", "on",    "-ctk", "f16",  "-ctv",
+                                        "f16", "--no-webui", "-t",  threads, "-tb",  threads};
+  arguments.insert(arguments.end(), usage.arguments.begin(), usage.arguments.end());
+  BH_TRY(const auto server, LlamaServer::start(flags.server, arguments));
+  BH_CHECK(server.complete(kWarmUpPrompt, 4, false, 42));
+  const Complete complete = [&](const auto& prompt) {
+    return server.complete(prompt, flags.new_tokens, usage.cache_prompt, 42);
+  };
+  return peer_job(plan, engine.tokenizer(), groups_together(plan), complete, usage.parallel, flags.new_tokens, tally);
+}
+
+// One server serves all repetitions, since starting it takes a minute; a salt of its own lets none find the prompts of
+// an earlier one in its cache.
+Result<double> vllm_job(const Flags& flags, const VllmServer& server, const std::vector<Group>& groups,
+                        const plan::Plan& plan, const engine::Tokenizer& tokenizer, Tally& tally) {
+  const auto salt = std::to_string(Clock::now().time_since_epoch().count());
+  BH_CHECK(server.complete(kWarmUpPrompt, 4, salt));
+  const Complete complete = [&](const auto& prompt) { return server.complete(prompt, flags.new_tokens, salt); };
+  return peer_job(plan, tokenizer, groups, complete, true, flags.new_tokens, tally);
 }
 
 Result<double> own_job(const Flags& flags, engine::Engine& engine, const plan::Plan& plan, Tally& tally) {
@@ -153,8 +193,9 @@ Result<double> own_job(const Flags& flags, engine::Engine& engine, const plan::P
 
 struct Row {
   std::string name;
-  std::vector<double> seconds;
-  Tally tally;  // of the last repetition
+  std::function<Result<double>(Tally&)> job;  // wall seconds
+  std::vector<double> seconds = {};
+  Tally tally = {};  // of the last repetition
 };
 
 Json rows_json(const std::vector<Row>& rows) {
@@ -172,6 +213,20 @@ Json rows_json(const std::vector<Row>& rows) {
   return list;
 }
 
+// All rows in turns, `repeat` times.
+Result<void> measure(std::vector<Row>& rows, std::uint32_t repeat) {
+  for (std::uint32_t i = 0; i < repeat; ++i) {
+    for (auto& row : rows) {
+      Tally tally;
+      BH_TRY(const auto seconds, row.job(tally));
+      fmt::print(stderr, "{}/{} {}: {:.2f} s\n", i + 1, repeat, row.name, seconds);
+      row.seconds.push_back(seconds);
+      row.tally = tally;
+    }
+  }
+  return {};
+}
+
 Result<Json> measure_all(const Flags& flags) {
   BH_TRY(auto scenario, conversation::load_scenario(flags.scenario));
   BH_TRY(auto format, prompt::load_format(flags.format));
@@ -184,41 +239,52 @@ Result<Json> measure_all(const Flags& flags) {
   experiment.settings.new_tokens = flags.new_tokens;
   BH_TRY(const auto plans, run::prepare(*engine, {std::make_shared<const conversation::Scenario>(std::move(scenario))},
                                         std::make_shared<const prompt::Format>(std::move(format)), experiment));
-  std::vector<Row> rows = {{"bulkhead", {}, {}}};
-  const auto peers = usages((plans[0].longest_sequence() + 255) / 256 * 256);
-  for (const auto& usage : peers) rows.push_back({"llama-server, " + usage.name, {}, {}});
-  for (std::uint32_t i = 0; i < flags.repeat; ++i) {
-    for (std::size_t k = 0; k < rows.size(); ++k) {
-      Tally tally;
-      BH_TRY(const auto seconds, k == 0 ? own_job(flags, *engine, plans[0], tally)
-                                        : serve_job(flags, peers[k - 1], plans[0], *engine, options.path, tally));
-      fmt::print(stderr, "{}/{} {}: {:.2f} s\n", i + 1, flags.repeat, rows[k].name, seconds);
-      rows[k].seconds.push_back(seconds);
-      rows[k].tally = tally;
-    }
+  const auto& plan = plans[0];
+  std::vector<Row> rows = {{"bulkhead", [&](Tally& tally) { return own_job(flags, *engine, plan, tally); }}};
+  for (const auto& usage : usages((plan.longest_sequence() + 255) / 256 * 256)) {
+    rows.push_back({"llama-server, " + usage.name, [&, usage](Tally& tally) {
+                      return llama_server_job(flags, usage, plan, *engine, options.path, tally);
+                    }});
   }
+  std::optional<VllmServer> vllm;
+  if (!flags.vllm.empty()) {
+    BH_TRY(auto server, VllmServer::open(flags.vllm, flags.vllm_script, engine->facts().threads));
+    vllm = std::move(server);
+    const auto job = [&](std::vector<Group> groups) {
+      return [&, groups = std::move(groups)](Tally& tally) {
+        return vllm_job(flags, *vllm, groups, plan, engine->tokenizer(), tally);
+      };
+    };
+    rows.push_back({"vLLM, all requests of a condition at once", job(groups_by_condition(plan))});
+    rows.push_back({"vLLM, all conditions at once", job(groups_together(plan))});
+  }
+  BH_CHECK(measure(rows, flags.repeat));
   const auto machine = measure::this_machine();
   BH_TRY(const auto sha256, models::model_sha256(options.path));
-  return Json{{"benchmark", "main_job"},
-              {"bulkhead", BULKHEAD_VERSION},
-              {"machine", {{"cpu", machine.cpu}, {"cores", machine.cores}, {"os", machine.os}}},
-              {"model", engine->facts().model_name},
-              {"model_sha256", sha256},
-              {"engine_build", engine->facts().build},
-              {"threads", engine->facts().threads},
-              {"scenario", plans[0].scenario->id},
-              {"scenario_sha256", plans[0].scenario->sha256},
-              {"format", flags.format},
-              {"new_tokens", flags.new_tokens},
-              {"rows", rows_json(rows)}};
+  Json document = {{"benchmark", "main_job"},
+                   {"bulkhead", BULKHEAD_VERSION},
+                   {"machine", {{"cpu", machine.cpu}, {"cores", machine.cores}, {"os", machine.os}}},
+                   {"model", engine->facts().model_name},
+                   {"model_sha256", sha256},
+                   {"engine_build", engine->facts().build},
+                   {"threads", engine->facts().threads},
+                   {"scenario", plan.scenario->id},
+                   {"scenario_sha256", plan.scenario->sha256},
+                   {"format", flags.format},
+                   {"new_tokens", flags.new_tokens},
+                   {"rows", rows_json(rows)}};
+  if (vllm) document["vllm"] = vllm->version();
+  return document;
 }
 
 int main_job(int argc, char** argv) {
   Flags flags;
-  CLI::App app("The main job, Bulkhead and llama-server side by side.");
+  CLI::App app("The main job, Bulkhead and its peers side by side.");
   app.add_option("-m,--model", flags.model)->capture_default_str();
   app.add_option("--scenario", flags.scenario)->required();
   app.add_option("--server", flags.server, "llama-server program")->required();
+  app.add_option("--vllm", flags.vllm, "checkpoint folder, or URL of a server on loopback: adds vLLM as a peer");
+  app.add_option("--vllm-script", flags.vllm_script, "starts vLLM")->capture_default_str();
   app.add_option("--format", flags.format)->capture_default_str();
   app.add_option("-n", flags.new_tokens)->capture_default_str();
   app.add_option("-t", flags.threads)->capture_default_str();

@@ -342,7 +342,7 @@ class CountingContext {
     std::vector<Sequence*> pointers;
     for (auto& sequence : sequences) pointers.push_back(&sequence);
     computations_ = 0;
-    const std::vector<std::vector<engine::Token>> no_drafts(sequences.size());
+    const std::vector<std::vector<Token>> no_drafts(sequences.size());
     return decode_step(pointers, no_drafts, vocabulary_);
   }
 
