@@ -53,6 +53,8 @@ Result<verify::Campaign> run_checks(const Flags& flags, const verify::MakeEngine
   verify::CampaignOptions options;
   options.traces = traces_to_run(flags);
   options.seed = flags.seed;
+  // A try on a real model loads its weights once for each partition.
+  if (flags.model.options.engine != "fake") options.shrink_tries = flags.quick ? 4 : 100;
   options.cancel = stop_on_signal();
   options.progress = [&](std::uint64_t done) { line.update("random traces", done, options.traces, "traces"); };
   return verify::run_campaign(make_engine, options);
