@@ -25,5 +25,6 @@ Command add_validate(CLI::App& program);
 Command add_pull(CLI::App& program);
 Command add_models(CLI::App& program);
 Command add_report(CLI::App& program);
+Command add_verify(CLI::App& program);
 
 }  // namespace bulkhead::cli

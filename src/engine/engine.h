@@ -196,6 +196,11 @@ class Engine {
 
   [[nodiscard]] virtual Result<SequenceState> inspect(SequenceId sequence) const = 0;
 
+  // XXH3-64 of all that is stored for this sequence, as the back end stores it. It says whether another's action has
+  // touched it: it changes with the sequence's own actions only. Not comparable between sequences or processes.
+  // kUnsupported when this engine cannot tell, or not before the next computation. Slow: reads the whole cache.
+  [[nodiscard]] virtual Result<std::uint64_t> state_hash(SequenceId sequence) const;
+
   // Frees the room; the id is never used again. kClosed if it is not open.
   [[nodiscard]] virtual Result<void> close(SequenceId sequence) = 0;
 };

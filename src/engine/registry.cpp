@@ -29,6 +29,13 @@ std::string_view name(Grade grade) noexcept {
   return "";
 }
 
+Result<std::uint64_t> Engine::state_hash(SequenceId sequence) const {
+  return Error{ErrorCode::kUnsupported,
+               fmt::format("this engine gives no hash of the state of sequence {}", sequence.value()),
+               {},
+               {}};
+}
+
 Result<std::unique_ptr<Engine>> Registry::make(const ModelOptions& options) const {
   std::string known;
   for (const auto& entry : entries_) {

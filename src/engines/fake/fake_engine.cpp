@@ -5,6 +5,7 @@
 #include "engine/generation.h"
 #include "engines/fake/fake_sequence.h"
 #include "engines/fake/fake_tokenizer.h"
+#include "engines/fake/mutant.h"
 
 #include <fmt/format.h>
 
@@ -92,7 +93,8 @@ engine::Facts facts_of(const FakeOptions& options) {
 
 class FakeEngine final : public engine::Engine {
  public:
-  explicit FakeEngine(FakeOptions options) : options_(std::move(options)), facts_(facts_of(options_)) {}
+  explicit FakeEngine(FakeOptions options)
+      : options_(std::move(options)), facts_(facts_of(options_)), sabotage_(options_.mutant) {}
 
   [[nodiscard]] const engine::Facts& facts() const override { return facts_; }
   [[nodiscard]] const engine::Tokenizer& tokenizer() const override { return tokenizer_; }
@@ -113,6 +115,7 @@ class FakeEngine final : public engine::Engine {
   [[nodiscard]] std::vector<Result<GenerateResult>> generate(std::span<const GenerateRequest> requests) override;
   [[nodiscard]] Result<std::vector<double>> score(SequenceId id, std::span<const Token> tokens) override;
   [[nodiscard]] Result<SequenceState> inspect(SequenceId id) const override;
+  [[nodiscard]] Result<std::uint64_t> state_hash(SequenceId id) const override;
   [[nodiscard]] Result<void> close(SequenceId id) override;
 
  private:
@@ -122,7 +125,10 @@ class FakeEngine final : public engine::Engine {
   [[nodiscard]] Result<void> allocate(std::uint32_t sequences, std::uint32_t tokens_each);
   Result<void> append_with_faults(FakeSequence& sequence, std::span<const Token> tokens);
   [[nodiscard]] Result<Running> start(const GenerateRequest& request, std::span<const GenerateRequest> earlier);
-  void step(Running& run, Clock::time_point begin);
+  [[nodiscard]] std::vector<Result<GenerateResult>> collect(std::vector<Result<Running>>& runs,
+                                                            std::span<const GenerateRequest> requests) const;
+  [[nodiscard]] std::uint64_t seen_by(const Running& run, std::span<FakeSequence* const> rows) const;
+  void step(Running& run, std::uint64_t seen, Clock::time_point begin);
 
   FakeOptions options_;
   engine::Facts facts_;
@@ -131,6 +137,7 @@ class FakeEngine final : public engine::Engine {
   std::vector<std::uint32_t> free_rooms_;         // their sizes in tokens
   std::uint64_t allocated_bytes_ = 0;
   std::uint32_t next_id_ = 0;
+  Sabotage sabotage_;
 };
 
 Result<FakeSequence*> FakeEngine::find(SequenceId id) {
@@ -221,7 +228,7 @@ Result<SequenceId> FakeEngine::open(const OpenOptions& options) {
   sequence.number = next_id_;
   free_rooms_.erase(room);
   const SequenceId id(next_id_++);
-  sequences_.emplace(id, std::move(sequence));
+  sabotage_.after_open(sequences_.emplace(id, std::move(sequence)).first->second);
   return id;
 }
 
@@ -251,15 +258,17 @@ Result<PrefillResult> FakeEngine::prefill(SequenceId id, std::span<const Token> 
   BH_CHECK(fits(*sequence, tokens));
   if (cancel.stop_requested()) {
     sequence->poisoned = true;
+    sabotage_.after_cancelled_prefill(tokens);
     return Error{ErrorCode::kInterrupted, "prefill was cancelled", {}, {}};
   }
-  BH_CHECK(append_with_faults(*sequence, tokens));
-  return PrefillResult{static_cast<std::uint32_t>(tokens.size()), Clock::now() - begin};
+  FakeSequence& target = sabotage_.prefill_target(*sequence, sequences_);
+  BH_CHECK(append_with_faults(target, tokens));
+  return PrefillResult{sabotage_.after_prefill(target, tokens, sequences_), Clock::now() - begin};
 }
 
 Result<ForkResult> FakeEngine::fork(SequenceId source, std::uint32_t tokens, const OpenOptions& options) {
   const auto begin = Clock::now();
-  BH_TRY(const auto* from, find(source));
+  BH_TRY(auto* from, find(source));
   if (tokens > from->size()) {
     return Error{ErrorCode::kBadInput, fmt::format("a fork at token {} of {}", tokens, from->size()), {}, {}};
   }
@@ -269,7 +278,7 @@ Result<ForkResult> FakeEngine::fork(SequenceId source, std::uint32_t tokens, con
   }
   BH_TRY(const auto id, open(options));
   FakeSequence& made = sequences_.at(id);
-  FakeSequence copy = *from;
+  FakeSequence copy = sabotage_.fork_source(*from, sequences_);
   copy.truncate(tokens);
   const bool whole = tokens == from->size();
   const bool served = whole || from->covers(tokens) || fault(Fault::Kind::kIgnoreWindow, made) != nullptr;
@@ -278,6 +287,7 @@ Result<ForkResult> FakeEngine::fork(SequenceId source, std::uint32_t tokens, con
   } else {
     made.append(std::span(from->tokens()).first(tokens));
   }
+  sabotage_.after_fork(*from, made, tokens);
   return ForkResult{id, served ? tokens : 0, served ? 0 : tokens, Clock::now() - begin};
 }
 
@@ -293,7 +303,13 @@ Result<Running> FakeEngine::start(const GenerateRequest& request, std::span<cons
   return Running{request.sequence, sequence, &request.options, engine::GeneratedText(request.options.stop)};
 }
 
-void FakeEngine::step(Running& run, Clock::time_point begin) {
+// What the next draw of `run` sees. `rows`: the sequences that draw in this step.
+std::uint64_t FakeEngine::seen_by(const Running& run, std::span<FakeSequence* const> rows) const {
+  const auto row = static_cast<std::size_t>(std::find(rows.begin(), rows.end(), run.sequence) - rows.begin());
+  return sabotage_.seen(run.sequence->visible_hash(), rows, row, sequences_);
+}
+
+void FakeEngine::step(Running& run, std::uint64_t seen, Clock::time_point begin) {
   FakeSequence& sequence = *run.sequence;
   if (run.result.tokens.size() == run.options->max_tokens || sequence.size() >= sequence.capacity()) {
     return run.end(Finish::kLength);
@@ -304,14 +320,15 @@ void FakeEngine::step(Running& run, Clock::time_point begin) {
     run.error = Error{ErrorCode::kInternal, "planted fault: decode failed", {}, {}};
     return;
   }
-  const std::uint64_t seen = sequence.visible_hash();
   const auto index = static_cast<std::uint32_t>(run.result.tokens.size());
   const bool greedy = run.options->sampling.temperature <= 0.0F;
-  const std::uint64_t drawn = greedy ? seen : mix(seen, mix(run.options->sampling.seed, index));
+  const std::uint64_t drawn =
+      greedy ? seen : mix(seen, mix(run.options->sampling.seed, sabotage_.generator_step(index)));
   const bool ends = options_.end_one_in > 0 && mix(drawn, 1) % options_.end_one_in == 0 && !run.options->ignore_end;
   const Token token = ends ? kEnd : greedy_token(drawn);
   sequence.draw(token);
   ++sequence.draws;
+  sabotage_.after_draw(sequence, token, sequences_);
   run.result.tokens.push_back(token);
   if (run.options->hash_logits) run.result.logit_hashes.push_back(seen);
   run.result.token_times.push_back(Clock::now() - begin);
@@ -331,15 +348,27 @@ std::vector<Result<GenerateResult>> FakeEngine::generate(std::span<const Generat
   while (std::any_of(runs.begin(), runs.end(), active)) {
     const bool cancelled = std::any_of(requests.begin(), requests.end(),
                                        [](const auto& request) { return request.options.cancel.stop_requested(); });
+    // All rows of a step see what was there before it, as in one batch.
+    std::vector<FakeSequence*> rows;
     for (auto& run : runs) {
-      if (!active(run)) continue;
+      if (active(run)) rows.push_back(run.value().sequence);
+    }
+    std::vector<std::uint64_t> seen;
+    for (const auto& run : runs) seen.push_back(active(run) ? seen_by(run.value(), rows) : 0);
+    for (std::size_t i = 0; i < runs.size(); ++i) {
+      if (!active(runs[i])) continue;
       if (cancelled) {
-        run.value().end(Finish::kCancelled);
+        runs[i].value().end(Finish::kCancelled);
       } else {
-        step(run.value(), begin);
+        step(runs[i].value(), seen[i], begin);
       }
     }
   }
+  return collect(runs, requests);
+}
+
+std::vector<Result<GenerateResult>> FakeEngine::collect(std::vector<Result<Running>>& runs,
+                                                        std::span<const GenerateRequest> requests) const {
   std::vector<Result<GenerateResult>> results;
   for (auto& run : runs) {
     if (!run.ok()) {
@@ -350,6 +379,20 @@ std::vector<Result<GenerateResult>> FakeEngine::generate(std::span<const Generat
       run.value().result.text = run.value().text.text();
       results.emplace_back(std::move(run.value().result));
     }
+  }
+  const auto failed = std::find_if(results.begin(), results.end(), [](const auto& result) { return !result.ok(); });
+  if (sabotage_.one_failure_fails_all() && failed != results.end()) {
+    const Error error = failed->error();
+    for (auto& result : results) result = error;
+  }
+  if (sabotage_.results_in_order_of_ids()) {
+    std::vector<std::size_t> order(results.size());
+    for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
+    std::sort(order.begin(), order.end(),
+              [&](std::size_t a, std::size_t b) { return requests[a].sequence < requests[b].sequence; });
+    auto sorted = results;
+    for (std::size_t i = 0; i < order.size(); ++i) sorted[i] = results[order[i]];
+    return sorted;
   }
   return results;
 }
@@ -380,11 +423,20 @@ Result<SequenceState> FakeEngine::inspect(SequenceId id) const {
   return state;
 }
 
+Result<std::uint64_t> FakeEngine::state_hash(SequenceId id) const {
+  const auto found = sequences_.find(id);
+  if (found == sequences_.end() || found->second.poisoned) {
+    return Error{ErrorCode::kClosed, fmt::format("sequence {} is not open", id.value()), {}, {}};
+  }
+  return found->second.stored_hash();
+}
+
 Result<void> FakeEngine::close(SequenceId id) {
   const auto found = sequences_.find(id);
   if (found == sequences_.end()) {
     return Error{ErrorCode::kClosed, fmt::format("sequence {} is not open", id.value()), {}, {}};
   }
+  sabotage_.before_close(found->second, sequences_);
   free_rooms_.push_back(found->second.room);
   sequences_.erase(found);
   return {};
@@ -404,6 +456,17 @@ Result<std::unique_ptr<engine::Engine>> make_from_options(const ModelOptions& op
                  "--grade", "use buffer or mask"};
   }
   fake.grade = options.grade;
+  constexpr std::string_view kPrefix = "mutant:";
+  if (options.path.starts_with(kPrefix)) {
+    const auto id = std::string_view(options.path).substr(kPrefix.size());
+    const auto mutant = find_mutant(id);
+    if (!mutant) {
+      std::string known;
+      for (const auto& info : mutants()) known += (known.empty() ? "" : ", ") + std::string(info.id);
+      return Error{ErrorCode::kUsage, fmt::format("there is no mutant \"{}\"", id), "-m", "there are " + known};
+    }
+    fake.mutant = *mutant;
+  }
   return make_fake_engine(std::move(fake));
 }
 

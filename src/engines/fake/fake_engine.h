@@ -31,6 +31,8 @@ struct Fault {
   engine::Token token = 'x';
 };
 
+enum class Mutant;  // engines/fake/mutant.h
+
 struct FakeOptions {
   std::uint32_t context_tokens = 32768;
   std::uint32_t window_tokens = 0;           // 0: every token is visible
@@ -39,6 +41,7 @@ struct FakeOptions {
   std::uint32_t end_one_in = 0;              // draw the end token about once in so many draws; 0: never
   Grade grade = Grade::kBuffer;
   std::vector<Fault> faults;
+  Mutant mutant = {};  // a defect that crosses between sequences; the first value is none
 };
 
 // Tokens: 0 to 255 are the bytes, then these.
@@ -51,7 +54,8 @@ inline constexpr std::uint32_t kVocabulary = 261;
 
 [[nodiscard]] std::unique_ptr<engine::Engine> make_fake_engine(FakeOptions options = {});
 
-// For the registry: takes context_tokens and grade; the path may be anything.
+// For the registry: takes context_tokens and grade. The path is "" or "mutant:ID" (engines/fake/mutant.h): then
+// isolation is broken on purpose. kUsage with the list of ids when there is none of that name.
 [[nodiscard]] Result<std::unique_ptr<engine::Engine>> make_from_options(const ModelOptions& options);
 
 }  // namespace bulkhead::engines::fake

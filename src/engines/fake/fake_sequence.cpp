@@ -10,7 +10,8 @@ namespace bulkhead::engines::fake {
 using engine::Token;
 
 void FakeSequence::store(Token token) {
-  cells_.push_back({cells_.empty() ? 0 : cells_.back().position + 1, token});
+  cells_.push_back({(cells_.empty() ? 0 : cells_.back().position + 1) + skipped_, token});
+  skipped_ = 0;
 }
 
 void FakeSequence::append(std::span<const Token> tokens) {
@@ -41,6 +42,12 @@ void FakeSequence::take(const FakeSequence& other) {
   cells_ = other.cells_;
   hidden_ = other.hidden_;
   pending_ = other.pending_;
+}
+
+std::uint64_t FakeSequence::stored_hash() const {
+  std::vector<Cell> stored = cells_;
+  for (const Token token : hidden_) stored.push_back({-1, token});
+  return xxh3_64(std::as_bytes(std::span(stored)));
 }
 
 bool FakeSequence::covers(std::uint32_t tokens) const {

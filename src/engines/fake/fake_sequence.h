@@ -22,6 +22,8 @@ class FakeSequence {
   void draw(engine::Token token);
   // From now on draws see this token too; nothing reports it.
   void hide(engine::Token token) { hidden_.push_back(token); }
+  // The next cell gets a position one too high.
+  void skip_position() { ++skipped_; }
   // Keeps the first `tokens` tokens; the cells that a window has dropped do not come back.
   void truncate(std::uint32_t tokens);
   // Takes over what `other` holds; capacity, number and room stay.
@@ -29,6 +31,8 @@ class FakeSequence {
 
   // Hash of all tokens and positions that can be seen from the end, the pending token included.
   [[nodiscard]] std::uint64_t visible_hash() const;
+  // Hash of the cells and of what is hidden beside them, as they are stored.
+  [[nodiscard]] std::uint64_t stored_hash() const;
   // Whether the cells cover the window that ends at token `tokens`.
   [[nodiscard]] bool covers(std::uint32_t tokens) const;
   [[nodiscard]] engine::SequenceState state(std::uint64_t bytes_per_token, std::uint64_t bytes_allocated) const;
@@ -54,6 +58,7 @@ class FakeSequence {
   std::vector<engine::Token> tokens_;  // [size()]
   std::vector<Cell> cells_;            // oldest first; the last size() - pending_ ones that the window covers
   std::vector<engine::Token> hidden_;
+  std::int32_t skipped_ = 0;
   bool pending_ = false;  // the last of tokens_ has no cell yet
 };
 

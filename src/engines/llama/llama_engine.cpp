@@ -100,6 +100,7 @@ class LlamaEngine final : public engine::Engine {
   [[nodiscard]] std::vector<Result<GenerateResult>> generate(std::span<const GenerateRequest> requests) override;
   [[nodiscard]] Result<std::vector<double>> score(SequenceId id, std::span<const Token> tokens) override;
   [[nodiscard]] Result<SequenceState> inspect(SequenceId id) const override;
+  [[nodiscard]] Result<std::uint64_t> state_hash(SequenceId id) const override;
   [[nodiscard]] Result<void> close(SequenceId id) override;
 
  private:
@@ -343,6 +344,18 @@ Result<SequenceState> LlamaEngine::inspect(SequenceId id) const {
   state.kv_bytes_used = model_.kv_bytes(cells, state.first_position);
   state.kv_bytes_allocated = sequence.place.context->kv_bytes_each;
   return state;
+}
+
+Result<std::uint64_t> LlamaEngine::state_hash(SequenceId id) const {
+  const auto found = sequences_.find(id);
+  if (found == sequences_.end() || found->second.poisoned) return not_open(id);
+  const Place& place = found->second.place;
+  if (place.context->copy_waits) {
+    return Error{ErrorCode::kUnsupported, "a copy of cells waits for the next computation", {}, {}};
+  }
+  std::vector<std::uint8_t> state(llama_state_seq_get_size(place.context->handle.get(), place.id));
+  const auto written = llama_state_seq_get_data(place.context->handle.get(), state.data(), state.size(), place.id);
+  return xxh3_64(std::as_bytes(std::span(state).first(written)));
 }
 
 Result<void> LlamaEngine::close(SequenceId id) {

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
 // Sixteen lanes of float, the same on every instruction set: the vocabulary the kernels are written in.
 //
-// Contract: every operation gives the same bits on every instruction set, the scalar one included. Each lane rounds once
-// per operation (fma is one rounding); reductions add in one fixed tree. So a kernel written with these is bit-equal
-// everywhere, and the scalar build is the reference of all others.
+// Contract: every operation gives the same bits on every instruction set, the scalar one included. Each lane rounds
+// once per operation (fma is one rounding); reductions add in one fixed tree. So a kernel written with these is
+// bit-equal everywhere, and the scalar build is the reference of all others.
 //
-// How to use: a translation unit defines exactly one of BULKHEAD_KERNELS_AVX512, _AVX2, _NEON or _SCALAR and is compiled
-// with the flags of that instruction set. All is `static inline` in a namespace of its own, so that the linker can never
-// take one unit's code for another's; for the same reason such units include no header of the C++ library that has
-// inline functions.
+// How to use: a translation unit defines exactly one of BULKHEAD_KERNELS_AVX512, _AVX2, _NEON or _SCALAR and is
+// compiled with the flags of that instruction set. All is `static inline` in a namespace of its own, so that the linker
+// can never take one unit's code for another's; for the same reason such units include no header of the C++ library
+// that has inline functions.
 #pragma once
 
 #include <stddef.h>  // NOLINT(modernize-deprecated-headers): the C++ header brings inline functions
@@ -162,8 +162,8 @@ struct F32x16 {
   float32x4_t v[4];
 };
 
-#define BULKHEAD_QUARTERS(expression)        \
-  F32x16 r;                                  \
+#define BULKHEAD_QUARTERS(expression)                \
+  F32x16 r;                                          \
   for (int i = 0; i < 4; ++i) r.v[i] = (expression); \
   return r
 
@@ -211,8 +211,8 @@ BULKHEAD_INLINE F32x16 round_even(F32x16 a) {
   BULKHEAD_QUARTERS(vrndnq_f32(a.v[i]));
 }
 BULKHEAD_INLINE F32x16 scale_by_power(F32x16 a, F32x16 n) {
-  BULKHEAD_QUARTERS(vmulq_f32(
-      a.v[i], vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(vcvtnq_s32_f32(n.v[i]), vdupq_n_s32(127)), 23))));
+  BULKHEAD_QUARTERS(
+      vmulq_f32(a.v[i], vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(vcvtnq_s32_f32(n.v[i]), vdupq_n_s32(127)), 23))));
 }
 BULKHEAD_INLINE F32x16 where_less(F32x16 a, F32x16 b, F32x16 yes, F32x16 no) {
   BULKHEAD_QUARTERS(vbslq_f32(vcltq_f32(a.v[i], b.v[i]), yes.v[i], no.v[i]));
@@ -225,8 +225,8 @@ struct F32x16 {
   float v[kLanes];
 };
 
-#define BULKHEAD_EACH(expression)                    \
-  F32x16 r;                                          \
+#define BULKHEAD_EACH(expression)                         \
+  F32x16 r;                                               \
   for (int i = 0; i < kLanes; ++i) r.v[i] = (expression); \
   return r
 

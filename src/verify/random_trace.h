@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: MIT
+// Random traces: every action of the seam, in orders nobody would write down. The same seed gives the same trace on
+// every system.
+#pragma once
+
+#include "verify/trace.h"
+
+#include <cstdint>
+
+namespace bulkhead::verify {
+
+struct TraceShape {
+  std::uint32_t most_partitions = 7;  // 2 at least
+  std::uint32_t most_actions = 28;    // 6 at least
+  std::uint32_t most_words = 12;      // of one text
+  std::uint32_t most_new_tokens = 8;  // of one generation
+  std::uint32_t capacity = 192;       // of a partition, at most
+  std::uint32_t long_one_in = 0;      // so often a text is `long_words` long; 0: never
+  std::uint32_t long_words = 0;
+};
+
+[[nodiscard]] Trace random_trace(std::uint64_t seed, const TraceShape& shape);
+
+}  // namespace bulkhead::verify

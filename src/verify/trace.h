@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+// Trace: actions on partitions as data. It is generated, shrunk, printed and replayed; running it is trace_run.h's
+// work.
+//
+// Any list of actions is a legal trace: an action on a partition that is not open is not performed, and that is shown.
+// So every subset of a trace is one too, which is what projection and shrinking rest on.
+#pragma once
+
+#include "base/json.h"
+#include "base/result.h"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace bulkhead::verify {
+
+enum class ActionKind {
+  kOpen,           // a new partition
+  kPrefill,        // appends `text`
+  kReceive,        // appends the last finished output of partition `from`, as text
+  kFork,           // a new partition from the first part of `from`
+  kGenerate,       // all `members` in one batch
+  kScore,          // appends `text` and asks for its log probabilities
+  kCancelPrefill,  // a prefill whose caller has given up: the partition is poisoned
+  kFail,           // a request that must be refused and must change nothing
+  kClose,
+};
+
+enum class Refusal {
+  kOverflow,    // more tokens than the partition has room for
+  kBadToken,    // a token outside the vocabulary
+  kForkBeyond,  // a fork at a token that is not there
+  kNoTokens,    // an empty prefill
+};
+
+[[nodiscard]] std::string_view name(ActionKind kind) noexcept;
+[[nodiscard]] std::string_view name(Refusal refusal) noexcept;
+
+// One partition's part of a batch.
+struct Member {
+  std::uint32_t partition = 0;
+  std::uint32_t max_tokens = 1;
+  float temperature = 0;  // 0: greedy
+  std::uint32_t seed = 0;
+  std::optional<std::uint32_t> cancel_after = {};  // its caller stops it after so many tokens; 0: before the first
+  bool cancel_call = false;                        // and then stops the whole call, its other members too
+  friend bool operator==(const Member&, const Member&) = default;
+};
+
+// One action. Fields that a kind does not use are empty.
+struct Action {
+  ActionKind kind = ActionKind::kOpen;
+  std::uint32_t partition = 0;  // whom it acts on; each is opened (or forked) at most once
+  std::uint32_t from = 0;       // kFork: source; kReceive: sender
+  std::uint32_t capacity = 0;   // kOpen, kFork: tokens
+  std::uint32_t permille = 0;   // kFork: the part of the source's tokens that is taken, 1 to 1000
+  std::string text = {};        // kPrefill, kScore, kCancelPrefill
+  Refusal refusal = Refusal::kOverflow;
+  std::vector<Member> members = {};  // kGenerate
+  friend bool operator==(const Action&, const Action&) = default;
+
+  // Whether the action is one of `who`; a fork and a message act on their receiver, not on their source.
+  [[nodiscard]] bool acts_on(std::uint32_t who) const noexcept;
+};
+
+struct Trace {
+  std::vector<Action> actions;
+  friend bool operator==(const Trace&, const Trace&) = default;
+
+  // Partitions that are opened or forked, in that order.
+  [[nodiscard]] std::vector<std::uint32_t> partitions() const;
+  // Room that a run of it needs: partitions open at once if nothing fails, and the largest capacity.
+  [[nodiscard]] std::uint32_t most_open() const;
+  [[nodiscard]] std::uint32_t largest_capacity() const;
+};
+
+[[nodiscard]] Json to_json(const Trace& trace);
+// kBadInput names the first field that breaks the form of to_json().
+[[nodiscard]] Result<Trace> trace_from_json(const JsonView& document);
+
+}  // namespace bulkhead::verify
