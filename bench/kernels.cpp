@@ -44,7 +44,7 @@ double seconds(Clock::duration time) {
   return std::chrono::duration<double>(time).count();
 }
 
-// THE PLACE for what chooses our kernels (ModelOptions::kernels, strict mode): one line here and one flag in main.
+// Everything else at its default: our kernels, strict isolation.
 Result<ModelOptions> model_options(const Flags& flags) {
   ModelOptions options;
   BH_TRY(const auto path, models::find_model(flags.model, models::Environment::from_process()));

@@ -121,12 +121,12 @@ TEST(LlamaKernels, OneProcessHoldsAModelOfEachKind) {
   ASSERT_TRUE(testing::write_tiny_model(path));
   const auto ours = load(path.string(), "bulkhead");
   const auto stock = load(path.string(), "stock");
-  EXPECT_TRUE(ours.facts().invariant_products);
+  EXPECT_TRUE(ours.facts().batch_invariant);
   EXPECT_TRUE(ours.facts().kernels.starts_with("bulkhead (")) << ours.facts().kernels;
   // Seven matrices in each of six layers, and the output.
   EXPECT_EQ(ours.matrices().size(), 43U);
   EXPECT_TRUE(std::all_of(ours.matrices().begin(), ours.matrices().end(), [](const auto& m) { return m.bulkhead; }));
-  EXPECT_FALSE(stock.facts().invariant_products);
+  EXPECT_FALSE(stock.facts().batch_invariant);
   EXPECT_EQ(stock.facts().kernels, "stock");
   EXPECT_EQ(stock.matrices().size(), 43U);
   EXPECT_TRUE(std::none_of(stock.matrices().begin(), stock.matrices().end(), [](const auto& m) { return m.bulkhead; }));
@@ -135,7 +135,7 @@ TEST(LlamaKernels, OneProcessHoldsAModelOfEachKind) {
 void company_changes_no_bit(const std::string& name) {
   for (const std::uint32_t threads : {1U, 2U}) {
     const auto ours = load(testing::model_file(name).string(), "bulkhead", threads);
-    EXPECT_TRUE(ours.facts().invariant_products);
+    EXPECT_TRUE(ours.facts().batch_invariant);
     EXPECT_EQ(changed_by_company(ours), 0U) << threads << " threads";
   }
 }
