@@ -23,10 +23,13 @@ constexpr std::array<FormatSize, kFormats> kSizes = {
 // the others together, their high bits on top of the first ones.
 void read_k_scales(const uint8_t* from, WeightBlock& block) {
   for (int i = 0; i < 4; ++i) {
-    block.scales[i] = from[i] & 63U;
-    block.mins[i] = from[i + 4] & 63U;
-    block.scales[i + 4] = static_cast<uint8_t>((from[i + 8] & 15U) | (from[i] >> 6U << 4U));
-    block.mins[i + 4] = static_cast<uint8_t>((from[i + 8] >> 4U) | (from[i + 4] >> 6U << 4U));
+    const unsigned scale = from[i];
+    const unsigned min = from[i + 4];
+    const unsigned both = from[i + 8];
+    block.scales[i] = scale & 63U;
+    block.mins[i] = min & 63U;
+    block.scales[i + 4] = static_cast<uint8_t>((both & 15U) | scale >> 6U << 4U);
+    block.mins[i + 4] = static_cast<uint8_t>(both >> 4U | min >> 6U << 4U);
   }
 }
 
@@ -78,7 +81,7 @@ void read_q6k(const uint8_t* from, WeightBlock& block) {
   for (unsigned half = 0; half < 2; ++half) {
     for (unsigned i = 0; i < 64; ++i) {
       const unsigned low = from[64 * half + i];
-      const unsigned top = high[32 * half + i % 32] >> (2 * (i / 32));
+      const unsigned top = static_cast<unsigned>(high[32 * half + i % 32]) >> (2 * (i / 32));
       block.quants[128 * half + i] = static_cast<uint8_t>((low & 15U) | (top & 3U) << 4U);
       block.quants[128 * half + 64 + i] = static_cast<uint8_t>(low >> 4U | (top >> 4U & 3U) << 4U);
     }
