@@ -48,6 +48,19 @@ void add_available(std::vector<InstructionSet>& sets) {
 void add_available(std::vector<InstructionSet>& /*sets*/) {}
 #endif
 
+#if defined(BULKHEAD_KERNELS_X86)
+bool is_amd_family_25() {
+  unsigned eax = 0;
+  unsigned ebx = 0;
+  unsigned ecx = 0;
+  unsigned edx = 0;
+  if (__get_cpuid(0, &eax, &ebx, &ecx, &edx) == 0 || ebx != signature_AMD_ebx) return false;
+  if (__get_cpuid(1, &eax, &ebx, &ecx, &edx) == 0) return false;
+  // Base family plus extended family.
+  return (eax >> 8U & 15U) + (eax >> 20U & 255U) == 25;
+}
+#endif
+
 }  // namespace
 
 std::string_view name(InstructionSet set) noexcept {
@@ -70,6 +83,15 @@ std::span<const InstructionSet> available() noexcept {
     return found;
   }();
   return sets;
+}
+
+bool prefers_own_prefetch() noexcept {
+#if defined(BULKHEAD_KERNELS_X86)
+  static const bool prefers = is_amd_family_25();
+  return prefers;
+#else
+  return false;
+#endif
 }
 
 }  // namespace bulkhead::engines::llama::kernels

@@ -22,6 +22,8 @@
 namespace bulkhead::engines::llama::kernels {
 
 constexpr int kMostColumns = 8;
+// Passes of so many columns wait for memory; they fetch into the first-level cache and not as far ahead.
+constexpr size_t kFewColumns = 2;
 
 // One group of 16 rows against 1 to kMostColumns columns.
 struct GroupProduct {

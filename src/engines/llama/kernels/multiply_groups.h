@@ -13,11 +13,11 @@ namespace {
 constexpr int kLine = 64;  // bytes of a cache line
 
 // Fetches the `kBytes` that lie at `ahead`, if this share of the pass is to.
-template <int kBytes>
+template <size_t N, int kBytes>
 BULKHEAD_INLINE void fetch_ahead(const GroupProduct& product, const char* ahead, unsigned share) {
   if ((product.ahead_share >> share & 1U) == 0) return;
   BULKHEAD_UNROLL
-  for (int i = 0; i < kBytes; i += kLine) prefetch(ahead + i);
+  for (int i = 0; i < kBytes; i += kLine) prefetch<N <= kFewColumns>(ahead + i);
 }
 
 template <size_t N>
@@ -113,7 +113,7 @@ void multiply_k45(const GroupProduct& product) {
     unpack_scales<N>(*w, x, scales, block);
     for (int s = 0; s < 8; ++s) {
       constexpr int kShare = static_cast<int>(sizeof(Block)) / 8;
-      fetch_ahead<kShare>(product, ahead, static_cast<unsigned>(s));
+      fetch_ahead<N, kShare>(product, ahead, static_cast<unsigned>(s));
       ahead += kShare;
       const auto bits = sub_block(*w, s);
       I32x16 dot[N];
@@ -141,8 +141,8 @@ void multiply_q5k(const GroupProduct& product) {
 
 template <size_t N>
 void multiply_q6k(const GroupProduct& product) {
-  const auto* w = reinterpret_cast<const PackedQ6K*>(product.weights);
-  const auto* block_scales = reinterpret_cast<const uint16_t*>(w + product.blocks);
+  const uint8_t* place = product.weights;
+  const uint16_t* block_scales = nullptr;
   const auto* x = reinterpret_cast<const Activations256*>(product.activations);
   const char* ahead = product.ahead;
   const U8x64 low4 = broadcast_byte(0x0f);
@@ -150,9 +150,15 @@ void multiply_q6k(const GroupProduct& product) {
   F32x16 sums[N];
   BULKHEAD_UNROLL
   for (size_t j = 0; j < N; ++j) sums[j] = broadcast(0.0F);
-  for (int64_t b = 0; b < product.blocks; ++b, ++w, x += N, block_scales += kGroupRows) {
+  for (int64_t b = 0; b < product.blocks; ++b, x += N) {
+    if (b % 2 == 0) {
+      block_scales = reinterpret_cast<const uint16_t*>(place);
+      place += kQ6KScales;
+    }
+    const auto* w = reinterpret_cast<const PackedQ6K*>(place);
+    place += sizeof(*w);
     alignas(64) float scales[16][kLanes];
-    const F32x16 scale = load_f16(block_scales);
+    const F32x16 scale = load_f16(block_scales + b % 2 * kGroupRows);
     for (int i = 0; i < 4; ++i) {
       const U8x64 bytes = load_bytes(w->scales[i]);
       BULKHEAD_UNROLL
@@ -164,9 +170,11 @@ void multiply_q6k(const GroupProduct& product) {
     BULKHEAD_UNROLL
     for (size_t j = 0; j < N; ++j) block[j] = broadcast(0.0F);
     for (int s = 0; s < 16; ++s) {
-      constexpr int kShare = static_cast<int>(sizeof(PackedQ6K)) / 16;
-      fetch_ahead<kShare>(product, ahead, static_cast<unsigned>(s / 2));
-      ahead += kShare;
+      if (s % 2 == 0) {
+        constexpr int kShare = static_cast<int>(sizeof(PackedQ6K)) / 8;
+        fetch_ahead<N, kShare>(product, ahead, static_cast<unsigned>(s / 2));
+        ahead += kShare;
+      }
       const U8x64 high = load_bytes(w->sub[s].high);
       const U8x64 low0 = load_bytes(w->sub[s].low[0]);
       const U8x64 low1 = load_bytes(w->sub[s].low[1]);
@@ -212,10 +220,9 @@ void multiply_32(const GroupProduct& product) {
   for (size_t j = 0; j < N; ++j) sums[j] = broadcast(0.0F);
   for (int64_t b = 0; b < product.blocks; ++b, x += N) {
     const int half = static_cast<int>(b % 2);
-    if (half == 0) {
-      fetch_ahead<static_cast<int>(sizeof(Pair))>(product, ahead, static_cast<unsigned>(b / 2 % 8));
-      ahead += sizeof(Pair);
-    }
+    constexpr int kShare = static_cast<int>(sizeof(Pair)) / 2;
+    fetch_ahead<N, kShare>(product, ahead, static_cast<unsigned>(b % 8));
+    ahead += kShare;
     const auto bits = half_of(*w, half);
     I32x16 dot[N];
     dots<N, 8, kMost>(
@@ -257,16 +264,19 @@ struct Single {
   BULKHEAD_INLINE F32x16 at(const float* from) { return load(from); }
 };
 
-// Adds up to kRun steps of k to zero: four sums by k % 4, so that one column need not wait for each multiply-add before
-// the next, then added pairwise.
+// Adds the products of `steps` values of k to `total`: four sums by k % 4, so that one column need not wait for each
+// multiply-add before the next, then added pairwise.
 template <class Weight, size_t N>
-BULKHEAD_INLINE void add_run(const typename Weight::Type* w, const float* x, int64_t steps, F32x16 (&total)[N]) {
+BULKHEAD_INLINE void add_run(const GroupProduct& product, const typename Weight::Type* w, const float* x, int64_t steps,
+                             const char* ahead, F32x16 (&total)[N]) {
   constexpr size_t kSums = 4;
+  constexpr int kShare = static_cast<int>(kSums) * kGroupRows * static_cast<int>(sizeof(typename Weight::Type));
   F32x16 sums[kSums][N];
   BULKHEAD_UNROLL
   for (size_t i = 0; i < kSums * N; ++i) sums[i / N][i % N] = broadcast(0.0F);
   int64_t k = 0;
-  for (; k + 4 <= steps; k += 4) {
+  for (; k + 4 <= steps; k += 4, ahead += kShare) {
+    fetch_ahead<N, kShare>(product, ahead, static_cast<unsigned>(k / 4 % 8));
     BULKHEAD_UNROLL
     for (size_t i = 0; i < kSums; ++i, w += kGroupRows, x += N) {
       const F32x16 weight = Weight::at(w);
@@ -289,18 +299,15 @@ BULKHEAD_INLINE void add_run(const typename Weight::Type* w, const float* x, int
 template <class Weight, size_t N>
 void multiply_float(const GroupProduct& product) {
   constexpr int64_t kRun = 64;
-  constexpr int kRunBytes = static_cast<int>(kRun) * kGroupRows * static_cast<int>(sizeof(typename Weight::Type));
   const auto* w = reinterpret_cast<const typename Weight::Type*>(product.weights);
   const auto* x = reinterpret_cast<const float*>(product.activations);
-  const char* ahead = product.ahead;
   F32x16 total[N];
   BULKHEAD_UNROLL
   for (size_t j = 0; j < N; ++j) total[j] = broadcast(0.0F);
   for (int64_t k = 0; k < product.blocks; k += kRun) {
-    fetch_ahead<kRunBytes>(product, ahead, static_cast<unsigned>(k / kRun % 8));
-    ahead += kRunBytes;
     const int64_t steps = product.blocks - k < kRun ? product.blocks - k : kRun;
-    add_run<Weight, N>(w + k * kGroupRows, x + k * static_cast<int64_t>(N), steps, total);
+    const char* ahead = product.ahead + static_cast<size_t>(k) * kGroupRows * sizeof(*w);
+    add_run<Weight, N>(product, w + k * kGroupRows, x + k * static_cast<int64_t>(N), steps, ahead, total);
   }
   store_columns<N>(product, total);
 }

@@ -38,13 +38,16 @@ struct alignas(64) PackedQ5K {  // as PackedQ4K, and the fifth bits
   } sub[8];
 };
 
-// The half-float scales of a group, [blocks][16], follow its last block.
+// A line of half-float scales, [2][16], lies before every two blocks, so that all is read in the order of its
+// addresses: the processor's own prefetch loses a stream that jumps. Block b begins at kQ6KScales * (b / 2 + 1) + b *
+// sizeof.
+constexpr int kQ6KScales = 64;
 struct alignas(64) PackedQ6K {  // 256 k
+  int8_t scales[4][64];         // [sub-block / 4], one byte of a lane per sub-block
   struct {                      // 16 sub-blocks of 16 k; values 0 to 63 stand for -32 to 31
     uint8_t high[64];           // bits 4 and 5 of the four steps
     uint8_t low[2][64];         // low 4 bits: steps 0 | 2 and 1 | 3
   } sub[16];
-  int8_t scales[4][64];  // [sub-block / 4], one byte of a lane per sub-block
 };
 
 // Blocks of 32 k lie in pairs, so that vectors start at multiples of 64; where their number is odd, zeros fill up.

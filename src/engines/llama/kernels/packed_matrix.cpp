@@ -52,7 +52,7 @@ void pack_group(const MatrixShape& shape, const std::uint8_t* from, int rows, st
   for (int row = 0; row < rows; ++row) {
     for (std::int64_t b = 0; b < blocks(shape); ++b, from += block_bytes(shape.format)) {
       read_file_block(shape.format, from, block);
-      write_packed_block(shape.format, block, to, blocks(shape), b, row);
+      write_packed_block(shape.format, block, to, b, row);
     }
   }
 }
@@ -115,7 +115,7 @@ void unpack_row(const MatrixShape& shape, const std::uint8_t* packed, std::int64
     if (is_float(shape.format)) {
       std::memcpy(to, group + static_cast<std::size_t>(kGroupRows * b + in_group) * bytes, bytes);
     } else {
-      read_packed_block(shape.format, group, blocks(shape), b, in_group, block);
+      read_packed_block(shape.format, group, b, in_group, block);
       write_file_block(shape.format, block, to);
     }
   }

@@ -91,8 +91,10 @@ BULKHEAD_INLINE I32x16 dot4(I32x16 sum, U8x64 w, const int8_t* x) {
 BULKHEAD_INLINE I32x16 dot2(I32x16 sum, U8x64 w, const int16_t* x) {
   return {_mm512_dpwssd_epi32(sum.v, w.v, _mm512_set1_epi32(*reinterpret_cast<const AnyInt32*>(x)))};
 }
+// Into the first-level cache (near) or the second.
+template <bool kNear>
 BULKHEAD_INLINE void prefetch(const char* from) {
-  _mm_prefetch(from, _MM_HINT_T0);
+  _mm_prefetch(from, kNear ? _MM_HINT_T0 : _MM_HINT_T1);
 }
 
 #elif defined(BULKHEAD_KERNELS_AVX2)
@@ -191,8 +193,9 @@ BULKHEAD_INLINE I32x16 dot2(I32x16 sum, U8x64 w, const int16_t* x) {
   return {_mm256_add_epi32(sum.lo, _mm256_madd_epi16(w.lo, two)),
           _mm256_add_epi32(sum.hi, _mm256_madd_epi16(w.hi, two))};
 }
+template <bool kNear>
 BULKHEAD_INLINE void prefetch(const char* from) {
-  _mm_prefetch(from, _MM_HINT_T0);
+  _mm_prefetch(from, kNear ? _MM_HINT_T0 : _MM_HINT_T1);
 }
 
 #elif defined(BULKHEAD_KERNELS_NEON)
@@ -301,8 +304,9 @@ BULKHEAD_INLINE I32x16 dot2(I32x16 sum, U8x64 w, const int16_t* x) {
   }
   return r;
 }
+template <bool kNear>
 BULKHEAD_INLINE void prefetch(const char* from) {
-  __builtin_prefetch(from);
+  __builtin_prefetch(from, 0, kNear ? 3 : 2);
 }
 #undef BULKHEAD_QUARTERS
 
@@ -395,8 +399,9 @@ BULKHEAD_INLINE I32x16 dot2(I32x16 sum, U8x64 w, const int16_t* x) {
   BULKHEAD_EACH(I32x16,
                 sum.v[i] + static_cast<int16_t>(w.v[i] & 0xffffU) * x[0] + static_cast<int16_t>(w.v[i] >> 16U) * x[1]);
 }
+template <bool kNear>
 BULKHEAD_INLINE void prefetch(const char* from) {
-  __builtin_prefetch(from);
+  __builtin_prefetch(from, 0, kNear ? 3 : 2);
 }
 #undef BULKHEAD_EACH
 

@@ -23,10 +23,13 @@ constexpr std::array<FormatSize, kFormats> kSizes = {
 // the others together, their high bits on top of the first ones.
 void read_k_scales(const uint8_t* from, WeightBlock& block) {
   for (int i = 0; i < 4; ++i) {
-    block.scales[i] = from[i] & 63U;
-    block.mins[i] = from[i + 4] & 63U;
-    block.scales[i + 4] = static_cast<uint8_t>((from[i + 8] & 15U) | (from[i] >> 6U << 4U));
-    block.mins[i + 4] = static_cast<uint8_t>((from[i + 8] >> 4U) | (from[i + 4] >> 6U << 4U));
+    const unsigned scale = from[i];
+    const unsigned min = from[i + 4];
+    const unsigned both = from[i + 8];
+    block.scales[i] = scale & 63U;
+    block.mins[i] = min & 63U;
+    block.scales[i + 4] = static_cast<uint8_t>((both & 15U) | scale >> 6U << 4U);
+    block.mins[i + 4] = static_cast<uint8_t>(both >> 4U | min >> 6U << 4U);
   }
 }
 
@@ -78,7 +81,7 @@ void read_q6k(const uint8_t* from, WeightBlock& block) {
   for (unsigned half = 0; half < 2; ++half) {
     for (unsigned i = 0; i < 64; ++i) {
       const unsigned low = from[64 * half + i];
-      const unsigned top = high[32 * half + i % 32] >> (2 * (i / 32));
+      const unsigned top = static_cast<unsigned>(high[32 * half + i % 32]) >> (2 * (i / 32));
       block.quants[128 * half + i] = static_cast<uint8_t>((low & 15U) | (top & 3U) << 4U);
       block.quants[128 * half + 64 + i] = static_cast<uint8_t>(low >> 4U | (top >> 4U & 3U) << 4U);
     }
@@ -178,10 +181,18 @@ void read_packed_scales(const Packed& from, int row, WeightBlock& block) {
   }
 }
 
-void write_packed_q6k(const WeightBlock& block, uint8_t* group, std::int64_t blocks, std::int64_t index, int row) {
-  auto* all = reinterpret_cast<PackedQ6K*>(group);
-  PackedQ6K& to = all[index];
-  reinterpret_cast<uint16_t*>(all + blocks)[kGroupRows * index + row] = block.scale;
+// Where the line of scales for block `index` and its neighbour begins.
+std::int64_t q6k_scales(std::int64_t index) {
+  return index / 2 * (kQ6KScales + 2 * static_cast<std::int64_t>(sizeof(PackedQ6K)));
+}
+
+std::int64_t q6k_block(std::int64_t index) {
+  return q6k_scales(index) + kQ6KScales + index % 2 * static_cast<std::int64_t>(sizeof(PackedQ6K));
+}
+
+void write_packed_q6k(const WeightBlock& block, uint8_t* group, std::int64_t index, int row) {
+  auto& to = *reinterpret_cast<PackedQ6K*>(group + q6k_block(index));
+  reinterpret_cast<uint16_t*>(group + q6k_scales(index))[index % 2 * kGroupRows + row] = block.scale;
   for (int s = 0; s < 16; ++s) {
     lane(to.scales[s / 4], row)[s % 4] = static_cast<std::int8_t>(block.scales[s]);
     const uint8_t* q = block.quants + 16 * s;
@@ -194,10 +205,9 @@ void write_packed_q6k(const WeightBlock& block, uint8_t* group, std::int64_t blo
   }
 }
 
-void read_packed_q6k(const uint8_t* group, std::int64_t blocks, std::int64_t index, int row, WeightBlock& block) {
-  const auto* all = reinterpret_cast<const PackedQ6K*>(group);
-  const PackedQ6K& from = all[index];
-  block.scale = reinterpret_cast<const uint16_t*>(all + blocks)[kGroupRows * index + row];
+void read_packed_q6k(const uint8_t* group, std::int64_t index, int row, WeightBlock& block) {
+  const auto& from = *reinterpret_cast<const PackedQ6K*>(group + q6k_block(index));
+  block.scale = reinterpret_cast<const uint16_t*>(group + q6k_scales(index))[index % 2 * kGroupRows + row];
   for (int s = 0; s < 16; ++s) {
     block.scales[s] = static_cast<uint8_t>(lane(from.scales[s / 4], row)[s % 4]);
     uint8_t* q = block.quants + 16 * s;
@@ -279,8 +289,7 @@ void write_file_block(WeightFormat format, const WeightBlock& block, uint8_t* to
   }
 }
 
-void write_packed_block(WeightFormat format, const WeightBlock& block, uint8_t* group, std::int64_t blocks,
-                        std::int64_t index, int row) {
+void write_packed_block(WeightFormat format, const WeightBlock& block, uint8_t* group, std::int64_t index, int row) {
   const auto half = index % 2;
   switch (format) {
     case WeightFormat::kQ4K: {
@@ -295,7 +304,7 @@ void write_packed_block(WeightFormat format, const WeightBlock& block, uint8_t* 
       for (int s = 0; s < 8; ++s) write_steps(block.quants + 32 * s, to.sub[s].quants, to.sub[s].fifth, row);
       break;
     }
-    case WeightFormat::kQ6K: write_packed_q6k(block, group, blocks, index, row); break;
+    case WeightFormat::kQ6K: write_packed_q6k(block, group, index, row); break;
     case WeightFormat::kQ8_0: {
       auto& to = reinterpret_cast<PackedQ8_0*>(group)[index / 2];
       to.scale[half][row] = block.scale;
@@ -317,8 +326,7 @@ void write_packed_block(WeightFormat format, const WeightBlock& block, uint8_t* 
   }
 }
 
-void read_packed_block(WeightFormat format, const uint8_t* group, std::int64_t blocks, std::int64_t index, int row,
-                       WeightBlock& block) {
+void read_packed_block(WeightFormat format, const uint8_t* group, std::int64_t index, int row, WeightBlock& block) {
   const auto half = index % 2;
   switch (format) {
     case WeightFormat::kQ4K: {
@@ -333,7 +341,7 @@ void read_packed_block(WeightFormat format, const uint8_t* group, std::int64_t b
       for (int s = 0; s < 8; ++s) read_steps(from.sub[s].quants, from.sub[s].fifth, row, block.quants + 32 * s);
       break;
     }
-    case WeightFormat::kQ6K: read_packed_q6k(group, blocks, index, row, block); break;
+    case WeightFormat::kQ6K: read_packed_q6k(group, index, row, block); break;
     case WeightFormat::kQ8_0: {
       const auto& from = reinterpret_cast<const PackedQ8_0*>(group)[index / 2];
       block.scale = from.scale[half][row];

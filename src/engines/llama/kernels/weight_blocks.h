@@ -25,10 +25,9 @@ struct WeightBlock {
 void read_file_block(WeightFormat format, const std::uint8_t* from, WeightBlock& block);
 void write_file_block(WeightFormat format, const WeightBlock& block, std::uint8_t* to);
 
-// From and to row `row` (0 to 15) and block `index` of a packed group of `blocks` blocks.
-void read_packed_block(WeightFormat format, const std::uint8_t* group, std::int64_t blocks, std::int64_t index, int row,
-                       WeightBlock& block);
-void write_packed_block(WeightFormat format, const WeightBlock& block, std::uint8_t* group, std::int64_t blocks,
-                        std::int64_t index, int row);
+// From and to row `row` (0 to 15) and block `index` of a packed group.
+void read_packed_block(WeightFormat format, const std::uint8_t* group, std::int64_t index, int row, WeightBlock& block);
+void write_packed_block(WeightFormat format, const WeightBlock& block, std::uint8_t* group, std::int64_t index,
+                        int row);
 
 }  // namespace bulkhead::engines::llama::kernels
