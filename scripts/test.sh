@@ -53,8 +53,9 @@ suite() {  # suite PRESET [ctest arguments]
 suite release
 check format scripts/format.sh --check
 check hf-token-counts scripts/reference_check.sh
-# The tests of the whole program on a real model run in release only: they take minutes, and their rooms' own tests run here.
-ASAN_OPTIONS=detect_leaks=1 suite dev -LE release_only -E '^cli\..*Model'
+# Tests of the whole program, and of the bits of whole models, on real models run in release only: they take minutes, and the code
+# that they cover has tests of its own here.
+ASAN_OPTIONS=detect_leaks=1 suite dev -LE release_only -E '^cli\..*Model|ModelInvariance|ModelKernels|ModelLlamaAttention'
 for tier in ${tiers[@]+"${tiers[@]}"}; do
   case $tier in
     clang) suite clang -L fast ;;

@@ -103,7 +103,8 @@ TEST_P(LlamaWindow, ForkEqualsColdPrefill) {
   auto options = one_thread();
   options.full_window_cache = param.full_cache;
   options.grade = param.grade;
-  options.flash_attention = false;  // stock flash attention moves bits with the batch shape
+  options.flash_attention = false;       // stock flash attention moves bits with the batch shape
+  options.isolation = Isolation::kFast;  // strict keeps every cell
   const auto engine = tiny_engine(testing::kTinyWindow, options);
   ASSERT_NE(engine, nullptr);
   EXPECT_EQ(engine->facts().window_tokens, testing::kTinyWindow);
@@ -435,7 +436,9 @@ INSTANTIATE_TEST_SUITE_P(All, LlamaKvTypes,
                          [](const auto& instance) { return instance.param.key + "_" + instance.param.value; });
 
 TEST(LlamaEngine, WindowedCellsAreNotCountedTwice) {
-  const auto engine = tiny_engine(testing::kTinyWindow);
+  auto options = one_thread();
+  options.isolation = Isolation::kFast;  // strict keeps every cell
+  const auto engine = tiny_engine(testing::kTinyWindow, options);
   const auto per_token = engine->facts().kv_bytes_per_token;
   const auto id = open_with(*engine, noise(1600), 2048);
   const auto state = engine->inspect(id).value();
@@ -468,6 +471,7 @@ TEST(ModelLlamaWindow, ForkBehindGemmasWindowEqualsColdPrefill) {
   BULKHEAD_NEED_MODEL(testing::kGemma);
   ModelOptions options;
   options.flash_attention = false;
+  options.isolation = Isolation::kFast;  // strict keeps every cell
   auto made = testing::load_llama(testing::kGemma, options);
   ASSERT_TRUE(made.ok()) << made.error().to_string();
   Engine& engine = *made.value();
