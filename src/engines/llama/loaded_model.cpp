@@ -117,7 +117,11 @@ Result<void> LoadedModel::load_weights(bool shares_embedding) {
   log::get().info("kernels: {}", scope.summary());
   facts_.kernels = scope.kernels();
   matrices_ = scope.matrices();
-  if (kernels::resolved(choice) == kernels::KernelChoice::kBulkhead) attention_ = kernels::AttentionChoice::kBulkhead;
+  // In one shared buffer the same tokens lie in other cells each time. Ours adds up by blocks of cells, so their place
+  // would show; ggml's goes cell by cell.
+  const bool own_buffers = options_.grade == Grade::kBuffer;
+  if (own_buffers && kernels::resolved(choice) == kernels::KernelChoice::kBulkhead)
+    attention_ = kernels::AttentionChoice::kBulkhead;
   if (!scope.all_invariant()) products_variance_ = scope.summary();
   return {};
 }
