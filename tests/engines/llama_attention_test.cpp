@@ -254,7 +254,7 @@ double largest_error(float from, float to, Ours ours, Exact exact) {
     const double want = exact(static_cast<double>(x));
     float got[kernels::kLanes];
     kernels::store(got, ours(kernels::broadcast(x)));
-    const double unit = std::ldexp(1.0, std::max(std::ilogb(want) - 23, -149));
+    const double unit = std::ldexp(1.0, std::max(std::ilogb(want), -126) - 23);
     largest = std::max(largest, std::abs(static_cast<double>(got[i % kernels::kLanes]) - want) / unit);
   }
   return largest;
