@@ -13,7 +13,7 @@
 #include <ggml.h>
 
 // ggml's own list of buffer types, to find the one it would repack into.
-#include <../src/ggml-cpu/traits.h>
+#include <traits.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
