@@ -32,7 +32,15 @@ enum class Isolation {
   kFast     // its numbers may depend in the last bits on what is computed beside it: saves memory with sliding windows
 };
 
-// How to load a model.
+// What makes a computation show that it does not touch other partitions' memory. Each costs time; for tests and audits.
+enum class Guard {
+  kNone,
+  kPages,  // other partitions' pages are locked meanwhile (mprotect): touching one is a fault
+  kPoison  // other partitions' cells hold NaN meanwhile, and free cells too: a value read from there is seen
+};
+
+// How to load a model. Models of one process that are loaded from the same file with the same options share their
+// weights; their partitions never meet.
 struct ModelOptions {
   std::string path = {};         // a GGUF file, or a name of the manifest that was pulled before
   std::string engine = "llama";  // see `bulkhead --version` for those built in
@@ -50,6 +58,9 @@ struct ModelOptions {
   // stock: ggml's; auto: ours where this processor has an instruction set they are fast on.
   std::string kernels = "auto";
   Isolation isolation = Isolation::kStrict;
+  Guard guard = Guard::kNone;  // needs grade buffer, and caches in main memory
+
+  friend bool operator==(const ModelOptions&, const ModelOptions&) = default;
 };
 
 // One generated token, as it appears.

@@ -4,6 +4,8 @@
 #include "cli/progress_line.h"
 #include "cli/reports.h"
 #include "cli/session.h"
+#include "cli/transcript_file.h"
+#include "engine/recording_engine.h"
 #include "models/model_files.h"
 #include "run/experiment.h"
 #include "store/safe_file.h"
@@ -58,10 +60,14 @@ int exit_code_of(const Json& results) {
 }
 
 Result<Json> run_session(Session& session, run::ExperimentOptions& options) {
+  auto recording = std::make_unique<engine::RecordingEngine>(std::move(session.engine));
+  options.transcript = &recording->transcript();
+  session.engine = std::move(recording);
   BH_TRY(const auto plans, run::prepare(*session.engine, session.scenarios, session.format, options));
   if (!session.engine->facts().model_path.empty()) {
     BH_TRY(options.model_sha256, models::model_sha256(session.engine->facts().model_path));
   }
+  options.transcript_header = transcript_header(session.model, options.model_sha256);
   BH_TRY(auto results, run::run_experiment(*session.engine, plans, options));
   BH_CHECK(write_reports(results, options.folder));
   return results;

@@ -3,8 +3,13 @@
 #include "cli/interrupt.h"
 #include "cli/progress_line.h"
 #include "cli/session.h"
+#include "cli/transcript_file.h"
 #include "engines/builtin.h"
+#include "engines/llama/cache_guard.h"
+#include "models/model_files.h"
 #include "verify/campaign.h"
+#include "verify/canary.h"
+#include "verify/transcript_replay.h"
 
 #include <fmt/format.h>
 
@@ -18,16 +23,44 @@ namespace {
 constexpr std::uint64_t kFakeTraces = 10000;
 constexpr std::uint64_t kTraces = 300;
 constexpr std::uint64_t kQuickFakeTraces = 2000;
-constexpr std::uint64_t kQuickTraces = 3;
+constexpr std::uint64_t kQuickTraces = 10;
+constexpr std::uint32_t kLongOneIn = 10;
+constexpr std::uint32_t kCanaries = 8;
 
 struct Flags {
   CommonFlags common;
   ModelFlags model;
+  std::string run;  // folder
   std::string trace;
   std::optional<std::uint64_t> traces;
   std::uint64_t seed = 1;
   bool quick = false;
 };
+
+// What is to be checked: a run's transcript, or random traces on a model.
+struct Subject {
+  ModelOptions model;
+  std::optional<engine::Transcript> transcript;
+};
+
+// The model is the run's own; -m says where it lies now.
+Result<Subject> subject_of_run(const Flags& flags) {
+  BH_TRY(auto file, read_transcript(flags.run));
+  if (!flags.model.model.empty() || !flags.model.hub.empty()) {
+    BH_TRY(const auto found, flags.model.resolve());
+    file.model.path = found.path;
+  }
+  if (!file.model_sha256.empty()) {
+    BH_TRY(const auto sha256, models::model_sha256(file.model.path));
+    if (sha256 != file.model_sha256) {
+      return Error{
+          ErrorCode::kBadInput,
+          fmt::format("the run was made with a model of sha256 {}, this file has {}", file.model_sha256, sha256),
+          file.model.path, "name the model of the run with -m"};
+    }
+  }
+  return Subject{std::move(file.model), std::move(file.transcript)};
+}
 
 Result<ModelOptions> model_options(const Flags& flags) {
   BH_TRY(auto options, flags.model.resolve());
@@ -43,7 +76,23 @@ std::uint64_t traces_to_run(const Flags& flags) {
   return fake ? kFakeTraces : kTraces;
 }
 
-Result<verify::Campaign> run_checks(const Flags& flags, const verify::MakeEngine& make_engine, ProgressLine& line) {
+Result<Subject> subject_of(const Flags& flags) {
+  if (!flags.run.empty()) return subject_of_run(flags);
+  BH_TRY(auto model, model_options(flags));
+  return Subject{std::move(model), std::nullopt};
+}
+
+Result<verify::Campaign> run_checks(const Flags& flags, const Subject& subject, const verify::MakeEngine& make_engine,
+                                    ProgressLine& line) {
+  if (subject.transcript) {
+    const auto progress = [&](std::uint64_t done, std::uint64_t total) {
+      line.update("partitions alone", done, total, "partitions");
+    };
+    BH_TRY(auto check, verify::replay_transcript(*subject.transcript, make_engine, {stop_on_signal(), progress}));
+    verify::Campaign campaign;
+    campaign.checks.push_back(std::move(check));
+    return campaign;
+  }
   if (!flags.trace.empty()) {
     BH_TRY(auto text, read_text_file(flags.trace));
     BH_TRY(const auto document, JsonDocument::parse(std::move(text), flags.trace));
@@ -53,11 +102,30 @@ Result<verify::Campaign> run_checks(const Flags& flags, const verify::MakeEngine
   verify::CampaignOptions options;
   options.traces = traces_to_run(flags);
   options.seed = flags.seed;
-  // A try on a real model loads its weights once for each partition.
-  if (flags.model.options.engine != "fake") options.shrink_tries = flags.quick ? 4 : 100;
+  if (flags.model.options.engine != "fake") {
+    // Each run of a real model takes its time.
+    options.shrink_tries = flags.quick ? 4 : 100;
+    // Beyond 512 cells attention takes other paths, and so do prefills in chunks.
+    options.long_one_in = kLongOneIn;
+    options.long_shape = {
+        .most_partitions = 4, .most_actions = 14, .capacity = 2304, .long_one_in = 2, .long_words = 900};
+  }
   options.cancel = stop_on_signal();
   options.progress = [&](std::uint64_t done) { line.update("random traces", done, options.traces, "traces"); };
-  return verify::run_campaign(make_engine, options);
+  BH_TRY(auto campaign, verify::run_campaign(make_engine, options));
+  line.update("canaries", 0, kCanaries, "secrets");
+  BH_TRY(auto canaries, verify::check_canaries(make_engine, {kCanaries, flags.seed, stop_on_signal()}));
+  campaign.checks.push_back(std::move(canaries));
+  return campaign;
+}
+
+// How much of the other partitions' memory was out of reach while a partition computed.
+Json guard_json() {
+  const auto totals = engines::llama::guard_totals();
+  if (totals.computations == 0) return nullptr;
+  return {{"computations", totals.computations},
+          {"foreign_bytes", totals.foreign_bytes},
+          {"guarded_bytes", totals.guarded_bytes}};
 }
 
 Json report_json(const verify::Campaign& campaign, const engine::Facts& facts) {
@@ -68,20 +136,28 @@ Json report_json(const verify::Campaign& campaign, const engine::Facts& facts) {
           {"model", facts.model_name},
           {"grade", engine::name(facts.grade)},
           {"traces", campaign.traces},
+          {"guard", guard_json()},
           {"checks", checks},
           {"failing_trace", campaign.failing ? verify::to_json(*campaign.failing) : Json(nullptr)},
           {"failing_trace_is_minimal", campaign.minimal}};
 }
 
 void print_report(const Json& report) {
-  fmt::print("{} {}, grade {}: {} traces\n", report["engine"].get<std::string>(), report["model"].get<std::string>(),
-             report["grade"].get<std::string>(), report["traces"].get<std::uint64_t>());
+  const auto traces = report["traces"].get<std::uint64_t>();
+  fmt::print("{} {}, grade {}: {}\n", report["engine"].get<std::string>(), report["model"].get<std::string>(),
+             report["grade"].get<std::string>(), traces > 0 ? fmt::format("{} traces", traces) : "a recorded run");
   for (const auto& check : report["checks"]) {
     fmt::print("  {:14}{:13}{} compared, {} with a difference; control {}\n", check["name"].get<std::string>(),
                check["verdict"].get<std::string>(), check["compared"].get<std::uint64_t>(),
                check["differences"].get<std::uint64_t>(),
                check["control_caught"].get<bool>() ? "caught" : "NOT CAUGHT");
     if (!check["first_difference"].is_null()) fmt::print("    {}\n", check["first_difference"].get<std::string>());
+  }
+  if (const auto& guard = report["guard"]; !guard.is_null()) {
+    const auto foreign = guard["foreign_bytes"].get<double>();
+    fmt::print("  guard: {} computations, {:.1f} % of the other partitions' bytes out of reach\n",
+               guard["computations"].get<std::uint64_t>(),
+               foreign > 0 ? 100 * guard["guarded_bytes"].get<double>() / foreign : 0);
   }
   if (!report["failing_trace"].is_null()) {
     fmt::print("the first failing trace, made small (replay with --trace FILE):\n{}\n",
@@ -101,14 +177,16 @@ int exit_code_of(verify::Verdict verdict) {
 
 int verify_command(const Flags& flags) {
   apply_verbosity(flags.common);
-  const auto options = model_options(flags);
-  if (!options.ok()) return print_error(options.error(), flags.common);
-  const verify::MakeEngine make_engine = [&] { return engines::builtin_engines().make(options.value()); };
+  const auto subject = subject_of(flags);
+  if (!subject.ok()) return print_error(subject.error(), flags.common);
+  if (subject.value().model.guard == Guard::kPages) engines::llama::end_on_guard_fault();
+  const verify::MakeEngine make_engine = [&] { return engines::builtin_engines().make(subject.value().model); };
+  // Kept to the end: engines of the same model share its weights, so that they are loaded once.
   const auto first = make_engine();
   if (!first.ok()) return print_error(first.error(), flags.common);
   ProgressLine line(flags.common.quiet || flags.common.progress == "never" ? ProgressLine::Mode::kNever
                                                                            : ProgressLine::Mode::kAuto);
-  const auto campaign = run_checks(flags, make_engine, line);
+  const auto campaign = run_checks(flags, subject.value(), make_engine, line);
   line.finish();
   if (!campaign.ok()) return print_error(campaign.error(), flags.common);
   const auto report = report_json(campaign.value(), first.value()->facts());
@@ -125,9 +203,11 @@ int verify_command(const Flags& flags) {
 Command add_verify(CLI::App& program) {
   auto flags = std::make_shared<Flags>();
   auto* command = program.add_subcommand(
-      "verify", "Try to refute isolation: random traces, each partition held against a run of its own alone.");
+      "verify",
+      "Try to refute isolation: random traces, or the partitions of a run, each held against a run of its own alone.");
+  command->add_option("run", flags->run, "run folder: replay each of its partitions alone, in place of random traces");
   add_model_flags(*command, flags->model);
-  command->add_option("--traces", flags->traces, "random traces; default: 300, with --quick 3 (fake: 10000, 2000)")
+  command->add_option("--traces", flags->traces, "random traces; default: 300, with --quick 10 (fake: 10000, 2000)")
       ->check(CLI::Range(1, 100000000));
   command->add_option("-s,--seed", flags->seed, "seed of the first trace; the next ones are +1, +2, ...")
       ->capture_default_str();

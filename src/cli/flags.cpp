@@ -25,6 +25,8 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 6> kOneDash 
 constexpr std::string_view kDefaultModel = "qwen2.5-coder-0.5b";
 
 const std::map<std::string, Grade> kGrades = {{"buffer", Grade::kBuffer}, {"mask", Grade::kMask}};
+const std::map<std::string, Guard> kGuards = {
+    {"none", Guard::kNone}, {"pages", Guard::kPages}, {"poison", Guard::kPoison}};
 
 }  // namespace
 
@@ -80,6 +82,10 @@ void add_model_flags(CLI::App& app, ModelFlags& flags) {
   app.add_option("--isolation", flags.isolation, "strict: no bit depends on other partitions; fast: gives that up")
       ->check(CLI::IsMember({"strict", "fast"}))
       ->capture_default_str();
+  app.add_option("--guard", flags.guard,
+                 "during a computation, lock other partitions' memory pages, or fill their cells with NaN (slow)")
+      ->check(CLI::IsMember({"none", "pages", "poison"}))
+      ->capture_default_str();
   app.add_flag("--swa-full", flags.options.full_window_cache, "sliding-window models: keep every cell");
   app.add_option("--grade", flags.grade, "what separates partitions: own buffers, or a mask in one buffer")
       ->check(CLI::IsMember({"buffer", "mask"}))
@@ -111,6 +117,7 @@ void add_sampling_flags(CLI::App& app, SamplingOptions& sampling) {
 Result<ModelOptions> ModelFlags::resolve() const {
   ModelOptions resolved = options;
   resolved.grade = kGrades.at(grade);
+  resolved.guard = kGuards.at(guard);
   resolved.flash_attention = flash_attention == "on";
   resolved.isolation = isolation == "strict" ? Isolation::kStrict : Isolation::kFast;
   if (options.engine == "fake") return resolved;  // needs no file

@@ -33,6 +33,7 @@ struct ModelFlags {
   ModelOptions options;
   std::string grade = "buffer";
   std::string isolation = "strict";
+  std::string guard = "none";
   std::string flash_attention = "on";
 
   // The options with the model's file found. kUsage with advice when it is not there.

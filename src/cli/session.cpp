@@ -40,8 +40,8 @@ Result<Session> open_session(const ModelFlags& model, const ExperimentFlags& exp
     BH_TRY(auto format, prompt::load_format(experiment.format));
     session.format = std::make_shared<const prompt::Format>(std::move(format));
   }
-  BH_TRY(const auto options, model.resolve());
-  BH_TRY(session.engine, engines::builtin_engines().make(options));
+  BH_TRY(session.model, model.resolve());
+  BH_TRY(session.engine, engines::builtin_engines().make(session.model));
   if (session.format == nullptr) {
     BH_TRY(auto format, prompt::load_format(session.engine->facts().chat_template ? "bulkhead" : "raw"));
     session.format = std::make_shared<const prompt::Format>(std::move(format));

@@ -32,6 +32,7 @@ void add_experiment_flags(CLI::App& app, ExperimentFlags& flags);
 struct Session {
   std::vector<std::shared_ptr<const conversation::Scenario>> scenarios;
   std::shared_ptr<const prompt::Format> format;
+  ModelOptions model;  // that `engine` was made with
   std::unique_ptr<engine::Engine> engine;
 };
 

@@ -46,7 +46,7 @@ enum class Capability {
 };
 
 [[nodiscard]] std::string_view name(Capability capability) noexcept;
-[[nodiscard]] std::string_view name(Grade grade) noexcept;
+[[nodiscard]] std::string_view name(Grade grade) noexcept;  // "process", "buffer", "mask", "claimed"
 
 // What does not change while an engine lives.
 struct Facts {
@@ -115,6 +115,7 @@ struct OpenOptions {
   // A hint, never needed for right results: this sequence will only be forked, not decoded. Engines keep those apart so
   // that the sequences decoded together lie side by side.
   bool only_forked = false;
+  std::string name = {};  // for transcripts and people
 };
 
 struct PrefillResult {
@@ -143,6 +144,8 @@ struct GenerateResult {
   std::uint32_t accepted_tokens = 0;        // ... and of these, found right
   enum class Finish { kEnd, kLength, kStop, kCancelled } finish = Finish::kLength;
 };
+
+[[nodiscard]] std::string_view name(GenerateResult::Finish finish) noexcept;  // "end", "length", "stop", "cancelled"
 
 // What the back end itself says it holds, asked anew: the ledger is compared with this.
 struct SequenceState {

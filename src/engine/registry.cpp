@@ -19,6 +19,16 @@ std::string_view name(Capability capability) noexcept {
   return "";
 }
 
+std::string_view name(GenerateResult::Finish finish) noexcept {
+  switch (finish) {
+    case GenerateResult::Finish::kEnd: return "end";
+    case GenerateResult::Finish::kLength: return "length";
+    case GenerateResult::Finish::kStop: return "stop";
+    case GenerateResult::Finish::kCancelled: return "cancelled";
+  }
+  return "";
+}
+
 std::string_view name(Grade grade) noexcept {
   switch (grade) {
     case Grade::kProcess: return "process";

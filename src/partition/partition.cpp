@@ -24,7 +24,8 @@ using conversation::Origin;
 using conversation::OriginKind;
 using conversation::TracedTokens;
 
-Result<Partition> Partition::open(engine::Engine& engine, std::string name, const engine::OpenOptions& options) {
+Result<Partition> Partition::open(engine::Engine& engine, std::string name, engine::OpenOptions options) {
+  options.name = name;
   BH_TRY(const auto sequence, engine.open(options));
   return Partition(engine, sequence, std::move(name));
 }
@@ -66,7 +67,8 @@ Result<void> Partition::prefill(const TracedTokens& tokens, std::stop_token canc
   return {};
 }
 
-Result<Partition> Partition::fork(std::string name, std::uint32_t tokens, const engine::OpenOptions& options) const {
+Result<Partition> Partition::fork(std::string name, std::uint32_t tokens, engine::OpenOptions options) const {
+  options.name = name;
   BH_TRY(const auto copy, engine_->fork(sequence_.value(), tokens, options));
   Partition made(*engine_, copy.sequence, std::move(name));
   made.ledger_.tokens = ledger_.tokens.slice(0, tokens);

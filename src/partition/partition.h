@@ -27,8 +27,7 @@ namespace bulkhead::partition {
 
 class Partition {
  public:
-  [[nodiscard]] static Result<Partition> open(engine::Engine& engine, std::string name,
-                                              const engine::OpenOptions& options);
+  [[nodiscard]] static Result<Partition> open(engine::Engine& engine, std::string name, engine::OpenOptions options);
 
   Partition(Partition&& other) noexcept;
   Partition& operator=(Partition&& other) noexcept;
@@ -40,8 +39,7 @@ class Partition {
   [[nodiscard]] Result<void> prefill(const conversation::TracedTokens& tokens, std::stop_token cancel = {});
 
   // A new partition with the first `tokens` tokens of this one.
-  [[nodiscard]] Result<Partition> fork(std::string name, std::uint32_t tokens,
-                                       const engine::OpenOptions& options) const;
+  [[nodiscard]] Result<Partition> fork(std::string name, std::uint32_t tokens, engine::OpenOptions options) const;
 
   // Notes a message in the ledger and gives the text to assemble. The tokens follow by prefill(), with origin kMessage
   // and the message's label.

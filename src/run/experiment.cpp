@@ -163,6 +163,10 @@ Result<void> write_folder(const ExperimentOptions& options, const Json& document
   std::string lines;
   for (const auto& sample : samples) lines += sample + '\n';
   BH_CHECK(store::write_file_atomically(folder / "samples.jsonl", lines));
+  if (options.transcript != nullptr) {
+    BH_CHECK(store::write_file_atomically(folder / "transcript.jsonl",
+                                          engine::to_json_lines(*options.transcript, options.transcript_header)));
+  }
   BH_CHECK(
       store::write_file_atomically(folder / "manifest.json", manifest_json(document, plans, options).dump(1) + '\n'));
   return store::write_file_atomically(folder / "results.json", document.dump(1) + '\n');

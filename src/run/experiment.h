@@ -2,7 +2,8 @@
 // Experiment: scenarios x seeds on one engine, into one run folder.
 //
 // The folder: results.json (docs/results-format.md), samples.jsonl (one output a line, with texts and token ids) and
-// manifest.json (what is needed to run it again). Each is written aside and renamed: a failed or full disk leaves the
+// manifest.json (what is needed to run it again), and transcript.jsonl (engine/transcript.h; for
+// `bulkhead verify RUN`). Each is written aside and renamed: a failed or full disk leaves the
 // old ones.
 #pragma once
 
@@ -10,6 +11,7 @@
 #include "base/result.h"
 #include "conversation/scenario.h"
 #include "engine/engine.h"
+#include "engine/transcript.h"
 #include "plan/plan.h"
 #include "prompt/format.h"
 #include "run/executor.h"
@@ -33,6 +35,9 @@ struct ExperimentOptions {
   std::string folder;  // run folder; empty: none is written
   std::string model_sha256;
   std::vector<std::string> command;  // for the manifest
+  // What is written to transcript.jsonl after each run; null: nothing. Must be of the engine that the plans run on.
+  const engine::Transcript* transcript = nullptr;
+  Json transcript_header;  // its first line
   std::stop_token cancel;
   std::function<void(const Progress&)> progress;
 };

@@ -16,16 +16,6 @@ double milliseconds(engine::Duration time) {
   return std::chrono::duration<double, std::milli>(time).count();
 }
 
-std::string_view finish_word(engine::GenerateResult::Finish finish) {
-  switch (finish) {
-    case engine::GenerateResult::Finish::kEnd: return "end";
-    case engine::GenerateResult::Finish::kLength: return "length";
-    case engine::GenerateResult::Finish::kStop: return "stop";
-    case engine::GenerateResult::Finish::kCancelled: return "cancelled";
-  }
-  return "cancelled";
-}
-
 Json scenario_json(const conversation::Scenario& scenario) {
   Json turns = Json::array();
   for (const auto& turn : scenario.turns) {
@@ -86,7 +76,7 @@ Json output_json(const OutputResult& output, const conversation::Scenario& scena
           {"prompt", output.prompt},
           {"text", output.generated.text},
           {"tokens", output.generated.tokens.size()},
-          {"finish", finish_word(output.generated.finish)},
+          {"finish", name(output.generated.finish)},
           {"drafted_tokens", output.generated.drafted_tokens},
           {"accepted_tokens", output.generated.accepted_tokens},
           {"ttft_ms", milliseconds(output.time_to_first_token)},
@@ -183,7 +173,7 @@ std::vector<std::string> sample_lines(const RunResult& result, const plan::Plan&
                          {"partition", output.partition},
                          {"prompt", output.prompt},
                          {"text", output.generated.text},
-                         {"finish", finish_word(output.generated.finish)},
+                         {"finish", name(output.generated.finish)},
                          {"tokens", output.generated.tokens},
                          {"logit_hashes", hashes}};
       lines.push_back(line.dump());

@@ -87,7 +87,8 @@ Result<Campaign> run_campaign(const MakeEngine& make_engine, const CampaignOptio
   Tally tally;
   for (std::uint64_t i = 0; i < options.traces; ++i) {
     if (options.cancel.stop_requested()) return Error{ErrorCode::kInterrupted, "verify was stopped", {}, {}};
-    const auto trace = random_trace(options.seed + i, options.shape);
+    const bool is_long = options.long_one_in > 0 && i % options.long_one_in == options.long_one_in - 1;
+    const auto trace = random_trace(options.seed + i, is_long ? options.long_shape : options.shape);
     BH_TRY(const auto verdict, check_trace(trace, make_engine, {.watch = true}));
     tally.add(trace, verdict);
     ++campaign.traces;

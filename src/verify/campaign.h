@@ -18,6 +18,8 @@ struct CampaignOptions {
   std::uint64_t traces = 100;
   std::uint64_t seed = 1;  // trace i is random_trace(seed + i)
   TraceShape shape;
+  std::uint32_t long_one_in = 0;  // every so manieth trace has `long_shape`; 0: none
+  TraceShape long_shape;
   std::uint64_t shrink_tries = 400;
   std::stop_token cancel;
   std::function<void(std::uint64_t done)> progress;  // after each trace; may be empty

@@ -59,7 +59,8 @@ class Generator {
     const bool is_long = one_in(shape_.long_one_in);
     std::string words;
     if (!is_long && one_in(4)) return std::string(kBeginnings.at(below(kBeginnings.size())));
-    const auto count = is_long ? shape_.long_words : between(1, shape_.most_words);
+    const auto count =
+        is_long ? between(std::max(1U, shape_.long_words / 4), shape_.long_words) : between(1, shape_.most_words);
     for (std::uint32_t i = 0; i < count; ++i) {
       words += (i == 0 ? "" : " ") + std::string(kWords.at(below(kWords.size())));
     }

@@ -15,7 +15,7 @@ struct TraceShape {
   std::uint32_t most_words = 12;      // of one text
   std::uint32_t most_new_tokens = 8;  // of one generation
   std::uint32_t capacity = 192;       // of a partition, at most
-  std::uint32_t long_one_in = 0;      // so often a text is `long_words` long; 0: never
+  std::uint32_t long_one_in = 0;      // so often a text is long: up to `long_words`, and a quarter of that at least
   std::uint32_t long_words = 0;
 };
 

@@ -2,6 +2,7 @@
 #include "verify/trace_run.h"
 
 #include "base/hash.h"
+#include "engine/transcript.h"
 
 #include <fmt/format.h>
 
@@ -32,16 +33,6 @@ struct Live {
 
 std::string hex(std::uint64_t value) {
   return fmt::format("{:016x}", value);
-}
-
-std::string_view finish_word(GenerateResult::Finish finish) {
-  switch (finish) {
-    case GenerateResult::Finish::kEnd: return "end";
-    case GenerateResult::Finish::kLength: return "length";
-    case GenerateResult::Finish::kStop: return "stop";
-    case GenerateResult::Finish::kCancelled: return "cancelled";
-  }
-  return "";
 }
 
 class TraceRun {
@@ -354,7 +345,7 @@ class TraceRun {
       shown.facts.push_back({"token", i, std::to_string(generated.tokens[i])});
     }
     shown.facts.push_back({"text", 0, generated.text});
-    shown.facts.push_back({"finish", 0, std::string(finish_word(generated.finish))});
+    shown.facts.push_back({"finish", 0, std::string(engine::name(generated.finish))});
     live.tokens.insert(live.tokens.end(), generated.tokens.begin(), generated.tokens.end());
     live.output = generated.text;
     if (generated.finish == GenerateResult::Finish::kCancelled) {

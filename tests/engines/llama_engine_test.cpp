@@ -206,7 +206,7 @@ TEST(LlamaEngine, ACopyThatStillWaitsIsNotReadHalfDone) {
   EXPECT_EQ(generate(*engine, second, 8).tokens, generate(*engine, source, 8).tokens);
 }
 
-TEST(LlamaEngine, ARoomReusedWhileACopyWaitsIsNotOverwritten) {
+TEST(LlamaEngine, AForkOutlivesItsSourcesRoom) {
   const auto engine = tiny_engine();
   ASSERT_TRUE(engine->reserve(3, 512).ok());
   const auto source = open_with(*engine, noise(100), 512);
@@ -214,7 +214,7 @@ TEST(LlamaEngine, ARoomReusedWhileACopyWaitsIsNotOverwritten) {
       generate(*engine, engine->fork(source, 100, {.capacity_tokens = 512}).value().sequence, 8).tokens;
   const auto copy = engine->fork(source, 100, {.capacity_tokens = 512}).value().sequence;
   ASSERT_TRUE(engine->close(source).ok());
-  const auto next = open_with(*engine, noise(100, 99), 512);  // takes the source's room before the copy ran
+  const auto next = open_with(*engine, noise(100, 99), 512);  // takes the source's room
   EXPECT_EQ(generate(*engine, copy, 8).tokens, expected);
   EXPECT_NE(generate(*engine, next, 8).tokens, expected);
 }
@@ -247,7 +247,7 @@ TEST(LlamaEngine, ManySequencesAreSpreadOverContexts) {
 
 class LlamaPool : public ::testing::Test {
  protected:
-  static LoadedModel load() {
+  static std::shared_ptr<const LoadedModel> load() {
     start_backend();
     const TinyFile file;
     auto options = one_thread();
@@ -255,9 +255,9 @@ class LlamaPool : public ::testing::Test {
     return std::move(LoadedModel::load(options)).value();
   }
 
-  LoadedModel model_ = load();
+  std::shared_ptr<const LoadedModel> model_ = load();
   Cancellation cancellation_;
-  ContextPool pool_{model_, cancellation_};
+  ContextPool pool_{*model_, cancellation_};
 };
 
 TEST_F(LlamaPool, GivesLowIdsToDecodedAndHighIdsToForkedSequences) {
@@ -285,8 +285,8 @@ TEST_F(LlamaPool, TakesTheSmallestRoomThatFits) {
 
 TEST_F(LlamaPool, FootprintIsWhatLibllamaAllocates) {
   for (const auto& [sequences, tokens] : {std::pair{1U, 256U}, {8U, 700U}, {3U, 2048U}}) {
-    const auto footprint = model_.footprint(sequences, tokens).value();
-    const auto context = model_.make_context(sequences, tokens).value();
+    const auto footprint = model_->footprint(sequences, tokens).value();
+    const auto context = model_->make_context(sequences, tokens).value();
     std::uint64_t kv = 0;
     std::uint64_t compute = 0;
     for (const auto& [buffer_type, bytes] : llama_get_memory_breakdown(context.get())) {
@@ -294,7 +294,7 @@ TEST_F(LlamaPool, FootprintIsWhatLibllamaAllocates) {
       compute += bytes.compute;
     }
     EXPECT_EQ(footprint.kv, kv);
-    EXPECT_EQ(footprint.kv, model_.facts().kv_bytes_per_token * sequences * LoadedModel::padded(tokens));
+    EXPECT_EQ(footprint.kv, model_->facts().kv_bytes_per_token * sequences * LoadedModel::padded(tokens));
     EXPECT_GE(footprint.work, compute);
     EXPECT_EQ(pool_.bytes_for(sequences, tokens), footprint.total());
   }

@@ -26,7 +26,8 @@ constexpr std::uint32_t kPrompt = 24;
 constexpr std::uint32_t kSteps = 6;
 constexpr std::uint32_t kMostSequences = 8;
 
-LoadedModel load(const std::string& path, const std::string& kernels, std::uint32_t threads = 2) {
+std::shared_ptr<const LoadedModel> load(const std::string& path, const std::string& kernels,
+                                        std::uint32_t threads = 2) {
   ModelOptions options;
   options.path = path;
   options.kernels = kernels;
@@ -125,22 +126,23 @@ TEST(LlamaKernels, OneProcessHoldsAModelOfEachKind) {
   ASSERT_TRUE(testing::write_tiny_model(path));
   const auto ours = load(path.string(), "bulkhead");
   const auto stock = load(path.string(), "stock");
-  EXPECT_EQ(ours.facts().variance, kOnlyAttention);
-  EXPECT_TRUE(ours.facts().kernels.starts_with("bulkhead (")) << ours.facts().kernels;
+  EXPECT_EQ(ours->facts().variance, kOnlyAttention);
+  EXPECT_TRUE(ours->facts().kernels.starts_with("bulkhead (")) << ours->facts().kernels;
   // Seven matrices in each of six layers, and the output.
-  EXPECT_EQ(ours.matrices().size(), 43U);
-  EXPECT_TRUE(std::all_of(ours.matrices().begin(), ours.matrices().end(), [](const auto& m) { return m.bulkhead; }));
-  EXPECT_FALSE(stock.facts().batch_invariant);
-  EXPECT_EQ(stock.facts().kernels, "stock");
-  EXPECT_EQ(stock.matrices().size(), 43U);
-  EXPECT_TRUE(std::none_of(stock.matrices().begin(), stock.matrices().end(), [](const auto& m) { return m.bulkhead; }));
+  EXPECT_EQ(ours->matrices().size(), 43U);
+  EXPECT_TRUE(std::all_of(ours->matrices().begin(), ours->matrices().end(), [](const auto& m) { return m.bulkhead; }));
+  EXPECT_FALSE(stock->facts().batch_invariant);
+  EXPECT_EQ(stock->facts().kernels, "stock");
+  EXPECT_EQ(stock->matrices().size(), 43U);
+  EXPECT_TRUE(
+      std::none_of(stock->matrices().begin(), stock->matrices().end(), [](const auto& m) { return m.bulkhead; }));
 }
 
 void company_changes_no_bit(const std::string& name) {
   for (const std::uint32_t threads : {1U, 2U}) {
     const auto ours = load(testing::model_file(name).string(), "bulkhead", threads);
-    EXPECT_EQ(ours.facts().variance, kOnlyAttention);
-    EXPECT_EQ(changed_by_company(ours), 0U) << threads << " threads";
+    EXPECT_EQ(ours->facts().variance, kOnlyAttention);
+    EXPECT_EQ(changed_by_company(*ours), 0U) << threads << " threads";
   }
 }
 
@@ -157,15 +159,15 @@ TEST(ModelKernels, CompanyChangesNoLogitOfQwen) {
 TEST(ModelKernels, ThreadsChangeNoLogit) {
   BULKHEAD_NEED_MODEL(testing::kGemma);
   const auto path = testing::model_file(testing::kGemma).string();
-  const auto one = decode(load(path, "bulkhead", 1), {0, 1, 2});
-  EXPECT_EQ(decode(load(path, "bulkhead", 2), {0, 1, 2}), one);
-  EXPECT_EQ(decode(load(path, "bulkhead", 3), {0, 1, 2}), one);
+  const auto one = decode(*load(path, "bulkhead", 1), {0, 1, 2});
+  EXPECT_EQ(decode(*load(path, "bulkhead", 2), {0, 1, 2}), one);
+  EXPECT_EQ(decode(*load(path, "bulkhead", 3), {0, 1, 2}), one);
 }
 
 // Without it the tests above could pass on a model that never shows the effect.
 TEST(ModelKernels, StockLogitsDoChange) {
   BULKHEAD_NEED_MODEL(testing::kGemma);
-  EXPECT_GT(changed_by_company(load(testing::model_file(testing::kGemma).string(), "stock")), 0U);
+  EXPECT_GT(changed_by_company(*load(testing::model_file(testing::kGemma).string(), "stock")), 0U);
 }
 
 // Bytes of all weights in memory, read into it rather than mapped.

@@ -27,6 +27,18 @@ Error too_little_memory(std::uint64_t needed, std::uint64_t available, std::uint
           "use a shorter context, fewer sequences or a smaller KV cache type"};
 }
 
+// The first computation tells where the cells lie; a guard must know before the first of a partition's own.
+Result<void> find_cells(PoolContext& context) {
+  llama_token token = 0;
+  const kernels::AttentionScope attention(context.attention);
+  const auto code = llama_decode(context.handle.get(), llama_batch_get_one(&token, 1));
+  llama_memory_clear(context.memory(), true);
+  if (code != 0 || context.cache == nullptr || context.cache->tensors().empty()) {
+    return Error{ErrorCode::kUnsupported, "where this model's cells lie cannot be found out", "--guard", {}};
+  }
+  return {};
+}
+
 }  // namespace
 
 bool Cancellation::requested() const {
@@ -89,7 +101,8 @@ Result<void> ContextPool::add(std::uint32_t sequences, std::uint32_t tokens_each
   for (std::uint32_t left = sequences; left > 0; left -= std::min(left, kMostSequences)) {
     const auto here = std::min(left, kMostSequences);
     BH_TRY(const auto footprint, model_->footprint(here, tokens_each));
-    BH_TRY(auto handle, model_->make_context(here, tokens_each));
+    auto cache = model_->cells_in_order() ? std::make_unique<CacheMap>() : nullptr;
+    BH_TRY(auto handle, model_->make_context(here, tokens_each, cache.get()));
     // libllama takes an untyped pointer and hands it back unchanged.
     llama_set_abort_callback(handle.get(), stop_asked, const_cast<Cancellation*>(cancellation_));  // NOLINT
     PoolContext context;
@@ -98,6 +111,10 @@ Result<void> ContextPool::add(std::uint32_t sequences, std::uint32_t tokens_each
     context.kv_bytes_each = footprint.kv / here;
     context.taken.assign(here, false);
     context.attention = model_->attention();
+    context.cache = std::move(cache);
+    context.written_cells.assign(here, 0);
+    context.guard = model_->guard();
+    if (context.guard != Guard::kNone) BH_CHECK(find_cells(context));
     contexts_.push_back(std::move(context));
   }
   return {};
@@ -144,6 +161,9 @@ Result<Place> ContextPool::take(std::uint32_t capacity, bool only_forked, PoolCo
 
 void ContextPool::release(const Place& place) {
   llama_memory_seq_rm(place.context->memory(), place.id, -1, -1);
+  auto& written = place.context->written_cells[static_cast<std::size_t>(place.id)];
+  if (place.context->cache != nullptr) place.context->cache->clear(static_cast<std::uint32_t>(place.id), written);
+  written = 0;
   place.context->taken[static_cast<std::size_t>(place.id)] = false;
 }
 

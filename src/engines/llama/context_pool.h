@@ -2,10 +2,12 @@
 // The pool: libllama contexts by size, and which of their sequence ids are taken.
 #pragma once
 
+#include "engines/llama/cache_map.h"
 #include "engines/llama/loaded_model.h"
 
 #include <cstdint>
 #include <list>
+#include <memory>
 #include <optional>
 #include <stop_token>
 #include <vector>
@@ -30,9 +32,9 @@ struct PoolContext {
   std::uint64_t kv_bytes_each = 0;
   std::vector<bool> taken;  // [n_sequences]
   kernels::AttentionChoice attention = kernels::AttentionChoice::kStock;
-  // A copy between buffers was ordered and runs with the next decode. Until then the state of a sequence must not be
-  // read or written through libllama's state interface, which knows nothing of it.
-  bool copy_waits = false;
+  std::unique_ptr<CacheMap> cache;           // where the cells lie; null where that is not known
+  std::vector<std::uint32_t> written_cells;  // [n_sequences] cells that held something since the room was last cleared
+  Guard guard = Guard::kNone;
 
   [[nodiscard]] llama_memory_t memory() const { return llama_get_memory(handle.get()); }
   [[nodiscard]] std::uint32_t free_rooms() const;
@@ -58,6 +60,7 @@ class ContextPool {
   // free. libllama decodes sequences in one go only where their ids follow one another without a gap: so ids are given
   // from the low end, and to sequences that will not be decoded (`only_forked`) from the high end.
   [[nodiscard]] Result<Place> take(std::uint32_t capacity, bool only_forked, PoolContext* preferred);
+  // The next owner finds the room as new: what was in its cells is overwritten.
   void release(const Place& place);
 
  private:

@@ -61,12 +61,12 @@ std::vector<Token> tokens_where(std::uint32_t vocabulary, const auto& predicate)
 
 class LlamaEngine final : public engine::Engine {
  public:
-  explicit LlamaEngine(LoadedModel model)
+  explicit LlamaEngine(std::shared_ptr<const LoadedModel> model)
       : model_(std::move(model)),
-        tokenizer_(model_.model()),
-        facts_(model_.facts()),
+        tokenizer_(model_->model()),
+        facts_(model_->facts()),
         end_tokens_(tokens_where(facts_.vocabulary, [&](Token token) { return tokenizer_.ends_generation(token); })),
-        pool_(model_, cancellation_) {
+        pool_(*model_, cancellation_) {
     facts_.chat_template = tokenizer_.has_chat_template();
   }
 
@@ -113,7 +113,7 @@ class LlamaEngine final : public engine::Engine {
   [[nodiscard]] Result<Generation> start(const GenerateRequest& request, std::span<const GenerateRequest> earlier);
   [[nodiscard]] Result<void> ensure_logits(Sequence& sequence) const;
 
-  LoadedModel model_;
+  std::shared_ptr<const LoadedModel> model_;
   LlamaTokenizer tokenizer_;
   engine::Facts facts_;
   std::vector<Token> end_tokens_;
@@ -188,15 +188,19 @@ bool LlamaEngine::covers(const Place& place, std::uint32_t position) const {
 bool LlamaEngine::copy_cells(const Place& source, const Place& made) const {
   PoolContext& from = *source.context;
   PoolContext& to = *made.context;
-  if (&from == &to) {
+  auto& written = to.written_cells[static_cast<std::size_t>(made.id)];
+  written = std::max(written, from.written_cells[static_cast<std::size_t>(source.id)]);
+  // In one shared buffer both sequences get the same cells.
+  if (&from == &to && facts_.grade == Grade::kMask) {
     llama_memory_seq_cp(from.memory(), source.id, made.id, -1, -1);
-    to.copy_waits = facts_.grade == Grade::kBuffer;
     return true;
   }
-  if (from.copy_waits || to.copy_waits) return false;
-  std::vector<std::uint8_t> state(llama_state_seq_get_size(from.handle.get(), source.id));
-  const auto written = llama_state_seq_get_data(from.handle.get(), state.data(), state.size(), source.id);
-  return written > 0 && llama_state_seq_set_data(to.handle.get(), state.data(), written, made.id) > 0;
+  // Between buffers seq_cp would copy with the next computation only: until then the source's cells could neither be
+  // cleared nor locked, and the copy not be read.
+  const auto size = llama_state_seq_get_size(from.handle.get(), source.id);
+  const auto state = std::make_unique_for_overwrite<std::uint8_t[]>(size);
+  const auto bytes = llama_state_seq_get_data(from.handle.get(), state.get(), size, source.id);
+  return bytes > 0 && llama_state_seq_set_data(to.handle.get(), state.get(), bytes, made.id) > 0;
 }
 
 // Takes over the cache of `source` up to `tokens`. False when it cannot serve that position; `made` is then empty.
@@ -341,7 +345,7 @@ Result<SequenceState> LlamaEngine::inspect(SequenceId id) const {
   state.last_position = llama_memory_seq_pos_max(memory, sequence.place.id);
   state.token_sha256 = sha256_of_tokens(sequence.tokens);
   const auto cells = static_cast<std::uint32_t>(state.last_position + 1);
-  state.kv_bytes_used = model_.kv_bytes(cells, state.first_position);
+  state.kv_bytes_used = model_->kv_bytes(cells, state.first_position);
   state.kv_bytes_allocated = sequence.place.context->kv_bytes_each;
   return state;
 }
@@ -350,9 +354,6 @@ Result<std::uint64_t> LlamaEngine::state_hash(SequenceId id) const {
   const auto found = sequences_.find(id);
   if (found == sequences_.end() || found->second.poisoned) return not_open(id);
   const Place& place = found->second.place;
-  if (place.context->copy_waits) {
-    return Error{ErrorCode::kUnsupported, "a copy of cells waits for the next computation", {}, {}};
-  }
   std::vector<std::uint8_t> state(llama_state_seq_get_size(place.context->handle.get(), place.id));
   const auto written = llama_state_seq_get_data(place.context->handle.get(), state.data(), state.size(), place.id);
   return xxh3_64(std::as_bytes(std::span(state).first(written)));

@@ -8,11 +8,14 @@
 // libllama's own extension header: the only way to ask what a context allocates.
 #include <../src/llama-ext.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <array>
 #include <cstring>
 #include <exception>
+#include <mutex>
+#include <optional>
 #include <string_view>
 
 namespace bulkhead::engines::llama {
@@ -40,6 +43,10 @@ Result<void> check_options(const ModelOptions& options) {
   if (ggml_is_quantized(value) && !options.flash_attention) {
     return Error{ErrorCode::kUsage, fmt::format("a {} V cache needs flash attention, which is off", options.kv_type_v),
                  "-ctv", "turn flash attention on, or use f16 for V"};
+  }
+  if (options.guard != Guard::kNone && (options.grade != Grade::kBuffer || options.gpu_layers != 0)) {
+    return Error{ErrorCode::kUsage, "a guard needs partitions with buffers of their own in main memory", "--guard",
+                 "use it with --grade buffer and without -ngl"};
   }
   if (options.gpu_layers != 0 && !llama_supports_gpu_offload()) {
     log::get().warn("-ngl {} has no effect: this build of ggml knows no GPU", options.gpu_layers);
@@ -80,9 +87,46 @@ std::uint32_t positive(std::int32_t value) {
   return value > 0 ? static_cast<std::uint32_t>(value) : 0;
 }
 
+// Device, inode, bytes, seconds and nanoseconds of the last change.
+using FileIdentity = std::array<std::uint64_t, 5>;
+
+std::optional<FileIdentity> file_identity(const std::string& path) {
+  struct stat status {};
+  if (::stat(path.c_str(), &status) != 0) return std::nullopt;
+#if defined(__APPLE__)
+  const auto changed = status.st_mtimespec;
+#else
+  const auto changed = status.st_mtim;
+#endif
+  return FileIdentity{status.st_dev, status.st_ino, static_cast<std::uint64_t>(status.st_size),
+                      static_cast<std::uint64_t>(changed.tv_sec), static_cast<std::uint64_t>(changed.tv_nsec)};
+}
+
+struct SharedModel {
+  ModelOptions options;
+  FileIdentity file;
+  std::weak_ptr<const LoadedModel> model;
+};
+
 }  // namespace
 
-Result<LoadedModel> LoadedModel::load(const ModelOptions& options) {
+Result<std::shared_ptr<const LoadedModel>> LoadedModel::load(const ModelOptions& options) {
+  // Those in use, and the very file each came from. One load at a time: libllama's log is read for the reason.
+  static std::mutex mutex;
+  static std::vector<SharedModel> shared;
+  const std::lock_guard lock(mutex);
+  const auto file = file_identity(options.path);
+  std::erase_if(shared, [](const SharedModel& entry) { return entry.model.expired(); });
+  for (const auto& entry : shared) {
+    if (!file || entry.file != *file || entry.options != options) continue;
+    if (auto model = entry.model.lock()) return model;
+  }
+  BH_TRY(auto model, load_anew(options));
+  if (file) shared.push_back({options, *file, model});
+  return model;
+}
+
+Result<std::shared_ptr<const LoadedModel>> LoadedModel::load_anew(const ModelOptions& options) {
   start_backend();
   BH_CHECK(check_options(options));
   BH_TRY(auto summary, check_gguf(options.path));
@@ -97,7 +141,7 @@ Result<LoadedModel> LoadedModel::load(const ModelOptions& options) {
   BH_CHECK(loaded.note_facts(summary.bytes, std::move(summary.name), std::move(summary.architecture)));
   BH_CHECK(loaded.measure_cells());
   BH_CHECK(loaded.note_invariance());
-  return loaded;
+  return std::shared_ptr<const LoadedModel>(std::make_shared<LoadedModel>(std::move(loaded)));
 }
 
 Result<void> LoadedModel::load_weights(bool shares_embedding) {
@@ -230,11 +274,20 @@ llama_context_params LoadedModel::context_params(std::uint32_t sequences, std::u
   return params;
 }
 
-Result<ContextHandle> LoadedModel::make(llama_model* model, std::uint32_t sequences, std::uint32_t tokens_each) const {
+bool LoadedModel::cells_in_order() const {
+  const bool windowed = facts_.window_tokens > 0 && !context_params(1, 1).swa_full;
+  const bool offloaded = options_.gpu_layers != 0 && llama_supports_gpu_offload();
+  return options_.grade == Grade::kBuffer && !windowed && !offloaded;
+}
+
+Result<ContextHandle> LoadedModel::make(llama_model* model, std::uint32_t sequences, std::uint32_t tokens_each,
+                                        CacheMap* cache) const {
+  auto params = context_params(sequences, tokens_each);
+  if (cache != nullptr) cache->watch(params);
   const LoggedErrors errors;
   std::string thrown;
   try {
-    if (ContextHandle made(llama_init_from_model(model, context_params(sequences, tokens_each))); made) return made;
+    if (ContextHandle made(llama_init_from_model(model, params)); made) return made;
   } catch (const std::exception& failure) {
     thrown = std::string(": ") + failure.what();
   }
@@ -245,8 +298,9 @@ Result<ContextHandle> LoadedModel::make(llama_model* model, std::uint32_t sequen
                {}};
 }
 
-Result<ContextHandle> LoadedModel::make_context(std::uint32_t sequences, std::uint32_t tokens_each) const {
-  return make(weights_.get(), sequences, tokens_each);
+Result<ContextHandle> LoadedModel::make_context(std::uint32_t sequences, std::uint32_t tokens_each,
+                                                CacheMap* cache) const {
+  return make(weights_.get(), sequences, tokens_each, cache);
 }
 
 Result<Footprint> LoadedModel::footprint(std::uint32_t sequences, std::uint32_t tokens_each) const {

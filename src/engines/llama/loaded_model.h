@@ -3,6 +3,7 @@
 #pragma once
 
 #include "engine/engine.h"
+#include "engines/llama/cache_map.h"
 #include "engines/llama/kernels/attention_op.h"
 #include "engines/llama/kernels/kernels.h"
 
@@ -43,10 +44,13 @@ struct Footprint {
   [[nodiscard]] std::uint64_t total() const { return kv + work; }
 };
 
+// Read-only once loaded: any number of engines may use it, each on a thread of its own.
 class LoadedModel {
  public:
-  // Errors as for make_llama_engine().
-  [[nodiscard]] static Result<LoadedModel> load(const ModelOptions& options);
+  // Of the same file and options all engines of a process share one, which lives as long as one of them does: weights
+  // lie in memory once. A file that was replaced meanwhile counts as another. Safe on any thread. Errors as for
+  // make_llama_engine().
+  [[nodiscard]] static Result<std::shared_ptr<const LoadedModel>> load(const ModelOptions& options);
 
   [[nodiscard]] const engine::Facts& facts() const { return facts_; }
   [[nodiscard]] const llama_model* model() const { return weights_.get(); }
@@ -59,9 +63,14 @@ class LoadedModel {
   [[nodiscard]] static std::uint32_t padded(std::uint32_t tokens) { return (tokens + 255U) / 256U * 256U; }
 
   // One context for `sequences` (1 to 256) sequences of `tokens_each` tokens. kResource when libllama cannot make it.
-  [[nodiscard]] Result<ContextHandle> make_context(std::uint32_t sequences, std::uint32_t tokens_each) const;
+  // `cache`, if given, must outlive the context and learns where its cells lie.
+  [[nodiscard]] Result<ContextHandle> make_context(std::uint32_t sequences, std::uint32_t tokens_each,
+                                                   CacheMap* cache = nullptr) const;
   // What make_context() would allocate; allocates nothing. kUnsupported when the model cannot run with these options.
   [[nodiscard]] Result<Footprint> footprint(std::uint32_t sequences, std::uint32_t tokens_each) const;
+  [[nodiscard]] Guard guard() const { return options_.guard; }
+  // Each sequence has cells of its own in main memory, position p in cell p.
+  [[nodiscard]] bool cells_in_order() const;
   // What computes attention in contexts of this model: decodes must run in an AttentionScope of it.
   [[nodiscard]] kernels::AttentionChoice attention() const { return attention_; }
   // KV bytes of one sequence that holds `tokens` tokens, of which those from `first_position` on are in the window.
@@ -69,6 +78,7 @@ class LoadedModel {
 
  private:
   explicit LoadedModel(ModelOptions options) : options_(std::move(options)) {}
+  [[nodiscard]] static Result<std::shared_ptr<const LoadedModel>> load_anew(const ModelOptions& options);
   [[nodiscard]] Result<void> load_weights(bool shares_embedding);
   [[nodiscard]] Result<void> note_facts(std::uint64_t file_bytes, std::string name, std::string architecture);
   [[nodiscard]] Result<void> measure_cells();
@@ -76,8 +86,8 @@ class LoadedModel {
   [[nodiscard]] Result<std::string> find_variance() const;
   [[nodiscard]] Result<bool> attention_is_ours() const;
   [[nodiscard]] llama_context_params context_params(std::uint32_t sequences, std::uint32_t tokens_each) const;
-  [[nodiscard]] Result<ContextHandle> make(llama_model* model, std::uint32_t sequences,
-                                           std::uint32_t tokens_each) const;
+  [[nodiscard]] Result<ContextHandle> make(llama_model* model, std::uint32_t sequences, std::uint32_t tokens_each,
+                                           CacheMap* cache = nullptr) const;
 
   ModelOptions options_;
   ModelHandle weights_;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "engines/llama/sampler.h"
 
+#include "engines/llama/token_weights.h"
+
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -13,56 +15,8 @@ namespace {
 
 using engine::Token;
 
-// Enough independent lanes for any vector unit; fixed, so that sums do not depend on the compiler.
-constexpr std::size_t kLanes = 16;
 // Weights are summed in blocks, so that a draw walks over blocks first.
 constexpr std::size_t kBlock = 1024;
-
-float largest_of(std::span<const float> values) {
-  std::array<float, kLanes> lanes{};
-  lanes.fill(-std::numeric_limits<float>::infinity());
-  std::size_t i = 0;
-  for (; i + kLanes <= values.size(); i += kLanes) {
-    for (std::size_t lane = 0; lane < kLanes; ++lane) {
-      lanes[lane] = values[i + lane] > lanes[lane] ? values[i + lane] : lanes[lane];
-    }
-  }
-  for (; i < values.size(); ++i) lanes[0] = values[i] > lanes[0] ? values[i] : lanes[0];
-  return *std::max_element(lanes.begin(), lanes.end());
-}
-
-// e^-x for x >= 0 with a relative error below 2e-7; 0 from 87 on and for NaN. Compares bits, not floats: compilers turn
-// a float comparison into a branch, and then do not vectorize the loop around it.
-float exp_minus(float x) {
-  const auto bits = std::bit_cast<std::uint32_t>(x);
-  const auto keep = 0U - static_cast<std::uint32_t>(bits < std::bit_cast<std::uint32_t>(87.0F));  // all bits or none
-  const float negative = -std::bit_cast<float>(bits & keep);
-  const float exponent = negative * 1.44269504F;
-  const auto whole = static_cast<std::int32_t>(exponent - 0.5F);
-  const float rest =
-      (negative - static_cast<float>(whole) * 0.693359375F) - static_cast<float>(whole) * -2.12194440e-4F;
-  float power = 1.9875691500e-4F;
-  power = power * rest + 1.3981999507e-3F;
-  power = power * rest + 8.3334519073e-3F;
-  power = power * rest + 4.1665795894e-2F;
-  power = power * rest + 1.6666665459e-1F;
-  power = power * rest + 5.0000001201e-1F;
-  power = power * rest * rest + rest + 1.0F;
-  const float scale = std::bit_cast<float>(static_cast<std::uint32_t>(whole + 127) << 23U);
-  return std::bit_cast<float>(std::bit_cast<std::uint32_t>(power * scale) & keep);
-}
-
-double sum_of(std::span<const float> values) {
-  std::array<double, kLanes> lanes{};
-  std::size_t i = 0;
-  for (; i + kLanes <= values.size(); i += kLanes) {
-    for (std::size_t lane = 0; lane < kLanes; ++lane) lanes[lane] += static_cast<double>(values[i + lane]);
-  }
-  for (; i < values.size(); ++i) lanes[0] += static_cast<double>(values[i]);
-  double sum = 0;
-  for (const double lane : lanes) sum += lane;
-  return sum;
-}
 
 }  // namespace
 
@@ -112,7 +66,7 @@ Token Sampler::draw_from_all(std::span<const float> logits, float largest) {
   double total = 0;
   for (std::size_t begin = 0; begin < logits.size(); begin += kBlock) {
     const std::size_t end = std::min(begin + kBlock, logits.size());
-    for (std::size_t i = begin; i < end; ++i) weights_[i] = exp_minus((largest - logits[i]) * scale);
+    weigh(logits.subspan(begin, end - begin), largest, scale, std::span(weights_).subspan(begin, end - begin));
     sums.push_back(sum_of(std::span(weights_).subspan(begin, end - begin)));
     total += sums.back();
   }
@@ -150,7 +104,7 @@ void Sampler::collect_top_k(std::span<const float> logits, float largest) {
 // Those that can be in the top-p set or pass min-p; gives the weight of all. The others together weigh less than 1 - p.
 double Sampler::collect_likely(std::span<const float> logits, float largest) {
   weights_.resize(logits.size());
-  for (std::size_t i = 0; i < logits.size(); ++i) weights_[i] = exp_minus(largest - logits[i]);
+  weigh(logits, largest, 1.0F, weights_);
   const double total = sum_of(weights_);
   const double beyond = (1.0 - static_cast<double>(options_.top_p)) * total / static_cast<double>(logits.size());
   const double least = std::max(beyond, static_cast<double>(options_.min_p));

@@ -2,11 +2,13 @@
 #include "engines/llama/sequence.h"
 
 #include "engines/llama/backend.h"
+#include "engines/llama/cache_guard.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <exception>
+#include <memory>
 #include <string>
 
 namespace bulkhead::engines::llama {
@@ -40,6 +42,7 @@ class Batch {
                             wanted_.data()};
     const LoggedErrors errors;
     const kernels::AttentionScope attention(context.attention);
+    const auto guard = guarded(context);
     int code = -4;
     try {
       code = llama_decode(context.handle.get(), batch);
@@ -47,11 +50,26 @@ class Batch {
     } catch (const std::exception& failure) {
       reason = fmt::format("libllama could not decode: {}; {}", failure.what(), errors.text());
     }
-    if (code == 0) context.copy_waits = false;
     return code;
   }
 
  private:
+  // Notes which cells will be written, and keeps all others out of reach if that was asked for.
+  [[nodiscard]] std::unique_ptr<CacheGuard> guarded(PoolContext& context) const {
+    std::vector<std::uint32_t> own;
+    std::vector<std::uint32_t> free_from;
+    for (std::size_t i = 0; i < tokens_.size(); ++i) {
+      const auto id = static_cast<std::uint32_t>(sequences_[i]);
+      auto& written = context.written_cells[id];
+      written = std::max(written, static_cast<std::uint32_t>(positions_[i]) + 1);
+      if (std::find(own.begin(), own.end(), id) != own.end()) continue;
+      own.push_back(id);
+      free_from.push_back(static_cast<std::uint32_t>(positions_[i]));
+    }
+    if (context.guard == Guard::kNone) return nullptr;
+    return std::make_unique<CacheGuard>(context.guard, *context.cache, own, free_from);
+  }
+
   std::vector<Token> tokens_;
   std::vector<llama_pos> positions_;
   std::vector<std::int32_t> counts_;

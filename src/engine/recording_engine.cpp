@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: MIT
+#include "engine/recording_engine.h"
+
+#include <bit>
+#include <string>
+#include <utility>
+
+namespace bulkhead::engine {
+namespace {
+
+template <class Value>
+std::string outcome_of(const Result<Value>& result) {
+  return result.ok() ? "ok" : std::string(name(result.error().code));
+}
+
+}  // namespace
+
+Call& RecordingEngine::note(CallKind kind, std::uint32_t sequence) {
+  transcript_.calls.push_back({.number = next_call_, .kind = kind, .sequence = sequence});
+  return transcript_.calls.back();
+}
+
+const std::uint32_t* RecordingEngine::number_of(SequenceId sequence) const {
+  const auto found = numbers_.find(sequence);
+  return found == numbers_.end() ? nullptr : &found->second;
+}
+
+std::uint32_t RecordingEngine::add(SequenceId sequence) {
+  numbers_.emplace(sequence, next_sequence_);
+  return next_sequence_++;
+}
+
+Result<SequenceId> RecordingEngine::open(const OpenOptions& options) {
+  auto made = inner_->open(options);
+  if (!made.ok()) return made;
+  auto& call = note(CallKind::kOpen, add(made.value()));
+  call.partition = options.name;
+  call.capacity = options.capacity_tokens;
+  ++next_call_;
+  return made;
+}
+
+Result<PrefillResult> RecordingEngine::prefill(SequenceId sequence, std::span<const Token> tokens,
+                                               std::stop_token cancel) {
+  auto result = inner_->prefill(sequence, tokens, std::move(cancel));
+  if (const auto* number = number_of(sequence)) {
+    auto& call = note(CallKind::kPrefill, *number);
+    call.tokens.assign(tokens.begin(), tokens.end());
+    call.outcome = outcome_of(result);
+    ++next_call_;
+  }
+  return result;
+}
+
+Result<ForkResult> RecordingEngine::fork(SequenceId source, std::uint32_t tokens, const OpenOptions& options) {
+  auto made = inner_->fork(source, tokens, options);
+  const auto* number = number_of(source);
+  if (!made.ok() || number == nullptr) return made;
+  const auto from = *number;
+  auto& call = note(CallKind::kFork, add(made.value().sequence));
+  call.partition = options.name;
+  call.source = from;
+  call.at = tokens;
+  call.capacity = options.capacity_tokens;
+  ++next_call_;
+  return made;
+}
+
+std::vector<Result<GenerateResult>> RecordingEngine::generate(std::span<const GenerateRequest> requests) {
+  auto results = inner_->generate(requests);
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    const auto* number = number_of(requests[i].sequence);
+    if (number == nullptr) continue;
+    auto& call = note(CallKind::kGenerate, *number);
+    call.options = requests[i].options;
+    call.options.on_token = {};
+    call.options.cancel = {};
+    call.outcome = outcome_of(results[i]);
+    if (!results[i].ok()) continue;
+    call.tokens = results[i].value().tokens;
+    call.finish = name(results[i].value().finish);
+    call.logit_hashes = results[i].value().logit_hashes;
+  }
+  ++next_call_;
+  return results;
+}
+
+Result<std::vector<double>> RecordingEngine::score(SequenceId sequence, std::span<const Token> tokens) {
+  auto result = inner_->score(sequence, tokens);
+  if (const auto* number = number_of(sequence)) {
+    auto& call = note(CallKind::kScore, *number);
+    call.tokens.assign(tokens.begin(), tokens.end());
+    call.outcome = outcome_of(result);
+    if (result.ok()) {
+      for (const double value : result.value()) call.score_bits.push_back(std::bit_cast<std::uint64_t>(value));
+    }
+    ++next_call_;
+  }
+  return result;
+}
+
+Result<void> RecordingEngine::close(SequenceId sequence) {
+  auto result = inner_->close(sequence);
+  if (const auto* number = number_of(sequence)) {
+    note(CallKind::kClose, *number).outcome = outcome_of(result);
+    ++next_call_;
+    numbers_.erase(sequence);
+  }
+  return result;
+}
+
+}  // namespace bulkhead::engine

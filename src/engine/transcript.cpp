@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: MIT
+#include "engine/transcript.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <limits>
+#include <set>
+#include <utility>
+
+namespace bulkhead::engine {
+namespace {
+
+constexpr std::array<std::pair<CallKind, std::string_view>, 6> kKinds = {{{CallKind::kOpen, "open"},
+                                                                          {CallKind::kPrefill, "prefill"},
+                                                                          {CallKind::kFork, "fork"},
+                                                                          {CallKind::kGenerate, "generate"},
+                                                                          {CallKind::kScore, "score"},
+                                                                          {CallKind::kClose, "close"}}};
+constexpr std::int64_t kMost = std::numeric_limits<std::int32_t>::max();
+
+bool makes_sequence(CallKind kind) {
+  return kind == CallKind::kOpen || kind == CallKind::kFork;
+}
+
+Json bits_json(const std::vector<std::uint64_t>& values) {
+  Json list = Json::array();
+  for (const auto value : values) list.push_back(fmt::format("{:016x}", value));
+  return list;
+}
+
+Json options_json(const GenerateOptions& options) {
+  const auto& sampling = options.sampling;
+  return {{"temperature", sampling.temperature},
+          {"top_k", sampling.top_k},
+          {"top_p", sampling.top_p},
+          {"min_p", sampling.min_p},
+          {"repeat_penalty", sampling.repeat_penalty},
+          {"repeat_last_n", sampling.repeat_last_n},
+          {"seed", sampling.seed},
+          {"max_tokens", options.max_tokens},
+          {"ignore_end", options.ignore_end},
+          {"speculate", options.speculate},
+          {"stop", options.stop}};
+}
+
+Json call_json(const Call& call) {
+  Json json = {{"call", call.number}, {"do", name(call.kind)}, {"sequence", call.sequence}};
+  if (makes_sequence(call.kind)) json["partition"] = call.partition;
+  if (call.kind == CallKind::kFork) {
+    json["source"] = call.source;
+    json["at"] = call.at;
+  }
+  if (makes_sequence(call.kind)) json["capacity"] = call.capacity;
+  if (call.kind == CallKind::kGenerate) json["options"] = options_json(call.options);
+  if (!makes_sequence(call.kind) && call.kind != CallKind::kClose) json["tokens"] = call.tokens;
+  json["outcome"] = call.outcome;
+  if (call.kind == CallKind::kGenerate) {
+    json["finish"] = call.finish;
+    json["logits"] = bits_json(call.logit_hashes);
+  }
+  if (call.kind == CallKind::kScore) json["log_probabilities"] = bits_json(call.score_bits);
+  return json;
+}
+
+template <class Number>
+Result<Number> number(const JsonView& object, std::string_view key, std::int64_t low = 0, std::int64_t high = kMost) {
+  BH_TRY(const auto field, object.at(key));
+  BH_TRY(const auto value, field.integer(low, high));
+  return static_cast<Number>(value);
+}
+
+Result<float> real(const JsonView& object, std::string_view key) {
+  BH_TRY(const auto field, object.at(key));
+  BH_TRY(const auto value, field.number());
+  return static_cast<float>(value);
+}
+
+Result<std::string> text(const JsonView& object, std::string_view key) {
+  BH_TRY(const auto field, object.at(key));
+  return field.string();
+}
+
+Result<std::vector<std::uint64_t>> bits(const JsonView& object, std::string_view key) {
+  BH_TRY(const auto field, object.at(key));
+  BH_TRY(const auto words, field.strings());
+  std::vector<std::uint64_t> values;
+  for (const auto& word : words) {
+    std::uint64_t value = 0;
+    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value, 16);
+    if (error != std::errc() || end != word.data() + word.size()) {
+      return field.fail(fmt::format("\"{}\" is not a number of up to 16 hexadecimal digits", word));
+    }
+    values.push_back(value);
+  }
+  return values;
+}
+
+Result<std::vector<Token>> tokens_of(const JsonView& object) {
+  BH_TRY(const auto field, object.at("tokens"));
+  BH_TRY(const auto items, field.items());
+  std::vector<Token> tokens;
+  for (const auto& item : items) {
+    BH_TRY(const auto token, item.integer(0, kMost));
+    tokens.push_back(static_cast<Token>(token));
+  }
+  return tokens;
+}
+
+Result<GenerateOptions> options_of(const JsonView& call) {
+  BH_TRY(const auto object, call.at("options"));
+  GenerateOptions options;
+  auto& sampling = options.sampling;
+  BH_TRY(sampling.temperature, real(object, "temperature"));
+  BH_TRY(sampling.top_k, number<std::int32_t>(object, "top_k"));
+  BH_TRY(sampling.top_p, real(object, "top_p"));
+  BH_TRY(sampling.min_p, real(object, "min_p"));
+  BH_TRY(sampling.repeat_penalty, real(object, "repeat_penalty"));
+  BH_TRY(sampling.repeat_last_n, number<std::int32_t>(object, "repeat_last_n"));
+  BH_TRY(sampling.seed, number<std::uint32_t>(object, "seed", 0, std::numeric_limits<std::uint32_t>::max()));
+  BH_TRY(options.max_tokens, number<std::uint32_t>(object, "max_tokens"));
+  BH_TRY(const auto ignore_end, object.at("ignore_end"));
+  BH_TRY(options.ignore_end, ignore_end.boolean());
+  BH_TRY(const auto speculate, object.at("speculate"));
+  BH_TRY(options.speculate, speculate.boolean());
+  BH_TRY(const auto stop, object.at("stop"));
+  BH_TRY(options.stop, stop.strings());
+  return options;
+}
+
+Result<CallKind> kind_of(const JsonView& object) {
+  BH_TRY(const auto field, object.at("do"));
+  BH_TRY(const auto word, field.string());
+  for (const auto& [kind, spelling] : kKinds) {
+    if (spelling == word) return kind;
+  }
+  return field.fail(fmt::format("unknown call \"{}\"", word));
+}
+
+Result<Call> call_of(const JsonView& object) {
+  BH_CHECK(object.only({"call", "do", "sequence", "partition", "source", "at", "capacity", "options", "tokens",
+                        "outcome", "finish", "logits", "log_probabilities"}));
+  Call call;
+  BH_TRY(call.number, number<std::uint32_t>(object, "call"));
+  BH_TRY(call.kind, kind_of(object));
+  BH_TRY(call.sequence, number<std::uint32_t>(object, "sequence"));
+  BH_TRY(call.outcome, text(object, "outcome"));
+  if (makes_sequence(call.kind)) {
+    BH_TRY(call.partition, text(object, "partition"));
+    BH_TRY(call.capacity, number<std::uint32_t>(object, "capacity"));
+  } else if (call.kind != CallKind::kClose) {
+    BH_TRY(call.tokens, tokens_of(object));
+  }
+  if (call.kind == CallKind::kFork) {
+    BH_TRY(call.source, number<std::uint32_t>(object, "source"));
+    BH_TRY(call.at, number<std::uint32_t>(object, "at"));
+  }
+  if (call.kind == CallKind::kGenerate) {
+    BH_TRY(call.options, options_of(object));
+    BH_TRY(call.finish, text(object, "finish"));
+    BH_TRY(call.logit_hashes, bits(object, "logits"));
+  }
+  if (call.kind == CallKind::kScore) {
+    BH_TRY(call.score_bits, bits(object, "log_probabilities"));
+  }
+  return call;
+}
+
+// What follows is replayed on an engine: a call about a sequence that is not open is found here.
+Result<void> check_open(const Call& call, std::set<std::uint32_t>& made, const JsonView& object) {
+  const auto missing = [&](std::uint32_t sequence) {
+    return object.fail(fmt::format("sequence {} was not opened before", sequence));
+  };
+  if (call.kind == CallKind::kFork && !made.contains(call.source)) return missing(call.source);
+  if (!makes_sequence(call.kind)) return made.contains(call.sequence) ? Result<void>() : missing(call.sequence);
+  if (!made.insert(call.sequence).second) {
+    return object.fail(fmt::format("sequence {} is opened a second time", call.sequence));
+  }
+  return {};
+}
+
+}  // namespace
+
+std::string_view name(CallKind kind) noexcept {
+  for (const auto& [value, spelling] : kKinds) {
+    if (value == kind) return spelling;
+  }
+  return "";
+}
+
+std::uint32_t Transcript::sequences() const {
+  std::uint32_t count = 0;
+  for (const auto& call : calls) count = std::max(count, call.sequence + 1);
+  return count;
+}
+
+std::string to_json_lines(const Transcript& transcript, const Json& header) {
+  std::string lines = header.dump() + '\n';
+  for (const auto& call : transcript.calls) lines += call_json(call).dump() + '\n';
+  return lines;
+}
+
+Result<ReadTranscript> transcript_from_json_lines(const std::string& text, const std::string& name) {
+  ReadTranscript read;
+  std::set<std::uint32_t> made;
+  std::size_t begin = 0;
+  for (std::size_t line = 1; begin < text.size(); ++line) {
+    const auto end = std::min(text.find('\n', begin), text.size());
+    BH_TRY(const auto document,
+           JsonDocument::parse(text.substr(begin, end - begin), fmt::format("{}, line {}", name, line)));
+    begin = end + 1;
+    if (line == 1) {
+      read.header = document.root();
+      continue;
+    }
+    const JsonView object(document);
+    BH_TRY(auto call, call_of(object));
+    BH_CHECK(check_open(call, made, object));
+    read.transcript.calls.push_back(std::move(call));
+  }
+  if (read.header.is_null()) return Error{ErrorCode::kBadInput, "the transcript is empty", name, {}};
+  return read;
+}
+
+}  // namespace bulkhead::engine

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+// Canaries on the fake engine: nothing is found on a right one, and a leak is.
+#include "verify/canary.h"
+
+#include "engines/fake/fake_engine.h"
+#include "engines/fake/mutant.h"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+
+namespace bulkhead::verify {
+namespace {
+
+using engines::fake::FakeOptions;
+using engines::fake::Mutant;
+
+Result<CheckResult> canaries_on(const FakeOptions& options) {
+  const MakeEngine make = [&]() -> Result<std::unique_ptr<engine::Engine>> {
+    return engines::fake::make_fake_engine(options);
+  };
+  return check_canaries(make);
+}
+
+TEST(Canary, FindsNothingOnARightEngine) {
+  const auto check = canaries_on({});
+  ASSERT_TRUE(check.ok()) << check.error().to_string();
+  EXPECT_EQ(check.value().verdict(), Verdict::kClean) << to_json(check.value()).dump(1);
+  EXPECT_GT(check.value().compared, 8U * (6 + 2 * 16));
+}
+
+TEST(Canary, FindsCellsOfBInA) {
+  for (const auto mutant : {Mutant::kMessageToAll, Mutant::kNeighbourLength}) {
+    const auto check = canaries_on({.faults = {}, .mutant = mutant});
+    ASSERT_TRUE(check.ok()) << check.error().to_string();
+    EXPECT_EQ(check.value().verdict(), Verdict::kInterference) << static_cast<int>(mutant);
+    EXPECT_FALSE(check.value().first.empty());
+  }
+}
+
+}  // namespace
+}  // namespace bulkhead::verify
