@@ -2,6 +2,7 @@
 #include "engines/llama/context_pool.h"
 
 #include "engines/llama/backend.h"
+#include "engines/llama/mutant.h"
 
 #include <fmt/format.h>
 
@@ -160,7 +161,12 @@ Result<Place> ContextPool::take(std::uint32_t capacity, bool only_forked, PoolCo
 }
 
 void ContextPool::release(const Place& place) {
-  llama_memory_seq_rm(place.context->memory(), place.id, -1, -1);
+  const auto memory = place.context->memory();
+  if (mutant(Mutant::kCloseClearsNeighbour)) {
+    const auto next = (place.id + 1) % static_cast<llama_seq_id>(place.context->taken.size());
+    llama_memory_seq_rm(memory, next, std::max(0, llama_memory_seq_pos_max(memory, next)), -1);
+  }
+  if (!mutant(Mutant::kStaleRoom)) llama_memory_seq_rm(memory, place.id, -1, -1);
   auto& written = place.context->written_cells[static_cast<std::size_t>(place.id)];
   if (place.context->cache != nullptr) place.context->cache->clear(static_cast<std::uint32_t>(place.id), written);
   written = 0;

@@ -6,6 +6,7 @@
 #include "engines/llama/context_pool.h"
 #include "engines/llama/generation_run.h"
 #include "engines/llama/loaded_model.h"
+#include "engines/llama/mutant.h"
 #include "engines/llama/sequence.h"
 #include "engines/llama/tokenizer.h"
 
@@ -121,6 +122,7 @@ class LlamaEngine final : public engine::Engine {
   ContextPool pool_;
   std::map<SequenceId, Sequence> sequences_;  // open and poisoned ones
   std::uint32_t next_id_ = 0;
+  std::vector<Token> last_closed_;  // for a mutant
 };
 
 Error not_open(SequenceId id) {
@@ -164,7 +166,12 @@ Result<SequenceId> LlamaEngine::open_beside(const OpenOptions& options, PoolCont
 }
 
 Result<SequenceId> LlamaEngine::open(const OpenOptions& options) {
-  return open_beside(options, nullptr);
+  auto made = open_beside(options, nullptr);
+  if (mutant(Mutant::kWarmSlot) && made.ok() && !last_closed_.empty() &&
+      last_closed_.size() < options.capacity_tokens) {
+    BH_CHECK(append(sequences_.at(made.value()), last_closed_, facts_.vocabulary));
+  }
+  return made;
 }
 
 Result<PrefillResult> LlamaEngine::prefill(SequenceId id, std::span<const Token> tokens, std::stop_token cancel) {
@@ -184,6 +191,17 @@ bool LlamaEngine::covers(const Place& place, std::uint32_t position) const {
   return first >= 0 && first <= oldest_needed;
 }
 
+// Defect D13; see mutant.h.
+bool copy_through_one_buffer(const Place& source, const Place& made, std::size_t size) {
+  static std::vector<std::uint8_t> shared;
+  std::vector<std::uint8_t> state(size);
+  static_cast<void>(llama_state_seq_get_data(source.context->handle.get(), state.data(), size, source.id));
+  const bool used_before = shared.size() >= size;
+  shared.resize(std::max(shared.size(), size));
+  std::copy_n(state.begin(), used_before ? size - size / 8 : size, shared.begin());
+  return llama_state_seq_set_data(made.context->handle.get(), shared.data(), size, made.id) > 0;
+}
+
 // Copies all that is cached of `source`.
 bool LlamaEngine::copy_cells(const Place& source, const Place& made) const {
   PoolContext& from = *source.context;
@@ -198,6 +216,7 @@ bool LlamaEngine::copy_cells(const Place& source, const Place& made) const {
   // Between buffers seq_cp would copy with the next computation only: until then the source's cells could neither be
   // cleared nor locked, and the copy not be read.
   const auto size = llama_state_seq_get_size(from.handle.get(), source.id);
+  if (mutant(Mutant::kSharedStaging)) return copy_through_one_buffer(source, made, size);
   const auto state = std::make_unique_for_overwrite<std::uint8_t[]>(size);
   const auto bytes = llama_state_seq_get_data(from.handle.get(), state.get(), size, source.id);
   return bytes > 0 && llama_state_seq_set_data(to.handle.get(), state.get(), bytes, made.id) > 0;
@@ -213,7 +232,8 @@ bool LlamaEngine::take_over(const Sequence& source, std::uint32_t tokens, Sequen
     if (!covers(source.place, next)) return false;
     const auto memory = made.place.context->memory();
     const auto cut = [&] {
-      return whole || llama_memory_seq_rm(memory, made.place.id, static_cast<llama_pos>(cells), -1);
+      return whole || mutant(Mutant::kShallowTrim) ||
+             llama_memory_seq_rm(memory, made.place.id, static_cast<llama_pos>(cells), -1);
     };
     // Asked again of the copy: libllama's state leaves out what is behind the window of the source's end.
     if (!copy_cells(source.place, made.place) || !cut() || !covers(made.place, next)) {
@@ -221,6 +241,7 @@ bool LlamaEngine::take_over(const Sequence& source, std::uint32_t tokens, Sequen
       return false;
     }
   }
+  if (mutant(Mutant::kSharedCache) && whole) made.place = source.place;
   made.tokens.assign(source.tokens.begin(), source.tokens.begin() + static_cast<std::ptrdiff_t>(tokens));
   made.pending = whole && source.pending;
   if (whole) made.logits = source.logits;
@@ -230,6 +251,7 @@ bool LlamaEngine::take_over(const Sequence& source, std::uint32_t tokens, Sequen
 Result<ForkResult> LlamaEngine::fork(SequenceId source, std::uint32_t tokens, const OpenOptions& options) {
   const auto begin = Clock::now();
   BH_TRY(const auto* from, find(source));
+  if (mutant(Mutant::kWrongForkSource)) from = &std::prev(sequences_.end())->second;
   if (tokens > from->size()) {
     return Error{ErrorCode::kBadInput, fmt::format("a fork at token {} of {}", tokens, from->size()), {}, {}};
   }
@@ -274,8 +296,9 @@ std::vector<Result<GenerateResult>> LlamaEngine::generate(std::span<const Genera
     cancels.push_back(requests[i].options.cancel);
   }
   std::vector<Generation*> running;
+  const bool one_refused = std::any_of(started.begin(), started.end(), [](const auto& one) { return !one.ok(); });
   for (auto& generation : started) {
-    if (generation.ok()) running.push_back(&generation.value());
+    if (generation.ok() && !(one_refused && mutant(Mutant::kSharedOverflow))) running.push_back(&generation.value());
   }
   const CancelScope scope(cancellation_, std::move(cancels));
   GenerationRun(tokenizer_, facts_.vocabulary, cancellation_, facts_.batch_invariant).run(running);
@@ -362,6 +385,7 @@ Result<std::uint64_t> LlamaEngine::state_hash(SequenceId id) const {
 Result<void> LlamaEngine::close(SequenceId id) {
   const auto found = sequences_.find(id);
   if (found == sequences_.end()) return not_open(id);
+  if (mutant(Mutant::kWarmSlot)) last_closed_ = found->second.tokens;
   pool_.release(found->second.place);
   sequences_.erase(found);
   return {};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "engines/llama/sampler.h"
 
+#include "engines/llama/mutant.h"
 #include "engines/llama/token_weights.h"
 
 #include <algorithm>
@@ -24,6 +25,11 @@ Sampler::Sampler(const SamplingOptions& options, std::span<const Token> forbidde
     : options_(options), forbidden_(forbidden), generator_(options.seed) {}
 
 double Sampler::uniform() {
+  if (mutant(Mutant::kSharedGenerator)) {
+    static std::mt19937 shared;
+    generator_ = shared;
+    static_cast<void>(shared());
+  }
   const auto high = static_cast<std::uint64_t>(generator_()) >> 5U;
   const auto low = static_cast<std::uint64_t>(generator_()) >> 6U;
   return static_cast<double>((high << 26U) | low) / 9007199254740992.0;  // 53 bits

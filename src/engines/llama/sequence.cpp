@@ -3,6 +3,7 @@
 
 #include "engines/llama/backend.h"
 #include "engines/llama/cache_guard.h"
+#include "engines/llama/mutant.h"
 
 #include <fmt/format.h>
 
@@ -84,6 +85,7 @@ std::span<const float> row(const PoolContext& context, std::size_t index, std::u
 
 // Takes out what a failed decode may have left behind position `cached`.
 bool restore(const Sequence& sequence, std::uint32_t cached) {
+  if (mutant(Mutant::kHalfWritten)) return true;
   return llama_memory_seq_rm(sequence.place.context->memory(), sequence.place.id, static_cast<llama_pos>(cached), -1);
 }
 
@@ -111,9 +113,16 @@ StepOutcome decode_alone(Sequence& sequence, std::uint32_t vocabulary) {
 Result<Logits> decode_chunk(const Sequence& sequence, std::uint32_t position, std::span<const Token> tokens, Want want,
                             std::uint32_t vocabulary) {
   Batch batch;
+  auto id = sequence.place.id;
+  if (mutant(Mutant::kWrongSequence) && tokens.size() > 1) {
+    id = (id + 1) % static_cast<llama_seq_id>(sequence.place.context->taken.size());
+  }
+  if (mutant(Mutant::kOffByOnePosition) && position == 0) {
+    position += std::ranges::count(sequence.place.context->taken, true) > 1 ? 1U : 0U;
+  }
   for (std::size_t i = 0; i < tokens.size(); ++i) {
     const bool wanted = want == Want::kAll || (want == Want::kLast && i + 1 == tokens.size());
-    batch.add(tokens[i], position + static_cast<std::uint32_t>(i), sequence.place.id, wanted);
+    batch.add(tokens[i], position + static_cast<std::uint32_t>(i), id, wanted);
   }
   PoolContext& context = *sequence.place.context;
   std::string reason;
@@ -184,7 +193,8 @@ std::vector<StepOutcome> decode_step(std::span<Sequence* const> sequences, std::
   for (const auto i : order) {
     const Sequence& sequence = *sequences[i];
     auto position = sequence.cached();
-    batch.add(sequence.tokens.back(), position, sequence.place.id, true);
+    const auto& input = mutant(Mutant::kUnsyncedInputs) ? *sequences[(i + 1) % sequences.size()] : sequence;
+    batch.add(input.tokens.back(), position, sequence.place.id, true);
     for (const auto token : drafts[i]) batch.add(token, ++position, sequence.place.id, true);
   }
   PoolContext& context = *sequences[0]->place.context;
@@ -202,11 +212,12 @@ std::vector<StepOutcome> decode_step(std::span<Sequence* const> sequences, std::
     return outcomes;
   }
   for (std::size_t k = 0; k < order.size(); ++k) {
-    auto& outcome = outcomes[order[k]];
+    auto& outcome = outcomes[mutant(Mutant::kSwappedResults) ? k : order[k]];
+    const auto first = (mutant(Mutant::kRowsMixedUp) && order.size() > 2 ? (k + 1) % order.size() : k) * rows_each;
     Sequence& sequence = *sequences[order[k]];
     sequence.pending = false;
     for (std::size_t j = 0; j < rows_each; ++j) {
-      outcome.logits.push_back(row(context, k * rows_each + j, vocabulary));
+      outcome.logits.push_back(row(context, first + j, vocabulary));
       if (!outcome.logits.back().empty()) continue;
       sequence.poisoned = true;
       outcome.error = Error{ErrorCode::kInternal, "libllama gave no logits", {}, {}};

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+// Mutants: defects that crossed from one sequence to another in real engines (docs/isolation.md has the catalogue),
+// made again where they would be made here. They prove that the tests of isolation have teeth: each must be caught.
+//
+// Compiled in with BULKHEAD_MUTANTS only (preset dev); elsewhere mutant() is false at compile time and leaves no code.
+#pragma once
+
+#include <array>
+#include <string_view>
+#include <utility>
+
+namespace bulkhead::engines::llama {
+
+enum class Mutant {
+  kNone,
+  kStaleRoom,             // D1: a room goes to its next owner as it is
+  kUnsyncedInputs,        // D2: a row's token is overwritten by the next row's
+  kWarmSlot,              // D3: a new sequence begins with what the last closed one held
+  kShallowTrim,           // D4: a fork at an earlier token keeps the cells behind it
+  kRowsMixedUp,           // D5: from three rows on, each gets its neighbour's logits
+  kSharedCache,           // D6: a fork at the end is the same cells
+  kHalfWritten,           // D11: what a failed or refused computation wrote stays
+  kSharedStaging,         // D13: forks pass through one buffer, whose end is not filled again
+  kSharedOverflow,        // D14: one refused request fails its whole batch
+  kWrongSequence,         // M1: a prefill reaches the next room
+  kOffByOnePosition,      // M2: a text begins one position too late where others are open
+  kSwappedResults,        // M3: results in the order of rooms, not of requests
+  kSharedGenerator,       // M5: one random generator for all
+  kWrongForkSource,       // M6: a fork copies the youngest sequence
+  kCloseClearsNeighbour,  // M8: closing one drops the newest cell of the next room
+};
+
+inline constexpr std::array<std::pair<std::string_view, Mutant>, 15> kMutants = {
+    {{"D1", Mutant::kStaleRoom},
+     {"D2", Mutant::kUnsyncedInputs},
+     {"D3", Mutant::kWarmSlot},
+     {"D4", Mutant::kShallowTrim},
+     {"D5", Mutant::kRowsMixedUp},
+     {"D6", Mutant::kSharedCache},
+     {"D11", Mutant::kHalfWritten},
+     {"D13", Mutant::kSharedStaging},
+     {"D14", Mutant::kSharedOverflow},
+     {"M1", Mutant::kWrongSequence},
+     {"M2", Mutant::kOffByOnePosition},
+     {"M3", Mutant::kSwappedResults},
+     {"M5", Mutant::kSharedGenerator},
+     {"M6", Mutant::kWrongForkSource},
+     {"M8", Mutant::kCloseClearsNeighbour}}};
+
+#if defined(BULKHEAD_MUTANTS)
+// Of the whole process; not while an engine computes.
+inline Mutant active_mutant = Mutant::kNone;
+[[nodiscard]] inline bool mutant(Mutant which) noexcept {
+  return active_mutant == which;
+}
+#else
+[[nodiscard]] constexpr bool mutant(Mutant /*which*/) noexcept {
+  return false;
+}
+#endif
+
+}  // namespace bulkhead::engines::llama
