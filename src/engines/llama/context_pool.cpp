@@ -2,6 +2,7 @@
 #include "engines/llama/context_pool.h"
 
 #include "engines/llama/backend.h"
+#include "measure/available_memory.h"
 
 #include <fmt/format.h>
 
@@ -72,7 +73,7 @@ Result<void> ContextPool::check_tokens(std::uint32_t tokens_each) const {
 
 Result<void> ContextPool::check_memory(std::uint32_t sequences, std::uint32_t tokens_each) const {
   BH_TRY(const auto needed, footprint(sequences, tokens_each));
-  if (const auto available = available_memory(); needed.on_host > available) {
+  if (const auto available = measure::available_memory(); needed.on_host > available) {
     return too_little_memory(needed.on_host, available, sequences, tokens_each);
   }
   for (const auto& [device, bytes] : needed.on_device) {
@@ -98,6 +99,7 @@ Result<void> ContextPool::add(std::uint32_t sequences, std::uint32_t tokens_each
     context.kv_bytes_each = footprint.kv / here;
     context.taken.assign(here, false);
     context.attention = model_->attention();
+    context.own_buffers = model_->facts().grade == Grade::kBuffer;
     contexts_.push_back(std::move(context));
   }
   return {};

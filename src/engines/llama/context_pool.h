@@ -30,6 +30,7 @@ struct PoolContext {
   std::uint64_t kv_bytes_each = 0;
   std::vector<bool> taken;  // [n_sequences]
   kernels::AttentionChoice attention = kernels::AttentionChoice::kStock;
+  bool own_buffers = true;  // one buffer (libllama: stream) per sequence; false: one for all
   // A copy between buffers was ordered and runs with the next decode. Until then the state of a sequence must not be
   // read or written through libllama's state interface, which knows nothing of it.
   bool copy_waits = false;

@@ -7,13 +7,18 @@
 #include "engines/llama/generation_run.h"
 #include "engines/llama/loaded_model.h"
 #include "engines/llama/sequence.h"
+#include "engines/llama/sequence_image.h"
+#include "engines/llama/stored_cells.h"
 #include "engines/llama/tokenizer.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
+#include <fstream>
 #include <map>
+#include <optional>
+#include <stop_token>
 #include <utility>
 
 namespace bulkhead::engines::llama {
@@ -66,7 +71,8 @@ class LlamaEngine final : public engine::Engine {
         tokenizer_(model_.model()),
         facts_(model_.facts()),
         end_tokens_(tokens_where(facts_.vocabulary, [&](Token token) { return tokenizer_.ends_generation(token); })),
-        pool_(model_, cancellation_) {
+        pool_(model_, cancellation_),
+        model_file_(facts_.model_path, std::ios::binary) {
     facts_.chat_template = tokenizer_.has_chat_template();
   }
 
@@ -77,9 +83,9 @@ class LlamaEngine final : public engine::Engine {
       case Capability::kFork:
       case Capability::kForkEarlier:
       case Capability::kScore:
-      case Capability::kLogitHash: return true;
+      case Capability::kLogitHash:
+      case Capability::kSnapshot: return true;
       case Capability::kChatTemplate: return facts_.chat_template;
-      case Capability::kSnapshot:
       case Capability::kConstraint:
       case Capability::kEmbed: return false;
     }
@@ -101,6 +107,8 @@ class LlamaEngine final : public engine::Engine {
   [[nodiscard]] Result<std::vector<double>> score(SequenceId id, std::span<const Token> tokens) override;
   [[nodiscard]] Result<SequenceState> inspect(SequenceId id) const override;
   [[nodiscard]] Result<std::uint64_t> state_hash(SequenceId id) const override;
+  [[nodiscard]] Result<engine::Snapshot> snapshot(SequenceId id) override;
+  [[nodiscard]] Result<SequenceId> restore(const engine::Snapshot& snapshot, const OpenOptions& options) override;
   [[nodiscard]] Result<void> close(SequenceId id) override;
 
  private:
@@ -108,8 +116,13 @@ class LlamaEngine final : public engine::Engine {
   [[nodiscard]] Result<void> check_append(const Sequence& sequence, std::span<const Token> tokens) const;
   [[nodiscard]] Result<SequenceId> open_beside(const OpenOptions& options, PoolContext* preferred);
   [[nodiscard]] bool covers(const Place& place, std::uint32_t position) const;
-  [[nodiscard]] bool copy_cells(const Place& source, const Place& made) const;
-  [[nodiscard]] bool take_over(const Sequence& source, std::uint32_t tokens, Sequence& made) const;
+  [[nodiscard]] bool copy_cells(const Sequence& source, const Sequence& made);
+  [[nodiscard]] bool take_over(const Sequence& source, std::uint32_t tokens, Sequence& made);
+  [[nodiscard]] bool finish_copies(const Sequence& sequence);
+  [[nodiscard]] std::optional<StoredCells> cells_of(const Sequence& sequence);
+  [[nodiscard]] bool put_cells(const Sequence& made, const StoredCells& cells, std::uint32_t count);
+  [[nodiscard]] Result<engine::SnapshotFit> fit();
+  [[nodiscard]] Result<void> fill(Sequence& made, std::vector<Token> tokens, const SequenceImage& image);
   [[nodiscard]] Result<Generation> start(const GenerateRequest& request, std::span<const GenerateRequest> earlier);
   [[nodiscard]] Result<void> ensure_logits(Sequence& sequence) const;
 
@@ -121,6 +134,8 @@ class LlamaEngine final : public engine::Engine {
   ContextPool pool_;
   std::map<SequenceId, Sequence> sequences_;  // open and poisoned ones
   std::uint32_t next_id_ = 0;
+  std::ifstream model_file_;                 // open all the time: what lies under its name may be another one by now
+  std::optional<std::string> model_digest_;  // once a snapshot was asked for
 };
 
 Error not_open(SequenceId id) {
@@ -184,23 +199,49 @@ bool LlamaEngine::covers(const Place& place, std::uint32_t position) const {
   return first >= 0 && first <= oldest_needed;
 }
 
+// Has libllama carry out what waits in the sequence's context, so that its state can be read and written.
+bool LlamaEngine::finish_copies(const Sequence& sequence) {
+  std::stop_source stopped;
+  stopped.request_stop();
+  const CancelScope scope(cancellation_, {stopped.get_token()});
+  return carry_out_copies(sequence);
+}
+
+// The cells as bytes, where those are all that the sequence needs to go on bit for bit.
+std::optional<StoredCells> LlamaEngine::cells_of(const Sequence& sequence) {
+  if (llama_model_is_recurrent(model_.model()) || llama_model_is_hybrid(model_.model())) return std::nullopt;
+  // libllama leaves out what the window has left behind, and what remains then lies in other cells than before. Our
+  // attention adds up by blocks of cells, so last bits would move; computing anew gives the very same ones.
+  const auto window = facts_.window_tokens;
+  if (facts_.batch_invariant && window > 0 && sequence.cached() > window) return std::nullopt;
+  if (!finish_copies(sequence)) return std::nullopt;
+  return read_cells(sequence.place);
+}
+
+// Gives `made`, which is empty, `count` cells. False when they are not what is needed; it is then empty again.
+bool LlamaEngine::put_cells(const Sequence& made, const StoredCells& cells, std::uint32_t count) {
+  if (!finish_copies(made) || !write_cells(made.place, cells)) return false;
+  const auto memory = made.place.context->memory();
+  const auto newest = llama_memory_seq_pos_max(memory, made.place.id);
+  if (newest + 1 == static_cast<llama_pos>(count) && covers(made.place, count)) return true;
+  llama_memory_seq_rm(memory, made.place.id, -1, -1);
+  return false;
+}
+
 // Copies all that is cached of `source`.
-bool LlamaEngine::copy_cells(const Place& source, const Place& made) const {
-  PoolContext& from = *source.context;
-  PoolContext& to = *made.context;
-  if (&from == &to) {
-    llama_memory_seq_cp(from.memory(), source.id, made.id, -1, -1);
-    to.copy_waits = facts_.grade == Grade::kBuffer;
+bool LlamaEngine::copy_cells(const Sequence& source, const Sequence& made) {
+  PoolContext& from = *source.place.context;
+  if (&from == made.place.context) {
+    llama_memory_seq_cp(from.memory(), source.place.id, made.place.id, -1, -1);
+    from.copy_waits = from.own_buffers;
     return true;
   }
-  if (from.copy_waits || to.copy_waits) return false;
-  std::vector<std::uint8_t> state(llama_state_seq_get_size(from.handle.get(), source.id));
-  const auto written = llama_state_seq_get_data(from.handle.get(), state.data(), state.size(), source.id);
-  return written > 0 && llama_state_seq_set_data(to.handle.get(), state.data(), written, made.id) > 0;
+  const auto cells = cells_of(source);
+  return cells && put_cells(made, *cells, source.cached());
 }
 
 // Takes over the cache of `source` up to `tokens`. False when it cannot serve that position; `made` is then empty.
-bool LlamaEngine::take_over(const Sequence& source, std::uint32_t tokens, Sequence& made) const {
+bool LlamaEngine::take_over(const Sequence& source, std::uint32_t tokens, Sequence& made) {
   const bool whole = tokens == source.size();
   const std::uint32_t cells = std::min(tokens, source.cached());
   if (cells > 0) {
@@ -212,7 +253,7 @@ bool LlamaEngine::take_over(const Sequence& source, std::uint32_t tokens, Sequen
       return whole || llama_memory_seq_rm(memory, made.place.id, static_cast<llama_pos>(cells), -1);
     };
     // Asked again of the copy: libllama's state leaves out what is behind the window of the source's end.
-    if (!copy_cells(source.place, made.place) || !cut() || !covers(made.place, next)) {
+    if (!copy_cells(source, made) || !cut() || !covers(made.place, next)) {
       llama_memory_seq_rm(memory, made.place.id, -1, -1);
       return false;
     }
@@ -356,6 +397,58 @@ Result<std::uint64_t> LlamaEngine::state_hash(SequenceId id) const {
   std::vector<std::uint8_t> state(llama_state_seq_get_size(place.context->handle.get(), place.id));
   const auto written = llama_state_seq_get_data(place.context->handle.get(), state.data(), state.size(), place.id);
   return xxh3_64(std::as_bytes(std::span(state).first(written)));
+}
+
+// The model's own bytes are read once, at the first snapshot.
+Result<engine::SnapshotFit> LlamaEngine::fit() {
+  if (!model_digest_) {
+    BH_TRY(const auto digest, xxh3_64_of_file(model_file_));
+    model_digest_ = fmt::format("{:016x}", digest);
+  }
+  return engine::snapshot_fit(facts_, *model_digest_);
+}
+
+Result<engine::Snapshot> LlamaEngine::snapshot(SequenceId id) {
+  BH_TRY(const auto* sequence, find(id));
+  BH_TRY(const auto its_fit, fit());
+  SequenceImage image{.pending = sequence->pending, .logits = sequence->logits, .cells = {}};
+  if (sequence->cached() > 0) image.cells = cells_of(*sequence);
+  return engine::pack_snapshot(its_fit, sequence->tokens, to_bytes(image));
+}
+
+Result<void> LlamaEngine::fill(Sequence& made, std::vector<Token> tokens, const SequenceImage& image) {
+  const auto cached = static_cast<std::uint32_t>(tokens.size()) - (image.pending ? 1U : 0U);
+  if (cached > 0 && !(image.cells && put_cells(made, *image.cells, cached))) {
+    BH_CHECK(append(made, std::span<const Token>(tokens).first(cached), facts_.vocabulary));
+  }
+  made.tokens = std::move(tokens);
+  made.pending = image.pending;
+  made.logits = image.logits;
+  return {};
+}
+
+Result<SequenceId> LlamaEngine::restore(const engine::Snapshot& snapshot, const OpenOptions& options) {
+  BH_TRY(const auto our_fit, fit());
+  BH_TRY(auto content, engine::unpack_snapshot(snapshot, our_fit));
+  const auto image = image_from(content.payload, facts_.vocabulary);
+  const bool known = std::all_of(content.tokens.begin(), content.tokens.end(), [&](Token token) {
+    return token >= 0 && token < static_cast<Token>(facts_.vocabulary);
+  });
+  if (!image || !known || (image->pending && content.tokens.empty())) {
+    return Error{ErrorCode::kCorrupt, "the snapshot holds no sequence of this engine", {}, "make it anew"};
+  }
+  if (content.tokens.size() > options.capacity_tokens) {
+    return Error{ErrorCode::kResource,
+                 fmt::format("{} tokens do not fit into {}", content.tokens.size(), options.capacity_tokens),
+                 {},
+                 "restore it with more room"};
+  }
+  BH_TRY(const auto id, open(options));
+  if (const auto filled = fill(sequences_.at(id), std::move(content.tokens), *image); !filled.ok()) {
+    static_cast<void>(close(id));
+    return filled.error();
+  }
+  return id;
 }
 
 Result<void> LlamaEngine::close(SequenceId id) {
