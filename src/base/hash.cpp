@@ -63,6 +63,20 @@ std::string sha256_of_tokens(std::span<const std::int32_t> tokens) {
   return hash.hex();
 }
 
+namespace {
+
+// Hands the file to `take` in pieces. False when reading failed.
+bool read_in_pieces(std::istream& file, const std::function<void(std::string_view)>& take) {
+  std::vector<char> buffer(std::size_t{1} << 20U);
+  while (file) {
+    file.read(buffer.data(), static_cast<std::streamsize>(buffer.size()));
+    take(std::string_view(buffer.data(), static_cast<std::size_t>(file.gcount())));
+  }
+  return !file.bad();
+}
+
+}  // namespace
+
 Result<std::string> sha256_of_file(const std::filesystem::path& path,
                                    const std::function<void(std::uint64_t)>& progress) {
   std::ifstream file(path, std::ios::binary);
@@ -70,21 +84,36 @@ Result<std::string> sha256_of_file(const std::filesystem::path& path,
     return Error{ErrorCode::kResource, std::string("cannot read the file: ") + std::strerror(errno), path.string(), {}};
   }
   Sha256 hash;
-  std::vector<char> buffer(std::size_t{1} << 20U);
   std::uint64_t done = 0;
-  while (file) {
-    file.read(buffer.data(), static_cast<std::streamsize>(buffer.size()));
-    const auto got = static_cast<std::size_t>(file.gcount());
-    hash.update(std::string_view(buffer.data(), got));
-    done += got;
+  const auto take = [&](std::string_view piece) {
+    hash.update(piece);
+    done += piece.size();
     if (progress) progress(done);
-  }
-  if (file.bad()) return Error{ErrorCode::kResource, "reading the file failed", path.string(), {}};
+  };
+  if (!read_in_pieces(file, take)) return Error{ErrorCode::kResource, "reading the file failed", path.string(), {}};
   return hash.hex();
+}
+
+Result<std::uint64_t> xxh3_64_of_file(std::istream& file) {
+  const std::unique_ptr<XXH3_state_t, XXH_errorcode (*)(XXH3_state_t*)> state(XXH3_createState(), XXH3_freeState);
+  if (state == nullptr || XXH3_64bits_reset(state.get()) != XXH_OK) std::abort();  // no memory for some 600 bytes
+  file.clear();
+  file.seekg(0);
+  const bool read = file.good() && read_in_pieces(file, [&](std::string_view piece) {
+                      XXH3_64bits_update(state.get(), piece.data(), piece.size());
+                    });
+  if (!read) return Error{ErrorCode::kResource, "reading the file failed", {}, {}};
+  return std::uint64_t{XXH3_64bits_digest(state.get())};
 }
 
 std::uint64_t xxh3_64(std::span<const std::byte> bytes) noexcept {
   return XXH3_64bits(bytes.data(), bytes.size());
+}
+
+std::array<std::byte, 16> xxh3_128(std::span<const std::byte> bytes) noexcept {
+  XXH128_canonical_t canonical;
+  XXH128_canonicalFromHash(&canonical, XXH3_128bits(bytes.data(), bytes.size()));
+  return std::bit_cast<std::array<std::byte, 16>>(canonical.digest);
 }
 
 }  // namespace bulkhead

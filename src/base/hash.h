@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT
-// Two hashes with two purposes: SHA-256 says what something is, XXH3-64 whether bits moved.
+// Two hashes with two purposes: SHA-256 says what something is, XXH3 whether bits moved.
 #pragma once
 
 #include "base/result.h"
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <iosfwd>
 #include <memory>
 #include <span>
 #include <string>
@@ -43,5 +45,11 @@ class Sha256 {
                                                  const std::function<void(std::uint64_t)>& progress = {});
 
 [[nodiscard]] std::uint64_t xxh3_64(std::span<const std::byte> bytes) noexcept;
+
+// XXH3-64 of a whole file, from its beginning, read in pieces. kResource when it cannot be read.
+[[nodiscard]] Result<std::uint64_t> xxh3_64_of_file(std::istream& file);
+
+// XXH3-128 in its canonical byte order (big-endian): finds damage, does not stop a forger.
+[[nodiscard]] std::array<std::byte, 16> xxh3_128(std::span<const std::byte> bytes) noexcept;
 
 }  // namespace bulkhead

@@ -15,6 +15,7 @@
 
 #include "base/id.h"
 #include "base/result.h"
+#include "engine/snapshot.h"
 
 #include <bulkhead/options.h>
 
@@ -203,6 +204,17 @@ class Engine {
   // touched it: it changes with the sequence's own actions only. Not comparable between sequences or processes.
   // kUnsupported when this engine cannot tell, or not before the next computation. Slow: reads the whole cache.
   [[nodiscard]] virtual Result<std::uint64_t> state_hash(SequenceId sequence) const;
+
+  // All that `sequence` is: its tokens, the pending one, the logits it holds and its cells, as plain bytes. Does not
+  // change it. Samplers belong to a generation and are no part of it. kUnsupported without Capability::kSnapshot.
+  [[nodiscard]] virtual Result<Snapshot> snapshot(SequenceId sequence);
+
+  // A new sequence that goes on as the source of the snapshot would have: bit for bit where facts().batch_invariant, or
+  // in a buffer of its own without a sliding window. Cells that cannot be taken over are computed anew from the tokens.
+  // kCorrupt: damaged or cut; kBadInput: made with another model or other options, and the message names the field;
+  // kResource: its tokens do not fit into the capacity, or there is no room. After any failure the engine is as before,
+  // and the unfinished sequence has left no cells.
+  [[nodiscard]] virtual Result<SequenceId> restore(const Snapshot& snapshot, const OpenOptions& options);
 
   // Frees the room; the id is never used again. kClosed if it is not open.
   [[nodiscard]] virtual Result<void> close(SequenceId sequence) = 0;

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "engine/recording_engine.h"
 
+#include "base/hash.h"
+
+#include <algorithm>
 #include <bit>
 #include <string>
 #include <utility>
@@ -57,12 +60,36 @@ Result<ForkResult> RecordingEngine::fork(SequenceId source, std::uint32_t tokens
   const auto* number = number_of(source);
   if (!made.ok() || number == nullptr) return made;
   const auto from = *number;
-  auto& call = note(CallKind::kFork, add(made.value().sequence));
+  note_fork(from, tokens, add(made.value().sequence), options);
+  return made;
+}
+
+void RecordingEngine::note_fork(std::uint32_t source, std::uint32_t tokens, std::uint32_t made,
+                                const OpenOptions& options) {
+  auto& call = note(CallKind::kFork, made);
   call.partition = options.name;
-  call.source = from;
+  call.source = source;
   call.at = tokens;
   call.capacity = options.capacity_tokens;
   ++next_call_;
+}
+
+Result<Snapshot> RecordingEngine::snapshot(SequenceId sequence) {
+  auto made = inner_->snapshot(sequence);
+  const auto* number = number_of(sequence);
+  const auto state = inner_->inspect(sequence);
+  if (!made.ok() || number == nullptr || !state.ok()) return made;
+  const Kept kept{next_sequence_++, state.value().tokens};
+  note_fork(*number, kept.tokens, kept.number, {.capacity_tokens = std::max(kept.tokens, 1U), .name = "a snapshot"});
+  snapshots_[xxh3_64(made.value().bytes())] = kept;
+  return made;
+}
+
+Result<SequenceId> RecordingEngine::restore(const Snapshot& snapshot, const OpenOptions& options) {
+  auto made = inner_->restore(snapshot, options);
+  const auto kept = snapshots_.find(xxh3_64(snapshot.bytes()));
+  if (!made.ok() || kept == snapshots_.end()) return made;
+  note_fork(kept->second.number, kept->second.tokens, add(made.value()), options);
   return made;
 }
 

@@ -16,7 +16,8 @@
 namespace bulkhead::engine {
 
 // Passes every call on and keeps calls and results. Contract and thread rule are those of the engine inside. A failed
-// open or fork is not kept: it made nothing that could show anything.
+// open or fork is not kept: it made nothing that could show anything. A snapshot is kept as a fork that nobody uses,
+// and a restore as a fork of that one; what is restored from a snapshot that was not made here is not kept.
 class RecordingEngine final : public Engine {
  public:
   explicit RecordingEngine(std::unique_ptr<Engine> inner) : inner_(std::move(inner)) {}
@@ -43,6 +44,8 @@ class RecordingEngine final : public Engine {
   [[nodiscard]] Result<std::uint64_t> state_hash(SequenceId sequence) const override {
     return inner_->state_hash(sequence);
   }
+  [[nodiscard]] Result<Snapshot> snapshot(SequenceId sequence) override;
+  [[nodiscard]] Result<SequenceId> restore(const Snapshot& snapshot, const OpenOptions& options) override;
   [[nodiscard]] Result<void> close(SequenceId sequence) override;
 
  private:
@@ -50,10 +53,16 @@ class RecordingEngine final : public Engine {
   // The transcript's number of an open sequence; null: not opened here, and nothing is kept of it.
   [[nodiscard]] const std::uint32_t* number_of(SequenceId sequence) const;
   std::uint32_t add(SequenceId sequence);
+  void note_fork(std::uint32_t source, std::uint32_t tokens, std::uint32_t made, const OpenOptions& options);
 
   std::unique_ptr<Engine> inner_;
   Transcript transcript_;
   std::map<SequenceId, std::uint32_t> numbers_;  // those open
+  struct Kept {
+    std::uint32_t number = 0;
+    std::uint32_t tokens = 0;
+  };
+  std::map<std::uint64_t, Kept> snapshots_;  // by a hash of their bytes
   std::uint32_t next_call_ = 0;
   std::uint32_t next_sequence_ = 0;
 };

@@ -46,6 +46,22 @@ Result<std::uint64_t> Engine::state_hash(SequenceId sequence) const {
                {}};
 }
 
+namespace {
+
+Error no_snapshots() {
+  return {ErrorCode::kUnsupported, "this engine makes no snapshots", {}, {}};
+}
+
+}  // namespace
+
+Result<Snapshot> Engine::snapshot(SequenceId /*sequence*/) {
+  return no_snapshots();
+}
+
+Result<SequenceId> Engine::restore(const Snapshot& /*snapshot*/, const OpenOptions& /*options*/) {
+  return no_snapshots();
+}
+
 Result<std::unique_ptr<Engine>> Registry::make(const ModelOptions& options) const {
   std::string known;
   for (const auto& entry : entries_) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "models/packages.h"
 
-#include "models/child_process.h"
+#include "subprocess/child_process.h"
 
 #include <fmt/format.h>
 
@@ -16,6 +16,9 @@ namespace bulkhead::models {
 namespace {
 
 namespace fs = std::filesystem;
+using subprocess::ChildCommand;
+using subprocess::ChildOutcome;
+using subprocess::run_child;
 
 // Reads one member of a zip file as data and writes it to stdout. argv: package, pattern, most bytes.
 constexpr const char* kTakeMember = R"(

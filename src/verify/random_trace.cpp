@@ -83,6 +83,18 @@ class Generator {
     if (action.kind == ActionKind::kOpen) prefill(open_.back());
   }
 
+  void snapshot(std::uint32_t partition) {
+    trace_.actions.push_back({.kind = ActionKind::kSnapshot, .partition = partition});
+    kept_.push_back(partition);
+    if (one_in(2)) close(partition);  // evicted
+  }
+
+  void restore() {
+    const auto from = kept_[below(static_cast<std::uint32_t>(kept_.size()))];
+    trace_.actions.push_back({.kind = ActionKind::kRestore, .partition = next_, .from = from, .capacity = capacity()});
+    open_.push_back(next_++);
+  }
+
   void prefill(std::uint32_t partition) {
     trace_.actions.push_back({.kind = ActionKind::kPrefill, .partition = partition, .text = text()});
   }
@@ -122,8 +134,9 @@ class Generator {
     }
     const auto dice = below(100);
     const auto partition = any_open();
-    if (dice < 14 && may_open) return make_partition();
-    if (dice < 36) return prefill(partition);
+    if (dice < 14 && may_open) return kept_.empty() || one_in(2) ? make_partition() : restore();
+    if (dice < 20) return snapshot(partition);
+    if (dice < 38) return prefill(partition);
     if (dice < 66) return generate();
     if (dice < 76) {
       trace_.actions.push_back({.kind = ActionKind::kReceive, .partition = partition, .from = any_open()});
@@ -133,7 +146,7 @@ class Generator {
       trace_.actions.push_back({.kind = ActionKind::kCancelPrefill, .partition = partition, .text = text()});
       if (one_in(2)) close(partition);
     } else if (dice < 92) {
-      const auto refusal = static_cast<Refusal>(below(4));
+      const auto refusal = static_cast<Refusal>(below(5));
       trace_.actions.push_back({.kind = ActionKind::kFail, .partition = partition, .refusal = refusal});
     } else {
       close(partition);
@@ -144,6 +157,7 @@ class Generator {
   const TraceShape& shape_;
   Trace trace_;
   std::vector<std::uint32_t> open_;
+  std::vector<std::uint32_t> kept_;  // those with a snapshot
   std::uint32_t next_ = 0;
 };
 

@@ -13,25 +13,36 @@ namespace {
 // No trace opens it: a message from it never comes, as the one that did not come in the whole trace.
 constexpr std::uint32_t kNobody = 255;
 
-// Partition -> index of the first action that is no longer its own or its descendant's history.
-std::map<std::uint32_t, std::size_t> lineage(const Trace& trace, std::uint32_t partition) {
-  std::map<std::uint32_t, std::size_t> until = {{partition, trace.actions.size()}};
-  for (std::size_t i = trace.actions.size(); i-- > 0;) {
-    const auto& action = trace.actions[i];
-    if (action.kind != ActionKind::kFork) continue;
-    const auto child = until.find(action.partition);
-    if (child == until.end() || i >= child->second) continue;
-    auto& source = until[action.from];  // 0 if it is new
-    source = std::max(source, i);
-  }
-  return until;
-}
-
 const Shown* shown_by(const Record& record, std::size_t action, std::uint32_t partition) {
   const auto found = std::find_if(record.shown.begin(), record.shown.end(), [&](const Shown& shown) {
     return shown.action == action && shown.partition == partition;
   });
   return found == record.shown.end() ? nullptr : &*found;
+}
+
+// Index behind the last snapshot of `partition` that was made before action `before`; 0: there is none.
+std::size_t behind_snapshot(const Trace& trace, const Record& record, std::uint32_t partition, std::size_t before) {
+  for (std::size_t i = before; i-- > 0;) {
+    const auto& action = trace.actions[i];
+    if (action.kind != ActionKind::kSnapshot || action.partition != partition) continue;
+    const auto* shown = shown_by(record, i, partition);
+    if (shown != nullptr && shown->facts.front().value == "ok") return i + 1;
+  }
+  return 0;
+}
+
+// Partition -> index of the first action that is no longer its own or its descendant's history.
+std::map<std::uint32_t, std::size_t> lineage(const Trace& trace, const Record& record, std::uint32_t partition) {
+  std::map<std::uint32_t, std::size_t> until = {{partition, trace.actions.size()}};
+  for (std::size_t i = trace.actions.size(); i-- > 0;) {
+    const auto& action = trace.actions[i];
+    if (action.kind != ActionKind::kFork && action.kind != ActionKind::kRestore) continue;
+    const auto child = until.find(action.partition);
+    if (child == until.end() || i >= child->second) continue;
+    auto& source = until[action.from];  // 0 if it is new
+    source = std::max(source, action.kind == ActionKind::kFork ? i : behind_snapshot(trace, record, action.from, i));
+  }
+  return until;
 }
 
 Action without_others(const Action& action, const Record& record, std::size_t index,
@@ -92,7 +103,7 @@ void add(TraceVerdict& verdict, Record& record) {
 }  // namespace
 
 Projection project(const Trace& trace, const Record& record, std::uint32_t partition) {
-  const auto until = lineage(trace, partition);
+  const auto until = lineage(trace, record, partition);
   Projection projection;
   for (std::size_t i = 0; i < trace.actions.size(); ++i) {
     const auto& action = trace.actions[i];

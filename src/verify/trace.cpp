@@ -11,7 +11,7 @@
 namespace bulkhead::verify {
 namespace {
 
-constexpr std::array<std::pair<ActionKind, std::string_view>, 9> kKinds = {
+constexpr std::array<std::pair<ActionKind, std::string_view>, 11> kKinds = {
     {{ActionKind::kOpen, "open"},
      {ActionKind::kPrefill, "prefill"},
      {ActionKind::kReceive, "receive"},
@@ -20,16 +20,23 @@ constexpr std::array<std::pair<ActionKind, std::string_view>, 9> kKinds = {
      {ActionKind::kScore, "score"},
      {ActionKind::kCancelPrefill, "cancel_prefill"},
      {ActionKind::kFail, "fail"},
+     {ActionKind::kSnapshot, "snapshot"},
+     {ActionKind::kRestore, "restore"},
      {ActionKind::kClose, "close"}}};
-constexpr std::array<std::pair<Refusal, std::string_view>, 4> kRefusals = {{{Refusal::kOverflow, "overflow"},
+constexpr std::array<std::pair<Refusal, std::string_view>, 5> kRefusals = {{{Refusal::kOverflow, "overflow"},
                                                                             {Refusal::kBadToken, "bad_token"},
                                                                             {Refusal::kForkBeyond, "fork_beyond"},
-                                                                            {Refusal::kNoTokens, "no_tokens"}}};
+                                                                            {Refusal::kNoTokens, "no_tokens"},
+                                                                            {Refusal::kDamaged, "damaged"}}};
 constexpr std::int64_t kMostPartitions = 256;
 constexpr std::int64_t kMostTokens = 1 << 20;
 
 bool makes_partition(const Action& action) {
-  return action.kind == ActionKind::kOpen || action.kind == ActionKind::kFork;
+  return action.kind == ActionKind::kOpen || action.kind == ActionKind::kFork || action.kind == ActionKind::kRestore;
+}
+
+bool has_source(ActionKind kind) {
+  return kind == ActionKind::kFork || kind == ActionKind::kReceive || kind == ActionKind::kRestore;
 }
 
 bool has_text(ActionKind kind) {
@@ -55,7 +62,7 @@ Json action_json(const Action& action) {
     return json;
   }
   json["partition"] = action.partition;
-  if (action.kind == ActionKind::kFork || action.kind == ActionKind::kReceive) json["from"] = action.from;
+  if (has_source(action.kind)) json["from"] = action.from;
   if (makes_partition(action)) json["capacity"] = action.capacity;
   if (action.kind == ActionKind::kFork) json["permille"] = action.permille;
   if (has_text(action.kind)) json["text"] = action.text;
@@ -118,7 +125,7 @@ Result<Action> action_from_json(const JsonView& object) {
     return action;
   }
   BH_TRY(action.partition, partition_number(object, "partition"));
-  if (action.kind == ActionKind::kFork || action.kind == ActionKind::kReceive) {
+  if (has_source(action.kind)) {
     BH_TRY(action.from, partition_number(object, "from"));
   }
   if (makes_partition(action)) {

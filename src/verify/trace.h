@@ -26,6 +26,8 @@ enum class ActionKind {
   kScore,          // appends `text` and asks for its log probabilities
   kCancelPrefill,  // a prefill whose caller has given up: the partition is poisoned
   kFail,           // a request that must be refused and must change nothing
+  kSnapshot,       // keeps the partition as bytes, in place of an earlier snapshot of it
+  kRestore,        // a new partition from the last snapshot of `from`, which may be closed by now
   kClose,
 };
 
@@ -34,6 +36,7 @@ enum class Refusal {
   kBadToken,    // a token outside the vocabulary
   kForkBeyond,  // a fork at a token that is not there
   kNoTokens,    // an empty prefill
+  kDamaged,     // a restore from a snapshot with a flipped bit
 };
 
 [[nodiscard]] std::string_view name(ActionKind kind) noexcept;
@@ -54,15 +57,15 @@ struct Member {
 struct Action {
   ActionKind kind = ActionKind::kOpen;
   std::uint32_t partition = 0;  // whom it acts on; each is opened (or forked) at most once
-  std::uint32_t from = 0;       // kFork: source; kReceive: sender
-  std::uint32_t capacity = 0;   // kOpen, kFork: tokens
+  std::uint32_t from = 0;       // kFork, kRestore: source; kReceive: sender
+  std::uint32_t capacity = 0;   // kOpen, kFork, kRestore: tokens
   std::uint32_t permille = 0;   // kFork: the part of the source's tokens that is taken, 1 to 1000
   std::string text = {};        // kPrefill, kScore, kCancelPrefill
   Refusal refusal = Refusal::kOverflow;
   std::vector<Member> members = {};  // kGenerate
   friend bool operator==(const Action&, const Action&) = default;
 
-  // Whether the action is one of `who`; a fork and a message act on their receiver, not on their source.
+  // Whether the action is one of `who`; a fork, a restore and a message act on their receiver, not on their source.
   [[nodiscard]] bool acts_on(std::uint32_t who) const noexcept;
 };
 

@@ -51,6 +51,8 @@ class TraceRun {
       case ActionKind::kScore: score(action); break;
       case ActionKind::kCancelPrefill: cancel_prefill(action); break;
       case ActionKind::kFail: fail(action); break;
+      case ActionKind::kSnapshot: snapshot(action); break;
+      case ActionKind::kRestore: restore(action); break;
     }
     if (!options_.watch) return;
     for (auto& [partition, live] : live_) {
@@ -196,6 +198,47 @@ class TraceRun {
     show_state(shown, kept);
   }
 
+  void snapshot(const Action& action) {
+    const auto* live = find(action.partition);
+    if (live == nullptr) return;
+    auto made = engine_.snapshot(live->sequence);
+    auto& shown = made.ok() ? show(action.partition, "ok") : show(action.partition, made.error());
+    if (made.ok()) snapshots_.insert_or_assign(action.partition, Kept{std::move(made).value(), live->tokens});
+    show_state(shown, *live);
+  }
+
+  void restore(const Action& action) {
+    if (live_.contains(action.partition)) {
+      show(action.partition, "already_open");
+      return;
+    }
+    const auto kept = snapshots_.find(action.from);
+    if (kept == snapshots_.end()) {
+      show(action.partition, "no_snapshot");
+      return;
+    }
+    const auto made = engine_.restore(kept->second.snapshot, {.capacity_tokens = action.capacity});
+    if (!made.ok()) {
+      show(action.partition, made.error());
+      return;
+    }
+    Live live{.sequence = made.value(), .capacity = action.capacity, .tokens = kept->second.tokens};
+    const auto& added = live_.emplace(action.partition, std::move(live)).first->second;
+    show_state(show(action.partition, "ok"), added);
+  }
+
+  // A flipped bit in the middle must be found, and nothing be made.
+  std::optional<Error> restore_damaged(const Live& live) {
+    const auto made = engine_.snapshot(live.sequence);
+    if (!made.ok()) return made.error();
+    auto bytes = made.value().bytes();
+    bytes[bytes.size() / 2] ^= std::byte{1};
+    const auto restored = engine_.restore(engine::Snapshot(std::move(bytes)), {.capacity_tokens = live.capacity});
+    if (!restored.ok()) return restored.error();
+    static_cast<void>(engine_.close(restored.value()));
+    return std::nullopt;
+  }
+
   void prefill_text(const Action& action, const std::string& text) {
     auto* live = find(action.partition);
     if (live == nullptr) return;
@@ -280,7 +323,9 @@ class TraceRun {
     auto* live = find(action.partition);
     if (live == nullptr) return;
     std::optional<Error> refused;
-    if (action.refusal == Refusal::kForkBeyond) {
+    if (action.refusal == Refusal::kDamaged) {
+      refused = restore_damaged(*live);
+    } else if (action.refusal == Refusal::kForkBeyond) {
       const auto beyond = static_cast<std::uint32_t>(live->tokens.size()) + 1;
       if (auto made = engine_.fork(live->sequence, beyond, {.capacity_tokens = live->capacity + 1}); made.ok()) {
         static_cast<void>(engine_.close(made.value().sequence));
@@ -294,7 +339,8 @@ class TraceRun {
       if (auto done = engine_.prefill(live->sequence, tokens); !done.ok()) refused = done.error();
     }
     auto& shown = refused ? show(action.partition, *refused) : show(action.partition, "ok");
-    if (refused) note_failure(*live, *refused);
+    // A damaged snapshot says nothing about the partition that it was made of.
+    if (refused && action.refusal != Refusal::kDamaged) note_failure(*live, *refused);
     show_state(shown, *live);
   }
 
@@ -370,7 +416,12 @@ class TraceRun {
   engine::Engine& engine_;
   TraceRunOptions options_;
   std::size_t index_ = 0;
+  struct Kept {
+    engine::Snapshot snapshot;
+    std::vector<Token> tokens;
+  };
   std::map<std::uint32_t, Live> live_;
+  std::map<std::uint32_t, Kept> snapshots_;  // by partition
   Record record_;
 };
 

@@ -7,6 +7,9 @@
 
 #include <array>
 #include <cstdint>
+#include <fstream>
+#include <span>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -79,6 +82,27 @@ TEST(Xxh3, OneBitMovesIt) {
   const auto before = xxh3_64(bytes);
   bytes[40] = std::byte{1};
   EXPECT_NE(xxh3_64(bytes), before);
+}
+
+TEST(Hash, Xxh3OfAFileIsThatOfItsBytes) {
+  std::string text(3U << 20U, 'a');
+  text += "end";
+  std::istringstream file(text);
+  const auto hash = xxh3_64_of_file(file);
+  ASSERT_TRUE(hash.ok());
+  EXPECT_EQ(hash.value(), xxh3_64(std::as_bytes(std::span(text))));
+  EXPECT_EQ(xxh3_64_of_file(file).value(), hash.value()) << "a second time from the beginning";
+  std::ifstream missing("no such file");
+  EXPECT_EQ(xxh3_64_of_file(missing).error().code, ErrorCode::kResource);
+}
+
+TEST(Hash, Xxh3128IsThePublishedOne) {
+  // XXH3_128bits of no bytes, canonical: 99aa06d3014798d8 6001c324468d497f.
+  const auto digest = xxh3_128({});
+  EXPECT_EQ(digest[0], std::byte{0x99});
+  EXPECT_EQ(digest[7], std::byte{0xd8});
+  EXPECT_EQ(digest[8], std::byte{0x60});
+  EXPECT_EQ(digest[15], std::byte{0x7f});
 }
 
 }  // namespace

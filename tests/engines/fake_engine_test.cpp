@@ -4,10 +4,12 @@
 
 #include "base/hash.h"
 #include "engines/builtin.h"
+#include "engines/fake/mutant.h"
 
 #include <gtest/gtest.h>
 
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace bulkhead::engines::fake {
@@ -199,6 +201,26 @@ TEST(FakeEngine, ComesOutOfTheRegistry) {
   const auto unknown = builtin_engines().make(options);
   EXPECT_EQ(unknown.error().code, ErrorCode::kUsage);
   EXPECT_NE(unknown.error().advice.find("llama, fake"), std::string::npos);
+}
+
+TEST(FakeEngine, ARestoreIntoTheWrongPartitionIsSeen) {
+  const auto texts = [](Mutant mutant) {
+    const auto engine = make_fake_engine({.faults = {}, .mutant = mutant});
+    const auto neighbour = open_with(*engine, "neighbour");
+    const auto source = open_with(*engine, "source");
+    const auto copy = engine->restore(engine->snapshot(source).value(), {.capacity_tokens = 100}).value();
+    return std::pair(text_of(*engine, neighbour), text_of(*engine, copy));
+  };
+  EXPECT_EQ(texts(Mutant::kNone), std::pair(clean_text("neighbour"), clean_text("source")));
+  EXPECT_NE(texts(find_mutant("M9").value()).first, clean_text("neighbour"));
+}
+
+TEST(FakeEngine, WhatIsHiddenTravelsWithASnapshot) {
+  const auto engine =
+      make_fake_engine({.faults = {{.kind = Fault::Kind::kHiddenToken, .sequence = 0, .at = 0, .token = 'x'}}});
+  const auto source = open_with(*engine, "source");
+  const auto copy = engine->restore(engine->snapshot(source).value(), {.capacity_tokens = 100}).value();
+  EXPECT_NE(text_of(*engine, copy), clean_text("source"));
 }
 
 }  // namespace

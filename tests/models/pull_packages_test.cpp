@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-#include "models/child_process.h"
 #include "models/pull_fixture.h"
+#include "subprocess/child_process.h"
 
 #include <chrono>
 #include <filesystem>
@@ -13,6 +13,7 @@ namespace bulkhead::models {
 namespace {
 
 namespace fs = std::filesystem;
+using subprocess::run_child;
 using ::testing::Contains;
 using ::testing::HasSubstr;
 using testing::read_file;

@@ -99,8 +99,7 @@ class FakeEngine final : public engine::Engine {
   [[nodiscard]] const engine::Facts& facts() const override { return facts_; }
   [[nodiscard]] const engine::Tokenizer& tokenizer() const override { return tokenizer_; }
   [[nodiscard]] bool can(Capability capability) const override {
-    return capability != Capability::kSnapshot && capability != Capability::kConstraint &&
-           capability != Capability::kEmbed;
+    return capability != Capability::kConstraint && capability != Capability::kEmbed;
   }
 
   [[nodiscard]] std::uint64_t bytes_for(std::uint32_t sequences, std::uint32_t tokens_each) const override {
@@ -116,6 +115,8 @@ class FakeEngine final : public engine::Engine {
   [[nodiscard]] Result<std::vector<double>> score(SequenceId id, std::span<const Token> tokens) override;
   [[nodiscard]] Result<SequenceState> inspect(SequenceId id) const override;
   [[nodiscard]] Result<std::uint64_t> state_hash(SequenceId id) const override;
+  [[nodiscard]] Result<engine::Snapshot> snapshot(SequenceId id) override;
+  [[nodiscard]] Result<SequenceId> restore(const engine::Snapshot& snapshot, const OpenOptions& options) override;
   [[nodiscard]] Result<void> close(SequenceId id) override;
 
  private:
@@ -429,6 +430,29 @@ Result<std::uint64_t> FakeEngine::state_hash(SequenceId id) const {
     return Error{ErrorCode::kClosed, fmt::format("sequence {} is not open", id.value()), {}, {}};
   }
   return found->second.stored_hash();
+}
+
+Result<engine::Snapshot> FakeEngine::snapshot(SequenceId id) {
+  BH_TRY(const auto* sequence, find(id));
+  return engine::pack_snapshot(engine::snapshot_fit(facts_, {}), sequence->tokens(), sequence->to_bytes());
+}
+
+Result<SequenceId> FakeEngine::restore(const engine::Snapshot& snapshot, const OpenOptions& options) {
+  BH_TRY(auto content, engine::unpack_snapshot(snapshot, engine::snapshot_fit(facts_, {})));
+  if (content.tokens.size() > options.capacity_tokens) {
+    return Error{ErrorCode::kResource,
+                 fmt::format("{} tokens do not fit into {}", content.tokens.size(), options.capacity_tokens),
+                 {},
+                 "restore it with more room"};
+  }
+  BH_TRY(const auto id, open(options));
+  FakeSequence& made = sequences_.at(id);
+  if (!made.take(std::move(content.tokens), content.payload)) {
+    static_cast<void>(close(id));
+    return Error{ErrorCode::kCorrupt, "the snapshot holds no cells of this engine", {}, "make it anew"};
+  }
+  sabotage_.after_restore(made, sequences_);
+  return id;
 }
 
 Result<void> FakeEngine::close(SequenceId id) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "engines/fake/fake_sequence.h"
 
+#include "base/bytes.h"
 #include "base/hash.h"
 
 #include <algorithm>
@@ -42,6 +43,40 @@ void FakeSequence::take(const FakeSequence& other) {
   cells_ = other.cells_;
   hidden_ = other.hidden_;
   pending_ = other.pending_;
+}
+
+std::vector<std::byte> FakeSequence::to_bytes() const {
+  ByteWriter writer;
+  writer.number(std::uint32_t{pending_ ? 1U : 0U});
+  writer.number(skipped_);
+  writer.number(static_cast<std::uint32_t>(cells_.size()));
+  for (const Cell& cell : cells_) {
+    writer.number(cell.position);
+    writer.number(cell.token);
+  }
+  writer.number(static_cast<std::uint32_t>(hidden_.size()));
+  writer.list(std::span<const Token>(hidden_));
+  return std::move(writer).take();
+}
+
+bool FakeSequence::take(std::vector<Token> tokens, std::span<const std::byte> bytes) {
+  ByteReader reader(bytes);
+  const auto pending = reader.number<std::uint32_t>();
+  const auto skipped = reader.number<std::int32_t>();
+  const auto count = reader.number<std::uint32_t>();
+  std::vector<Cell> cells;
+  for (std::uint32_t i = 0; i < count && !reader.failed(); ++i) {
+    const auto position = reader.number<std::int32_t>();
+    cells.push_back({position, reader.number<Token>()});
+  }
+  auto hidden = reader.list<Token>(reader.number<std::uint32_t>());
+  if (reader.failed() || reader.left() != 0) return false;
+  tokens_ = std::move(tokens);
+  cells_ = std::move(cells);
+  hidden_ = std::move(hidden);
+  skipped_ = skipped;
+  pending_ = pending != 0;
+  return true;
 }
 
 std::uint64_t FakeSequence::stored_hash() const {

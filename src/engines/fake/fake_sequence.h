@@ -5,6 +5,7 @@
 #include "engine/engine.h"
 #include "engines/fake/fake_engine.h"
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -26,6 +27,9 @@ class FakeSequence {
   void skip_position() { ++skipped_; }
   // Keeps the first `tokens` tokens; the cells that a window has dropped do not come back.
   void truncate(std::uint32_t tokens);
+  // All that it holds, as bytes, and back: false, and nothing changed, when they are not of that form.
+  [[nodiscard]] std::vector<std::byte> to_bytes() const;
+  [[nodiscard]] bool take(std::vector<engine::Token> tokens, std::span<const std::byte> bytes);
   // Takes over what `other` holds; capacity, number and room stay.
   void take(const FakeSequence& other);
 

@@ -11,7 +11,7 @@ namespace {
 
 using engine::Token;
 
-constexpr std::array<MutantInfo, 19> kMutants = {{
+constexpr std::array<MutantInfo, 20> kMutants = {{
     {Mutant::kStaleRoom, "D1", "stale_room", "a recycled room still holds its old owner's cells, and draws see them"},
     {Mutant::kUnsyncedInputs, "D2", "unsynced_inputs", "a row's input is overwritten by the next row's"},
     {Mutant::kWarmSlot, "D3", "warm_slot", "a new sequence begins with what the last closed one held"},
@@ -31,6 +31,7 @@ constexpr std::array<MutantInfo, 19> kMutants = {{
     {Mutant::kWrongForkSource, "M6", "wrong_fork_source", "a fork copies the youngest sequence, not its source"},
     {Mutant::kNeighbourLength, "M7", "neighbour_length", "draws depend on how many cells the others hold"},
     {Mutant::kCloseClearsNeighbour, "M8", "close_clears_neighbour", "closing one drops a token of another"},
+    {Mutant::kWrongRestore, "M9", "wrong_restore", "a restore also reaches the oldest other partition"},
 }};
 
 std::uint64_t mix(std::uint64_t a, std::uint64_t b) {
@@ -125,6 +126,14 @@ void Sabotage::after_cancelled_prefill(std::span<const Token> tokens) {
   if (mutant_ != Mutant::kHalfWritten) return;
   const auto half = tokens.first((tokens.size() + 1) / 2);
   left_behind_.assign(half.begin(), half.end());
+}
+
+void Sabotage::after_restore(FakeSequence& made, Sequences& all) const {
+  if (mutant_ != Mutant::kWrongRestore) return;
+  for (auto& [id, other] : all) {
+    if (&other == &made || !usable(other) || made.size() > other.capacity()) continue;
+    return other.take(made);
+  }
 }
 
 void Sabotage::before_close(FakeSequence& closing, Sequences& all) {

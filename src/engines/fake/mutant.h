@@ -36,6 +36,7 @@ enum class Mutant {
   kWrongForkSource,
   kNeighbourLength,
   kCloseClearsNeighbour,
+  kWrongRestore,
 };
 
 struct MutantInfo {
@@ -68,6 +69,7 @@ class Sabotage {
   [[nodiscard]] std::uint32_t after_prefill(FakeSequence& target, std::span<const engine::Token> tokens,
                                             Sequences& all);
   void after_cancelled_prefill(std::span<const engine::Token> tokens);
+  void after_restore(FakeSequence& made, Sequences& all) const;
   void before_close(FakeSequence& closing, Sequences& all);
   // What a draw sees in place of `seen`. `row` of `rows` is the sequence's place in the batch.
   [[nodiscard]] std::uint64_t seen(std::uint64_t seen, std::span<FakeSequence* const> rows, std::size_t row,

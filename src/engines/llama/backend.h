@@ -29,9 +29,6 @@ class LoggedErrors {
   std::vector<std::string> lines_;
 };
 
-// Bytes that can be allocated without swapping: what the system calls available, within the limit of the cgroup.
-[[nodiscard]] std::uint64_t available_memory();
-
 // Physical cores this process may run on; at least 1.
 [[nodiscard]] std::uint32_t physical_cores();
 

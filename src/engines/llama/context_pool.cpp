@@ -3,6 +3,7 @@
 
 #include "engines/llama/backend.h"
 #include "engines/llama/mutant.h"
+#include "measure/available_memory.h"
 
 #include <fmt/format.h>
 
@@ -85,7 +86,7 @@ Result<void> ContextPool::check_tokens(std::uint32_t tokens_each) const {
 
 Result<void> ContextPool::check_memory(std::uint32_t sequences, std::uint32_t tokens_each) const {
   BH_TRY(const auto needed, footprint(sequences, tokens_each));
-  if (const auto available = available_memory(); needed.on_host > available) {
+  if (const auto available = measure::available_memory(); needed.on_host > available) {
     return too_little_memory(needed.on_host, available, sequences, tokens_each);
   }
   for (const auto& [device, bytes] : needed.on_device) {
@@ -116,6 +117,7 @@ Result<void> ContextPool::add(std::uint32_t sequences, std::uint32_t tokens_each
     context.written_cells.assign(here, 0);
     context.guard = model_->guard();
     if (context.guard != Guard::kNone) BH_CHECK(find_cells(context));
+    context.own_buffers = model_->facts().grade == Grade::kBuffer;
     contexts_.push_back(std::move(context));
   }
   return {};
@@ -167,10 +169,12 @@ void ContextPool::release(const Place& place) {
     llama_memory_seq_rm(memory, next, std::max(0, llama_memory_seq_pos_max(memory, next)), -1);
   }
   if (!mutant(Mutant::kStaleRoom)) llama_memory_seq_rm(memory, place.id, -1, -1);
-  auto& written = place.context->written_cells[static_cast<std::size_t>(place.id)];
-  if (place.context->cache != nullptr) place.context->cache->clear(static_cast<std::uint32_t>(place.id), written);
-  written = 0;
   place.context->taken[static_cast<std::size_t>(place.id)] = false;
+  auto& written = place.context->written_cells[static_cast<std::size_t>(place.id)];
+  // A copy of it that could not be carried out yet needs the cells: they are cleared with their next owner's.
+  if (place.context->cache == nullptr || place.context->copy_waits) return;
+  place.context->cache->clear(static_cast<std::uint32_t>(place.id), written);
+  written = 0;
 }
 
 }  // namespace bulkhead::engines::llama

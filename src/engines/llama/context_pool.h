@@ -35,6 +35,10 @@ struct PoolContext {
   std::unique_ptr<CacheMap> cache;           // where the cells lie; null where that is not known
   std::vector<std::uint32_t> written_cells;  // [n_sequences] cells that held something since the room was last cleared
   Guard guard = Guard::kNone;
+  bool own_buffers = true;  // one buffer (libllama: stream) per sequence; false: one for all
+  // A copy between buffers was ordered and runs with the next decode. Until then the state of a sequence must not be
+  // read or written through libllama's state interface, which knows nothing of it.
+  bool copy_waits = false;
 
   [[nodiscard]] llama_memory_t memory() const { return llama_get_memory(handle.get()); }
   [[nodiscard]] std::uint32_t free_rooms() const;

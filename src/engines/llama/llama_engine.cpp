@@ -8,13 +8,18 @@
 #include "engines/llama/loaded_model.h"
 #include "engines/llama/mutant.h"
 #include "engines/llama/sequence.h"
+#include "engines/llama/sequence_image.h"
+#include "engines/llama/stored_cells.h"
 #include "engines/llama/tokenizer.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
+#include <fstream>
 #include <map>
+#include <optional>
+#include <stop_token>
 #include <utility>
 
 namespace bulkhead::engines::llama {
@@ -67,7 +72,8 @@ class LlamaEngine final : public engine::Engine {
         tokenizer_(model_->model()),
         facts_(model_->facts()),
         end_tokens_(tokens_where(facts_.vocabulary, [&](Token token) { return tokenizer_.ends_generation(token); })),
-        pool_(*model_, cancellation_) {
+        pool_(*model_, cancellation_),
+        model_file_(facts_.model_path, std::ios::binary) {
     facts_.chat_template = tokenizer_.has_chat_template();
   }
 
@@ -78,9 +84,9 @@ class LlamaEngine final : public engine::Engine {
       case Capability::kFork:
       case Capability::kForkEarlier:
       case Capability::kScore:
-      case Capability::kLogitHash: return true;
+      case Capability::kLogitHash:
+      case Capability::kSnapshot: return true;
       case Capability::kChatTemplate: return facts_.chat_template;
-      case Capability::kSnapshot:
       case Capability::kConstraint:
       case Capability::kEmbed: return false;
     }
@@ -102,6 +108,8 @@ class LlamaEngine final : public engine::Engine {
   [[nodiscard]] Result<std::vector<double>> score(SequenceId id, std::span<const Token> tokens) override;
   [[nodiscard]] Result<SequenceState> inspect(SequenceId id) const override;
   [[nodiscard]] Result<std::uint64_t> state_hash(SequenceId id) const override;
+  [[nodiscard]] Result<engine::Snapshot> snapshot(SequenceId id) override;
+  [[nodiscard]] Result<SequenceId> restore(const engine::Snapshot& snapshot, const OpenOptions& options) override;
   [[nodiscard]] Result<void> close(SequenceId id) override;
 
  private:
@@ -109,8 +117,13 @@ class LlamaEngine final : public engine::Engine {
   [[nodiscard]] Result<void> check_append(const Sequence& sequence, std::span<const Token> tokens) const;
   [[nodiscard]] Result<SequenceId> open_beside(const OpenOptions& options, PoolContext* preferred);
   [[nodiscard]] bool covers(const Place& place, std::uint32_t position) const;
-  [[nodiscard]] bool copy_cells(const Place& source, const Place& made) const;
-  [[nodiscard]] bool take_over(const Sequence& source, std::uint32_t tokens, Sequence& made) const;
+  [[nodiscard]] bool copy_cells(const Sequence& source, const Sequence& made);
+  [[nodiscard]] bool take_over(const Sequence& source, std::uint32_t tokens, Sequence& made);
+  [[nodiscard]] bool finish_copies(const Sequence& sequence);
+  [[nodiscard]] std::optional<StoredCells> cells_of(const Sequence& sequence);
+  [[nodiscard]] bool put_cells(const Sequence& made, const StoredCells& cells, std::uint32_t count);
+  [[nodiscard]] Result<engine::SnapshotFit> fit();
+  [[nodiscard]] Result<void> fill(Sequence& made, std::vector<Token> tokens, const SequenceImage& image);
   [[nodiscard]] Result<Generation> start(const GenerateRequest& request, std::span<const GenerateRequest> earlier);
   [[nodiscard]] Result<void> ensure_logits(Sequence& sequence) const;
 
@@ -122,7 +135,9 @@ class LlamaEngine final : public engine::Engine {
   ContextPool pool_;
   std::map<SequenceId, Sequence> sequences_;  // open and poisoned ones
   std::uint32_t next_id_ = 0;
-  std::vector<Token> last_closed_;  // for a mutant
+  std::vector<Token> last_closed_;           // for a mutant
+  std::ifstream model_file_;                 // open all the time: what lies under its name may be another one by now
+  std::optional<std::string> model_digest_;  // once a snapshot was asked for
 };
 
 Error not_open(SequenceId id) {
@@ -192,38 +207,66 @@ bool LlamaEngine::covers(const Place& place, std::uint32_t position) const {
 }
 
 // Defect D13; see mutant.h.
-bool copy_through_one_buffer(const Place& source, const Place& made, std::size_t size) {
-  static std::vector<std::uint8_t> shared;
-  std::vector<std::uint8_t> state(size);
-  static_cast<void>(llama_state_seq_get_data(source.context->handle.get(), state.data(), size, source.id));
-  const bool used_before = shared.size() >= size;
-  shared.resize(std::max(shared.size(), size));
-  std::copy_n(state.begin(), used_before ? size - size / 8 : size, shared.begin());
-  return llama_state_seq_set_data(made.context->handle.get(), shared.data(), size, made.id) > 0;
+StoredCells through_one_buffer(StoredCells cells) {
+  static StoredCells shared;
+  auto kept = std::exchange(shared, cells);
+  if (kept.full.size() >= cells.full.size()) {
+    const auto end = static_cast<std::ptrdiff_t>(cells.full.size());
+    std::copy(kept.full.begin() + end - end / 8, kept.full.begin() + end, cells.full.end() - end / 8);
+  }
+  return cells;
+}
+
+// Has libllama carry out what waits in the sequence's context, so that its state can be read and written.
+bool LlamaEngine::finish_copies(const Sequence& sequence) {
+  std::stop_source stopped;
+  stopped.request_stop();
+  const CancelScope scope(cancellation_, {stopped.get_token()});
+  return carry_out_copies(sequence);
+}
+
+// The cells as bytes, where those are all that the sequence needs to go on bit for bit.
+std::optional<StoredCells> LlamaEngine::cells_of(const Sequence& sequence) {
+  if (llama_model_is_recurrent(model_->model()) || llama_model_is_hybrid(model_->model())) return std::nullopt;
+  // libllama leaves out what the window has left behind, and what remains then lies in other cells than before. Our
+  // attention adds up by blocks of cells, so last bits would move; computing anew gives the very same ones.
+  const auto window = facts_.window_tokens;
+  if (facts_.batch_invariant && window > 0 && sequence.cached() > window) return std::nullopt;
+  if (!finish_copies(sequence)) return std::nullopt;
+  auto cells = read_cells(sequence.place);
+  if (mutant(Mutant::kSharedStaging) && cells) return through_one_buffer(std::move(*cells));
+  return cells;
+}
+
+// Gives `made`, which is empty, `count` cells. False when they are not what is needed; it is then empty again.
+bool LlamaEngine::put_cells(const Sequence& made, const StoredCells& cells, std::uint32_t count) {
+  if (!finish_copies(made) || !write_cells(made.place, cells)) return false;
+  auto& written = made.place.context->written_cells[static_cast<std::size_t>(made.place.id)];
+  written = std::max(written, count);
+  const auto memory = made.place.context->memory();
+  const auto newest = llama_memory_seq_pos_max(memory, made.place.id);
+  if (newest + 1 == static_cast<llama_pos>(count) && covers(made.place, count)) return true;
+  llama_memory_seq_rm(memory, made.place.id, -1, -1);
+  return false;
 }
 
 // Copies all that is cached of `source`.
-bool LlamaEngine::copy_cells(const Place& source, const Place& made) const {
-  PoolContext& from = *source.context;
-  PoolContext& to = *made.context;
-  auto& written = to.written_cells[static_cast<std::size_t>(made.id)];
-  written = std::max(written, from.written_cells[static_cast<std::size_t>(source.id)]);
-  // In one shared buffer both sequences get the same cells.
-  if (&from == &to && facts_.grade == Grade::kMask) {
-    llama_memory_seq_cp(from.memory(), source.id, made.id, -1, -1);
-    return true;
+bool LlamaEngine::copy_cells(const Sequence& source, const Sequence& made) {
+  PoolContext& from = *source.place.context;
+  if (&from == made.place.context) {
+    llama_memory_seq_cp(from.memory(), source.place.id, made.place.id, -1, -1);
+    from.copy_waits = from.own_buffers;
+    auto& written = from.written_cells[static_cast<std::size_t>(made.place.id)];
+    written = std::max(written, from.written_cells[static_cast<std::size_t>(source.place.id)]);
+    // A guard would keep the next computation from reading the source.
+    return from.guard == Guard::kNone || finish_copies(made);
   }
-  // Between buffers seq_cp would copy with the next computation only: until then the source's cells could neither be
-  // cleared nor locked, and the copy not be read.
-  const auto size = llama_state_seq_get_size(from.handle.get(), source.id);
-  if (mutant(Mutant::kSharedStaging)) return copy_through_one_buffer(source, made, size);
-  const auto state = std::make_unique_for_overwrite<std::uint8_t[]>(size);
-  const auto bytes = llama_state_seq_get_data(from.handle.get(), state.get(), size, source.id);
-  return bytes > 0 && llama_state_seq_set_data(to.handle.get(), state.get(), bytes, made.id) > 0;
+  const auto cells = cells_of(source);
+  return cells && put_cells(made, *cells, source.cached());
 }
 
 // Takes over the cache of `source` up to `tokens`. False when it cannot serve that position; `made` is then empty.
-bool LlamaEngine::take_over(const Sequence& source, std::uint32_t tokens, Sequence& made) const {
+bool LlamaEngine::take_over(const Sequence& source, std::uint32_t tokens, Sequence& made) {
   const bool whole = tokens == source.size();
   const std::uint32_t cells = std::min(tokens, source.cached());
   if (cells > 0) {
@@ -236,7 +279,7 @@ bool LlamaEngine::take_over(const Sequence& source, std::uint32_t tokens, Sequen
              llama_memory_seq_rm(memory, made.place.id, static_cast<llama_pos>(cells), -1);
     };
     // Asked again of the copy: libllama's state leaves out what is behind the window of the source's end.
-    if (!copy_cells(source.place, made.place) || !cut() || !covers(made.place, next)) {
+    if (!copy_cells(source, made) || !cut() || !covers(made.place, next)) {
       llama_memory_seq_rm(memory, made.place.id, -1, -1);
       return false;
     }
@@ -382,10 +425,64 @@ Result<std::uint64_t> LlamaEngine::state_hash(SequenceId id) const {
   return xxh3_64(std::as_bytes(std::span(state).first(written)));
 }
 
+// The model's own bytes are read once, at the first snapshot.
+Result<engine::SnapshotFit> LlamaEngine::fit() {
+  if (!model_digest_) {
+    BH_TRY(const auto digest, xxh3_64_of_file(model_file_));
+    model_digest_ = fmt::format("{:016x}", digest);
+  }
+  return engine::snapshot_fit(facts_, *model_digest_);
+}
+
+Result<engine::Snapshot> LlamaEngine::snapshot(SequenceId id) {
+  BH_TRY(const auto* sequence, find(id));
+  BH_TRY(const auto its_fit, fit());
+  SequenceImage image{.pending = sequence->pending, .logits = sequence->logits, .cells = {}};
+  if (sequence->cached() > 0) image.cells = cells_of(*sequence);
+  return engine::pack_snapshot(its_fit, sequence->tokens, to_bytes(image));
+}
+
+Result<void> LlamaEngine::fill(Sequence& made, std::vector<Token> tokens, const SequenceImage& image) {
+  const auto cached = static_cast<std::uint32_t>(tokens.size()) - (image.pending ? 1U : 0U);
+  if (cached > 0 && !(image.cells && put_cells(made, *image.cells, cached))) {
+    BH_CHECK(append(made, std::span<const Token>(tokens).first(cached), facts_.vocabulary));
+  }
+  made.tokens = std::move(tokens);
+  made.pending = image.pending;
+  made.logits = image.logits;
+  return {};
+}
+
+Result<SequenceId> LlamaEngine::restore(const engine::Snapshot& snapshot, const OpenOptions& options) {
+  BH_TRY(const auto our_fit, fit());
+  BH_TRY(auto content, engine::unpack_snapshot(snapshot, our_fit));
+  const auto image = image_from(content.payload, facts_.vocabulary);
+  const bool known = std::all_of(content.tokens.begin(), content.tokens.end(), [&](Token token) {
+    return token >= 0 && token < static_cast<Token>(facts_.vocabulary);
+  });
+  if (!image || !known || (image->pending && content.tokens.empty())) {
+    return Error{ErrorCode::kCorrupt, "the snapshot holds no sequence of this engine", {}, "make it anew"};
+  }
+  if (content.tokens.size() > options.capacity_tokens) {
+    return Error{ErrorCode::kResource,
+                 fmt::format("{} tokens do not fit into {}", content.tokens.size(), options.capacity_tokens),
+                 {},
+                 "restore it with more room"};
+  }
+  BH_TRY(const auto id, open(options));
+  if (const auto filled = fill(sequences_.at(id), std::move(content.tokens), *image); !filled.ok()) {
+    static_cast<void>(close(id));
+    return filled.error();
+  }
+  return id;
+}
+
 Result<void> LlamaEngine::close(SequenceId id) {
   const auto found = sequences_.find(id);
   if (found == sequences_.end()) return not_open(id);
   if (mutant(Mutant::kWarmSlot)) last_closed_ = found->second.tokens;
+  // Others may still be copies of what is about to be cleared.
+  static_cast<void>(finish_copies(found->second));
   pool_.release(found->second.place);
   sequences_.erase(found);
   return {};

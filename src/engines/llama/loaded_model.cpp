@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "engines/llama/backend.h"
 #include "engines/llama/gguf_check.h"
+#include "measure/available_memory.h"
 
 // libllama's own extension header: the only way to ask what a context allocates.
 #include <../src/llama-ext.h>
@@ -130,7 +131,7 @@ Result<std::shared_ptr<const LoadedModel>> LoadedModel::load_anew(const ModelOpt
   start_backend();
   BH_CHECK(check_options(options));
   BH_TRY(auto summary, check_gguf(options.path));
-  if (const auto available = available_memory(); summary.bytes > available) {
+  if (const auto available = measure::available_memory(); summary.bytes > available) {
     return Error{ErrorCode::kResource,
                  fmt::format("the weights need {} bytes, {} are available: {} too few", summary.bytes, available,
                              summary.bytes - available),

@@ -17,6 +17,8 @@ namespace {
 
 using engine::Token;
 
+// What llama_decode() gives; both are found after it has carried out the copies that waited.
+constexpr int kNoRoom = 1;
 constexpr int kAborted = 2;
 
 // llama_batch over vectors of ours.
@@ -51,6 +53,7 @@ class Batch {
     } catch (const std::exception& failure) {
       reason = fmt::format("libllama could not decode: {}; {}", failure.what(), errors.text());
     }
+    if (code == 0 || code == kNoRoom || code == kAborted) context.copy_waits = false;
     return code;
   }
 
@@ -67,7 +70,8 @@ class Batch {
       own.push_back(id);
       free_from.push_back(static_cast<std::uint32_t>(positions_[i]));
     }
-    if (context.guard == Guard::kNone) return nullptr;
+    // What carries out a waiting copy computes nothing, and must read the source.
+    if (context.guard == Guard::kNone || context.copy_waits) return nullptr;
     return std::make_unique<CacheGuard>(context.guard, *context.cache, own, free_from);
   }
 
@@ -140,6 +144,16 @@ Result<Logits> decode_chunk(const Sequence& sequence, std::uint32_t position, st
     rows.insert(rows.end(), logits.begin(), logits.end());
   }
   return rows;
+}
+
+bool carry_out_copies(const Sequence& sequence) {
+  PoolContext& context = *sequence.place.context;
+  if (!context.copy_waits) return true;
+  Batch batch;
+  batch.add(0, sequence.cached(), sequence.place.id, false);
+  std::string reason;
+  static_cast<void>(batch.decode(context, reason));
+  return restore(sequence, sequence.cached()) && !context.copy_waits;
 }
 
 Result<void> append(Sequence& sequence, std::span<const Token> tokens, std::uint32_t vocabulary) {

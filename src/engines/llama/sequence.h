@@ -35,6 +35,12 @@ enum class Want { kNone, kLast, kAll };
 [[nodiscard]] Result<Logits> decode_chunk(const Sequence& sequence, std::uint32_t position,
                                           std::span<const engine::Token> tokens, Want want, std::uint32_t vocabulary);
 
+// Makes libllama carry out the copies that wait in this sequence's context. It does so at the head of a decode only:
+// one behind the sequence's last cell is begun, and stopped or refused before it matters. Call it under a cancellation
+// that is already requested. False when libllama did not get that far; the cells of the sequence are as before in any
+// case.
+[[nodiscard]] bool carry_out_copies(const Sequence& sequence);
+
 // Appends tokens in chunks of kChunkTokens; a pending token goes first, alone. Keeps the logits of the last one.
 // After a failure the sequence is poisoned.
 [[nodiscard]] Result<void> append(Sequence& sequence, std::span<const engine::Token> tokens, std::uint32_t vocabulary);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "models/child_process.h"
+#include "subprocess/child_process.h"
 
 #include "temporary_folder.h"
 
@@ -11,7 +11,7 @@
 #include <stop_token>
 #include <string>
 
-namespace bulkhead::models {
+namespace bulkhead::subprocess {
 namespace {
 
 using bulkhead::testing::read_file;
@@ -109,4 +109,4 @@ TEST(RunChild, AChildThatWillNotEndIsKilled) {
 }
 
 }  // namespace
-}  // namespace bulkhead::models
+}  // namespace bulkhead::subprocess

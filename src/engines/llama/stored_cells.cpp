@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: MIT
+#include "engines/llama/stored_cells.h"
+
+#include "base/bytes.h"
+#include "engines/llama/backend.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+
+namespace bulkhead::engines::llama {
+namespace {
+
+// A magic number and the sequence's id.
+constexpr std::size_t kHeadBytes = sizeof(std::uint32_t) + sizeof(llama_seq_id);
+constexpr std::size_t kCountBytes = sizeof(std::uint32_t);
+
+std::vector<std::byte> state_bytes(const Place& place, llama_state_seq_flags flags) {
+  auto* context = place.context->handle.get();
+  std::vector<std::uint8_t> bytes(llama_state_seq_get_size_ext(context, place.id, flags));
+  bytes.resize(llama_state_seq_get_data_ext(context, bytes.data(), bytes.size(), place.id, flags));
+  const auto view = std::as_bytes(std::span(bytes));
+  return {view.begin(), view.end()};
+}
+
+std::uint32_t buffers_of(const PoolContext& context) {
+  return context.own_buffers ? static_cast<std::uint32_t>(context.taken.size()) : 1;
+}
+
+// A cache is written as the number of its buffers, then buffer by buffer, a count of 0 for those without this
+// sequence. Gives what stands there for its own buffer.
+std::optional<std::vector<std::byte>> own_buffer(std::span<const std::byte> cache, const Place& place) {
+  const auto buffers = buffers_of(*place.context);
+  const auto before = place.context->own_buffers ? static_cast<std::uint32_t>(place.id) : 0;
+  ByteReader reader(cache);
+  if (reader.number<std::uint32_t>() != buffers || reader.left() < buffers * kCountBytes) return std::nullopt;
+  const auto is_zero = [](std::byte byte) { return byte == std::byte{0}; };
+  const auto first = reader.bytes(before * kCountBytes);
+  const auto own = reader.bytes(reader.left() - (buffers - 1 - before) * kCountBytes);
+  const auto last = reader.bytes(reader.left());
+  if (!std::all_of(first.begin(), first.end(), is_zero) || !std::all_of(last.begin(), last.end(), is_zero))
+    return std::nullopt;
+  return std::vector<std::byte>(own.begin(), own.end());
+}
+
+void write_cache(ByteWriter& writer, std::span<const std::byte> own, std::uint32_t buffers) {
+  writer.number(buffers);
+  writer.bytes(own);  // libllama reads them into the buffer of the sequence, wherever they stand
+  for (std::uint32_t i = 1; i < buffers; ++i) writer.number(std::uint32_t{0});
+}
+
+}  // namespace
+
+std::optional<StoredCells> read_cells(const Place& place) {
+  const auto all = state_bytes(place, LLAMA_STATE_SEQ_FLAGS_NONE);
+  // The window's cache alone; of a model without one, everything.
+  const auto partial = state_bytes(place, LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY);
+  if (all.size() < kHeadBytes || partial.size() < kHeadBytes || partial.size() > all.size()) return std::nullopt;
+  const auto caches = std::span(all).subspan(kHeadBytes);
+  const auto window_bytes = partial.size() == all.size() ? 0 : partial.size() - kHeadBytes;
+  auto full = own_buffer(caches.first(caches.size() - window_bytes), place);
+  if (!full) return std::nullopt;
+  StoredCells cells{std::move(*full), {}};
+  if (window_bytes == 0) return cells;
+  auto window = own_buffer(caches.last(window_bytes), place);
+  if (!window) return std::nullopt;
+  cells.window = std::move(*window);
+  return cells;
+}
+
+bool write_cells(const Place& place, const StoredCells& cells) {
+  const auto buffers = buffers_of(*place.context);
+  // The head is libllama's own: taken from what it writes for this place now.
+  const auto head = state_bytes(place, LLAMA_STATE_SEQ_FLAGS_NONE);
+  if (head.size() < kHeadBytes) return false;
+  ByteWriter writer;
+  writer.bytes(std::span(head).first(kHeadBytes));
+  write_cache(writer, cells.full, buffers);
+  if (!cells.window.empty()) write_cache(writer, cells.window, buffers);
+  const auto bytes = writer.written();
+  const LoggedErrors errors;
+  const auto read = llama_state_seq_set_data(
+      place.context->handle.get(), reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size(), place.id);
+  if (read == bytes.size()) return true;
+  llama_memory_seq_rm(place.context->memory(), place.id, -1, -1);
+  return false;
+}
+
+}  // namespace bulkhead::engines::llama

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: MIT
+// The cells of one sequence as plain bytes, through libllama's state interface. libllama's own bytes fit only a context
+// with as many buffers as the one they came from; these fit every context of the same model and options.
+#pragma once
+
+#include "engines/llama/context_pool.h"
+
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <vector>
+
+namespace bulkhead::engines::llama {
+
+// As libllama writes them for one buffer: number of cells, positions, keys and values layer by layer.
+struct StoredCells {
+  std::vector<std::byte> full;    // layers that see everything
+  std::vector<std::byte> window;  // layers that see a sliding window; empty where the model has none
+};
+
+// All cells that the next token can see; what a window has left behind is not among them. nullopt: libllama's bytes are
+// not of the form this knows (recurrent models). No copy may wait in the context.
+[[nodiscard]] std::optional<StoredCells> read_cells(const Place& place);
+
+// Puts cells into a place that holds none. False, and the place is empty again, when libllama does not take them. No
+// copy may wait in the context.
+[[nodiscard]] bool write_cells(const Place& place, const StoredCells& cells);
+
+}  // namespace bulkhead::engines::llama

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: MIT
+// What the conformance tests share: every kind of engine, and a fixture with the calls that they make again and again.
+#pragma once
+
+#include "engine/engine.h"
+
+#include "base/hash.h"
+#include "engines/fake/fake_engine.h"
+#include "engines/llama/llama_engine.h"
+#include "engines/real_models.h"
+#include "engines/tiny_model.h"
+#include "temporary_folder.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace bulkhead::testing {
+
+using engine::Engine;
+using engine::GenerateRequest;
+using engine::GenerateResult;
+using engine::SequenceId;
+using engine::Token;
+
+inline constexpr std::string_view kStory =
+    "The lighthouse keeper counted the ships each evening. On Monday there were four, on Tuesday seven, and on "
+    "Wednesday";
+inline constexpr std::string_view kOther =
+    "A recipe for bread needs flour, water, salt and yeast. First, mix the flour with";
+
+enum class Base { kFake, kTiny, kWindowed, kRealModel };
+
+struct Kind {
+  std::string name;
+  Base base = Base::kFake;
+  Grade grade = Grade::kBuffer;
+  bool flash_attention = true;
+};
+
+inline void PrintTo(const Kind& kind, std::ostream* out) {
+  *out << kind.name;
+}
+
+inline Result<std::unique_ptr<Engine>> make_engine(const Kind& kind) {
+  if (kind.base == Base::kFake) return engines::fake::make_fake_engine({.grade = kind.grade, .faults = {}});
+  ModelOptions options;
+  options.grade = kind.grade;
+  options.context_tokens = 2048;
+  options.flash_attention = kind.flash_attention;
+  if (kind.base == Base::kRealModel) return load_llama(kGemma, options);
+  const TemporaryFolder folder;
+  options.path = folder / "tiny.gguf";
+  options.threads = 1;
+  const auto window = kind.base == Base::kWindowed ? kTinyWindow : 0;
+  if (!write_tiny_model(options.path, {.window = window})) return Error{ErrorCode::kInternal, "not written", {}, {}};
+  return engines::llama::make_llama_engine(options);
+}
+
+// One engine per kind and process: loading takes longer than the tests.
+inline Engine* engine_of(const Kind& kind) {
+  static std::map<std::string, std::unique_ptr<Engine>> engines;
+  auto& slot = engines[kind.name];
+  if (slot) return slot.get();
+  auto made = make_engine(kind);
+  if (made.ok()) {
+    slot = std::move(made).value();
+  } else {
+    ADD_FAILURE() << made.error().to_string();
+  }
+  return slot.get();
+}
+
+class Conformance : public ::testing::TestWithParam<Kind> {
+ protected:
+  void SetUp() override {
+    if (GetParam().base == Base::kRealModel) BULKHEAD_NEED_MODEL(kGemma);
+    engine_ = engine_of(GetParam());
+    ASSERT_NE(engine_, nullptr);
+  }
+
+  void TearDown() override {
+    if (engine_ == nullptr) return;
+    for (const auto id : opened_) static_cast<void>(engine_->close(id));
+  }
+
+  SequenceId open(std::uint32_t capacity = 256) {
+    const auto id = engine_->open({.capacity_tokens = capacity});
+    EXPECT_TRUE(id.ok()) << (id.ok() ? "" : id.error().to_string());
+    if (!id.ok()) return SequenceId(~0U);
+    opened_.push_back(id.value());
+    return id.value();
+  }
+
+  SequenceId fork(SequenceId source, std::uint32_t tokens, std::uint32_t capacity = 256) {
+    const auto made = engine_->fork(source, tokens, {.capacity_tokens = capacity});
+    EXPECT_TRUE(made.ok()) << (made.ok() ? "" : made.error().to_string());
+    if (!made.ok()) return SequenceId(~0U);
+    EXPECT_EQ(made.value().reused_tokens + made.value().prefilled_tokens, tokens);
+    opened_.push_back(made.value().sequence);
+    return made.value().sequence;
+  }
+
+  std::vector<Token> tokens(std::string_view text) {
+    std::vector<Token> all;
+    if (const auto bos = engine_->tokenizer().bos()) all.push_back(*bos);
+    const auto words = engine_->tokenizer().tokenize(text);
+    EXPECT_TRUE(words.ok());
+    if (words.ok()) all.insert(all.end(), words.value().begin(), words.value().end());
+    return all;
+  }
+
+  void prefill(SequenceId id, const std::vector<Token>& what) {
+    const auto done = engine_->prefill(id, what);
+    ASSERT_TRUE(done.ok()) << done.error().to_string();
+    EXPECT_EQ(done.value().tokens, what.size());
+  }
+
+  SequenceId open_with(std::string_view text, std::uint32_t capacity = 256) {
+    const auto id = open(capacity);
+    prefill(id, tokens(text));
+    return id;
+  }
+
+  static GenerateOptions greedy(std::uint32_t count) {
+    GenerateOptions options;
+    options.sampling.temperature = 0;
+    options.max_tokens = count;
+    options.ignore_end = true;
+    options.hash_logits = true;
+    return options;
+  }
+
+  static GenerateOptions sampled(std::uint32_t count, std::uint32_t seed) {
+    auto options = greedy(count);
+    options.sampling.temperature = 1.0F;
+    options.sampling.seed = seed;
+    return options;
+  }
+
+  GenerateResult generate(SequenceId id, const GenerateOptions& options) {
+    const GenerateRequest request{id, options};
+    auto results = engine_->generate({&request, 1});
+    EXPECT_EQ(results.size(), 1U);
+    EXPECT_TRUE(results[0].ok()) << (results[0].ok() ? "" : results[0].error().to_string());
+    return results[0].ok() ? std::move(results[0]).value() : GenerateResult{};
+  }
+
+  engine::SequenceState inspect(SequenceId id) {
+    const auto state = engine_->inspect(id);
+    EXPECT_TRUE(state.ok()) << (state.ok() ? "" : state.error().to_string());
+    return state.ok() ? state.value() : engine::SequenceState{};
+  }
+
+  // In one shared buffer new tokens lie in other cells, so sums run in another order and last bits may differ.
+  [[nodiscard]] bool same_bits() const { return GetParam().grade == Grade::kBuffer; }
+
+  Engine* engine_ = nullptr;
+  std::vector<SequenceId> opened_;
+};
+
+inline std::string kind_name(const ::testing::TestParamInfo<Kind>& instance) {
+  return instance.param.name;
+}
+
+}  // namespace bulkhead::testing
+
+// All engines there are, for one suite of tests. Those that need a real model get the label "model" by their name.
+#define BULKHEAD_FOR_ALL_ENGINES(suite)                                                                            \
+  INSTANTIATE_TEST_SUITE_P(Fake, suite, ::testing::Values(Kind{"Fake", Base::kFake}), kind_name);                  \
+  INSTANTIATE_TEST_SUITE_P(                                                                                        \
+      TinyLlama, suite,                                                                                            \
+      ::testing::Values(Kind{"Buffer", Base::kTiny}, Kind{"BufferNoFlash", Base::kTiny, Grade::kBuffer, false},    \
+                        Kind{"Mask", Base::kTiny, Grade::kMask}, Kind{"Window", Base::kWindowed},                  \
+                        Kind{"WindowMask", Base::kWindowed, Grade::kMask}),                                        \
+      kind_name);                                                                                                  \
+  INSTANTIATE_TEST_SUITE_P(                                                                                        \
+      ModelLlama, suite,                                                                                           \
+      ::testing::Values(Kind{"GemmaBuffer", Base::kRealModel}, Kind{"GemmaMask", Base::kRealModel, Grade::kMask}), \
+      kind_name)
