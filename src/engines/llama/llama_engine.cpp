@@ -420,6 +420,9 @@ Result<std::uint64_t> LlamaEngine::state_hash(SequenceId id) const {
   const auto found = sequences_.find(id);
   if (found == sequences_.end() || found->second.poisoned) return not_open(id);
   const Place& place = found->second.place;
+  if (place.context->copy_waits) {
+    return Error{ErrorCode::kUnsupported, "a copy of cells waits for the next computation", {}, {}};
+  }
   std::vector<std::uint8_t> state(llama_state_seq_get_size(place.context->handle.get(), place.id));
   const auto written = llama_state_seq_get_data(place.context->handle.get(), state.data(), state.size(), place.id);
   return xxh3_64(std::as_bytes(std::span(state).first(written)));
