@@ -11,11 +11,11 @@ namespace bulkhead::cli {
 Command add_worker(CLI::App& program) {
   auto* command = program.add_subcommand("worker", "Serve an engine over stdin and stdout.");
   command->group("");  // hidden
-  return [] {
+  return []() -> int {
     // Whatever else is printed goes to stderr: stdout speaks the protocol only.
     const int out = ::dup(STDOUT_FILENO);
     if (out < 0 || ::dup2(STDERR_FILENO, STDOUT_FILENO) < 0) return exit_code(ErrorCode::kInternal);
-    return engines::process::serve(STDIN_FILENO, out, engines::builtin_engines());
+    engines::process::serve(STDIN_FILENO, out, engines::builtin_engines());
   };
 }
 

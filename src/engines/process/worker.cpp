@@ -60,12 +60,11 @@ class Worker {
  public:
   Worker(int in, int out, const engine::Registry& registry) : in_(in), answers_(out), registry_(&registry) {}
 
-  int run() {
+  [[noreturn]] void run() {
     std::thread([this] { read_all(); }).detach();  // it ends with the process
     for (;;) {
       std::unique_lock lock(mutex_);
-      changed_.wait(lock, [&] { return !waiting_.empty() || broken_; });
-      if (broken_) return exit_code(ErrorCode::kRemote);
+      changed_.wait(lock, [&] { return !waiting_.empty(); });
       const auto frame = std::move(waiting_.front());
       waiting_.pop_front();
       lock.unlock();
@@ -84,22 +83,20 @@ class Worker {
       reader.add(std::span(buffer).first(static_cast<std::size_t>(got)));
       for (;;) {
         auto frame = reader.next();
-        if (!frame.ok()) return give_up(frame.error());
+        if (!frame.ok()) give_up(frame.error());
         if (!frame.value()) break;
         try {
           take(std::move(*frame.value()));
         } catch (const Json::exception& error) {
-          return give_up({ErrorCode::kBadInput, error.what(), {}, {}});
+          give_up({ErrorCode::kBadInput, error.what(), {}, {}});
         }
       }
     }
   }
 
-  void give_up(const Error& error) {
+  [[noreturn]] static void give_up(const Error& error) {
     fmt::print(stderr, "bulkhead worker: {}\n", error.message);
-    const std::lock_guard lock(mutex_);
-    broken_ = true;
-    changed_.notify_all();
+    std::_Exit(exit_code(ErrorCode::kRemote));
   }
 
   void take(Frame frame) {
@@ -195,13 +192,12 @@ class Worker {
   std::deque<Frame> waiting_;
   std::map<RequestId, std::stop_source> stops_;
   std::map<RequestId, std::deque<bool>> decisions_;
-  bool broken_ = false;
 };
 
 }  // namespace
 
-int serve(int in, int out, const engine::Registry& registry) {
-  return Worker(in, out, registry).run();
+void serve(int in, int out, const engine::Registry& registry) {
+  Worker(in, out, registry).run();
 }
 
 }  // namespace bulkhead::engines::process

@@ -7,8 +7,8 @@
 namespace bulkhead::engines::process {
 
 // Reads requests from `in` and answers on `out`, which nothing else may write to, until `in` ends: then this process
-// ends, whatever it computes. Gives an exit code when the other side does not keep to the protocol. Engines come out of
+// ends with 0, whatever it computes. It ends with 6 when what it reads is not the protocol. Engines come out of
 // `registry`.
-[[nodiscard]] int serve(int in, int out, const engine::Registry& registry);
+[[noreturn]] void serve(int in, int out, const engine::Registry& registry);
 
 }  // namespace bulkhead::engines::process
