@@ -44,7 +44,8 @@ enum class Guard {
 struct ModelOptions {
   std::string path = {};         // a GGUF file, or a name of the manifest that was pulled before
   std::string engine = "llama";  // see `bulkhead --version` for those built in
-  Grade grade = Grade::kBuffer;  // kBuffer: own KV buffer per partition; kMask: one buffer, attention mask
+  Grade grade =
+      Grade::kBuffer;  // kBuffer: own KV buffer each; kMask: one buffer, masked; kProcess: own process and weights
   std::uint32_t context_tokens =
       0;                        // most tokens one partition may hold; 0: what the model was trained for, 4,096 at most
   std::uint32_t threads = 0;    // 0: one per physical core

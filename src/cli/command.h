@@ -26,5 +26,6 @@ Command add_pull(CLI::App& program);
 Command add_models(CLI::App& program);
 Command add_report(CLI::App& program);
 Command add_verify(CLI::App& program);
+Command add_worker(CLI::App& program);
 
 }  // namespace bulkhead::cli

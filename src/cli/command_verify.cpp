@@ -35,6 +35,7 @@ struct Flags {
   std::optional<std::uint64_t> traces;
   std::uint64_t seed = 1;
   bool quick = false;
+  bool fresh_process = false;
 };
 
 // What is to be checked: a run's transcript, or random traces on a model.
@@ -83,12 +84,12 @@ Result<Subject> subject_of(const Flags& flags) {
 }
 
 Result<verify::Campaign> run_checks(const Flags& flags, const Subject& subject, const verify::MakeEngine& make_engine,
-                                    ProgressLine& line) {
+                                    const verify::MakeEngine& alone, ProgressLine& line) {
   if (subject.transcript) {
     const auto progress = [&](std::uint64_t done, std::uint64_t total) {
       line.update("partitions alone", done, total, "partitions");
     };
-    BH_TRY(auto check, verify::replay_transcript(*subject.transcript, make_engine, {stop_on_signal(), progress}));
+    BH_TRY(auto check, verify::replay_transcript(*subject.transcript, alone, {stop_on_signal(), progress}));
     verify::Campaign campaign;
     campaign.checks.push_back(std::move(check));
     return campaign;
@@ -97,7 +98,7 @@ Result<verify::Campaign> run_checks(const Flags& flags, const Subject& subject, 
     BH_TRY(auto text, read_text_file(flags.trace));
     BH_TRY(const auto document, JsonDocument::parse(std::move(text), flags.trace));
     BH_TRY(const auto trace, verify::trace_from_json(JsonView(document)));
-    return verify::replay_trace(trace, make_engine);
+    return verify::replay_trace(trace, make_engine, alone);
   }
   verify::CampaignOptions options;
   options.traces = traces_to_run(flags);
@@ -110,6 +111,7 @@ Result<verify::Campaign> run_checks(const Flags& flags, const Subject& subject, 
     options.long_shape = {
         .most_partitions = 4, .most_actions = 14, .capacity = 2304, .long_one_in = 2, .long_words = 900};
   }
+  options.alone = alone;
   options.cancel = stop_on_signal();
   options.progress = [&](std::uint64_t done) { line.update("random traces", done, options.traces, "traces"); };
   BH_TRY(auto campaign, verify::run_campaign(make_engine, options));
@@ -128,7 +130,7 @@ Json guard_json() {
           {"guarded_bytes", totals.guarded_bytes}};
 }
 
-Json report_json(const verify::Campaign& campaign, const engine::Facts& facts) {
+Json report_json(const verify::Campaign& campaign, const engine::Facts& facts, bool fresh_process) {
   Json checks = Json::array();
   for (const auto& check : campaign.checks) checks.push_back(verify::to_json(check));
   return {{"verdict", verify::name(verify::verdict_of(campaign.checks))},
@@ -137,6 +139,7 @@ Json report_json(const verify::Campaign& campaign, const engine::Facts& facts) {
           {"grade", engine::name(facts.grade)},
           {"traces", campaign.traces},
           {"guard", guard_json()},
+          {"alone", fresh_process ? "process" : "engine"},
           {"checks", checks},
           {"failing_trace", campaign.failing ? verify::to_json(*campaign.failing) : Json(nullptr)},
           {"failing_trace_is_minimal", campaign.minimal}};
@@ -181,15 +184,20 @@ int verify_command(const Flags& flags) {
   if (!subject.ok()) return print_error(subject.error(), flags.common);
   if (subject.value().model.guard == Guard::kPages) engines::llama::end_on_guard_fault();
   const verify::MakeEngine make_engine = [&] { return engines::builtin_engines().make(subject.value().model); };
+  const verify::MakeEngine alone = [&] {
+    auto model = subject.value().model;
+    if (flags.fresh_process) model.grade = Grade::kProcess;
+    return engines::builtin_engines().make(model);
+  };
   // Kept to the end: engines of the same model share its weights, so that they are loaded once.
   const auto first = make_engine();
   if (!first.ok()) return print_error(first.error(), flags.common);
   ProgressLine line(flags.common.quiet || flags.common.progress == "never" ? ProgressLine::Mode::kNever
                                                                            : ProgressLine::Mode::kAuto);
-  const auto campaign = run_checks(flags, subject.value(), make_engine, line);
+  const auto campaign = run_checks(flags, subject.value(), make_engine, alone, line);
   line.finish();
   if (!campaign.ok()) return print_error(campaign.error(), flags.common);
-  const auto report = report_json(campaign.value(), first.value()->facts());
+  const auto report = report_json(campaign.value(), first.value()->facts(), flags.fresh_process);
   if (flags.common.json) {
     fmt::print("{}\n", report.dump(1));
   } else {
@@ -212,6 +220,8 @@ Command add_verify(CLI::App& program) {
   command->add_option("-s,--seed", flags->seed, "seed of the first trace; the next ones are +1, +2, ...")
       ->capture_default_str();
   command->add_option("--trace", flags->trace, "replay this one trace in place of random ones");
+  command->add_flag("--fresh-process", flags.fresh_process,
+                    "run each partition alone in a process of its own, not only in an engine of its own (slow)");
   command->add_flag("--quick", flags->quick, "fewer traces");
   command->add_flag("--json", flags->common.json, "machine-readable output on stdout");
   command->add_flag("-q,--quiet", flags->common.quiet, "errors only on stderr");

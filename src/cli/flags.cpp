@@ -24,7 +24,8 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 6> kOneDash 
 
 constexpr std::string_view kDefaultModel = "qwen2.5-coder-0.5b";
 
-const std::map<std::string, Grade> kGrades = {{"buffer", Grade::kBuffer}, {"mask", Grade::kMask}};
+const std::map<std::string, Grade> kGrades = {
+    {"buffer", Grade::kBuffer}, {"mask", Grade::kMask}, {"process", Grade::kProcess}};
 const std::map<std::string, Guard> kGuards = {
     {"none", Guard::kNone}, {"pages", Guard::kPages}, {"poison", Guard::kPoison}};
 
@@ -87,8 +88,9 @@ void add_model_flags(CLI::App& app, ModelFlags& flags) {
       ->check(CLI::IsMember({"none", "pages", "poison"}))
       ->capture_default_str();
   app.add_flag("--swa-full", flags.options.full_window_cache, "sliding-window models: keep every cell");
-  app.add_option("--grade", flags.grade, "what separates partitions: own buffers, or a mask in one buffer")
-      ->check(CLI::IsMember({"buffer", "mask"}))
+  app.add_option("--grade", flags.grade,
+                 "what separates partitions: own buffers, a mask in one buffer, or own processes")
+      ->check(CLI::IsMember({"buffer", "mask", "process"}))
       ->capture_default_str();
 }
 

@@ -3,14 +3,25 @@
 
 #include "engines/fake/fake_engine.h"
 #include "engines/llama/llama_engine.h"
+#include "engines/process/process_engine.h"
 
 namespace bulkhead::engines {
 
+namespace {
+
+// Grade `process` is not for an engine to give: any of them runs in workers.
+template <engine::Factory kMake>
+Result<std::unique_ptr<engine::Engine>> make_in_any_grade(const ModelOptions& options) {
+  return options.grade == Grade::kProcess ? process::make_process_engine(options) : kMake(options);
+}
+
+}  // namespace
+
 engine::Registry builtin_engines() {
   engine::Registry registry;
-  registry.add({"llama", "libllama (llama.cpp), GGUF models", &llama::make_llama_engine});
-  registry.add(
-      {"fake", "next token is a hash of all visible tokens; for tests, needs no model", &fake::make_from_options});
+  registry.add({"llama", "libllama (llama.cpp), GGUF models", &make_in_any_grade<&llama::make_llama_engine>});
+  registry.add({"fake", "next token is a hash of all visible tokens; for tests, needs no model",
+                &make_in_any_grade<&fake::make_from_options>});
   return registry;
 }
 

@@ -64,18 +64,18 @@ struct Tally {
   }
 };
 
-Result<void> run_control(const Trace& trace, const MakeEngine& make_engine, Tally& tally) {
-  BH_TRY(const auto verdict, check_trace(trace, make_engine, {.watch = true, .leak = true}));
+Result<void> run_control(const Trace& trace, const MakeEngine& make_engine, const MakeEngine& alone, Tally& tally) {
+  BH_TRY(const auto verdict, check_trace(trace, make_engine, {.watch = true, .leak = true}, alone));
   if (verdict.leaked) tally.control(verdict);
   return {};
 }
 
-void make_small(Campaign& campaign, const Trace& trace, const MakeEngine& make_engine, std::uint64_t tries) {
+void make_small(Campaign& campaign, const Trace& trace, const MakeEngine& make_engine, const CampaignOptions& options) {
   const auto still_fails = [&](const Trace& candidate) {
-    const auto verdict = check_trace(candidate, make_engine, {.watch = true});
+    const auto verdict = check_trace(candidate, make_engine, {.watch = true}, options.alone);
     return verdict.ok() && !verdict.value().clean();
   };
-  auto shrunk = shrink(trace, still_fails, tries);
+  auto shrunk = shrink(trace, still_fails, options.shrink_tries);
   campaign.failing = std::move(shrunk.trace);
   campaign.minimal = shrunk.minimal;
 }
@@ -89,27 +89,27 @@ Result<Campaign> run_campaign(const MakeEngine& make_engine, const CampaignOptio
     if (options.cancel.stop_requested()) return Error{ErrorCode::kInterrupted, "verify was stopped", {}, {}};
     const bool is_long = options.long_one_in > 0 && i % options.long_one_in == options.long_one_in - 1;
     const auto trace = random_trace(options.seed + i, is_long ? options.long_shape : options.shape);
-    BH_TRY(const auto verdict, check_trace(trace, make_engine, {.watch = true}));
+    BH_TRY(const auto verdict, check_trace(trace, make_engine, {.watch = true}, options.alone));
     tally.add(trace, verdict);
     ++campaign.traces;
-    if (!verdict.clean() && !campaign.failing) make_small(campaign, trace, make_engine, options.shrink_tries);
+    if (!verdict.clean() && !campaign.failing) make_small(campaign, trace, make_engine, options);
     if (options.progress) options.progress(campaign.traces);
   }
   for (std::uint64_t i = 0; i < kControlTries && !tally.all_caught(); ++i) {
-    BH_CHECK(run_control(random_trace(options.seed + i, options.shape), make_engine, tally));
+    BH_CHECK(run_control(random_trace(options.seed + i, options.shape), make_engine, options.alone, tally));
   }
   campaign.checks = std::move(tally).checks();
   return campaign;
 }
 
-Result<Campaign> replay_trace(const Trace& trace, const MakeEngine& make_engine) {
+Result<Campaign> replay_trace(const Trace& trace, const MakeEngine& make_engine, const MakeEngine& alone) {
   Campaign campaign;
   Tally tally;
-  BH_TRY(const auto verdict, check_trace(trace, make_engine, {.watch = true}));
+  BH_TRY(const auto verdict, check_trace(trace, make_engine, {.watch = true}, alone));
   tally.add(trace, verdict);
   campaign.traces = 1;
   if (!verdict.clean()) campaign.failing = trace;
-  BH_CHECK(run_control(trace, make_engine, tally));
+  BH_CHECK(run_control(trace, make_engine, alone, tally));
   campaign.checks = std::move(tally).checks();
   return campaign;
 }

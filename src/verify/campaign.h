@@ -21,6 +21,7 @@ struct CampaignOptions {
   std::uint32_t long_one_in = 0;  // every so manieth trace has `long_shape`; 0: none
   TraceShape long_shape;
   std::uint64_t shrink_tries = 400;
+  MakeEngine alone;  // makes the engines of the solo runs; empty: the same as of the others
   std::stop_token cancel;
   std::function<void(std::uint64_t done)> progress;  // after each trace; may be empty
 };
@@ -36,6 +37,7 @@ struct Campaign {
 [[nodiscard]] Result<Campaign> run_campaign(const MakeEngine& make_engine, const CampaignOptions& options);
 
 // The three checks for one given trace.
-[[nodiscard]] Result<Campaign> replay_trace(const Trace& trace, const MakeEngine& make_engine);
+[[nodiscard]] Result<Campaign> replay_trace(const Trace& trace, const MakeEngine& make_engine,
+                                            const MakeEngine& alone = {});
 
 }  // namespace bulkhead::verify

@@ -151,17 +151,18 @@ Json to_json(const Difference& difference) {
           {"step", difference.step},           {"in_trace", difference.in_trace}, {"alone", difference.alone}};
 }
 
-Result<TraceVerdict> check_trace(const Trace& trace, const MakeEngine& make_engine, const TraceRunOptions& options) {
+Result<TraceVerdict> check_trace(const Trace& trace, const MakeEngine& make_engine, const TraceRunOptions& options,
+                                 const MakeEngine& alone) {
   TraceVerdict verdict;
   BH_TRY(const auto crowded, make_engine());
   BH_TRY(auto record, run_trace(trace, *crowded, options));
   add(verdict, record);
   for (const auto partition : trace.partitions()) {
     const auto projection = project(trace, record, partition);
-    BH_TRY(const auto fresh, make_engine());
-    BH_TRY(const auto alone, run_trace(projection.trace, *fresh));
+    BH_TRY(const auto fresh, alone ? alone() : make_engine());
+    BH_TRY(const auto solo, run_trace(projection.trace, *fresh));
     ++verdict.solo_runs;
-    auto difference = first_difference(record, alone, projection, partition, verdict.facts_compared);
+    auto difference = first_difference(record, solo, projection, partition, verdict.facts_compared);
     if (difference && !verdict.difference) verdict.difference = std::move(difference);
   }
   return verdict;

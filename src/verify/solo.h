@@ -68,7 +68,8 @@ struct TraceVerdict {
 
 // Runs `trace` once with all partitions and once for each alone, every time in an engine of its own. The leak of the
 // options, if asked for, is planted in the run with all.
+// `alone` makes the engines of the solo runs; empty: `make_engine` does. Both must be of the same model and options.
 [[nodiscard]] Result<TraceVerdict> check_trace(const Trace& trace, const MakeEngine& make_engine,
-                                               const TraceRunOptions& options);
+                                               const TraceRunOptions& options, const MakeEngine& alone = {});
 
 }  // namespace bulkhead::verify

@@ -54,6 +54,30 @@ TEST(Run, ManifestHoldsTheHashes) {
   EXPECT_EQ(manifest["settings"]["seed"], 42);
 }
 
+TEST(Run, APartitionInAProcessOfItsOwnSaysTheSame) {
+  const TemporaryFolder folder;
+  const auto arguments = "run " + kScenario + " --engine fake -n 12 -q --out " + (folder / "run").string();
+  ASSERT_EQ(run_program(folder.path(), arguments).code, 0);
+  const auto outcome = run_program(folder.path(), arguments + "2 --grade process");
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const auto processes = results_of(folder / "run2");
+  EXPECT_EQ(processes["engine"]["grade"], "process");
+  EXPECT_EQ(texts_of(processes), texts_of(results_of(folder / "run")));
+  const auto verified = run_program(folder.path(), "verify --engine fake --grade process --traces 2 --json");
+  ASSERT_EQ(verified.code, 0) << verified.err;
+  EXPECT_EQ(Json::parse(verified.out, nullptr, false)["verdict"], "clean");
+}
+
+TEST(Worker, IsHiddenAndEndsWithItsInput) {
+  const TemporaryFolder folder;
+  EXPECT_EQ(run_program(folder.path(), "--help").out.find("worker"), std::string::npos);
+  EXPECT_EQ(run_program(folder.path(), "worker </dev/null").code, 0);
+  const auto rubbish = run_program(folder.path(), "worker", "echo rubbish |");
+  EXPECT_EQ(rubbish.code, 6);
+  EXPECT_TRUE(rubbish.out.empty());
+  EXPECT_NE(rubbish.err.find("not the worker protocol"), std::string::npos) << rubbish.err;
+}
+
 TEST(Run, RepeatRunsOneSeedAfterAnother) {
   const TemporaryFolder folder;
   const auto out = folder / "run";

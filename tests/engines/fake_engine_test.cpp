@@ -195,7 +195,7 @@ TEST(FakeEngine, ComesOutOfTheRegistry) {
   const auto made = builtin_engines().make(options);
   ASSERT_TRUE(made.ok());
   EXPECT_EQ(made.value()->facts().context_tokens, 77U);
-  options.grade = Grade::kProcess;
+  options.grade = Grade::kClaimed;
   EXPECT_EQ(builtin_engines().make(options).error().code, ErrorCode::kUsage);
   options.engine = "steam";
   const auto unknown = builtin_engines().make(options);

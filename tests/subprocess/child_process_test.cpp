@@ -5,6 +5,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <csignal>
@@ -106,6 +107,31 @@ TEST(RunChild, AChildThatWillNotEndIsKilled) {
   ASSERT_FALSE(outcome.ok());
   EXPECT_EQ(outcome.error().code, ErrorCode::kInterrupted);
   EXPECT_LT(Clock::now() - start, std::chrono::seconds(10));
+}
+
+TEST(ChildProcess, TalksOverItsStdinAndStdout) {
+  ChildCommand command{.arguments = {"cat"}, .variables = {}, .append_output_to = {}, .talks = true};
+  auto child = ChildProcess::start(command);
+  ASSERT_TRUE(child.ok()) << child.error().to_string();
+  ASSERT_EQ(::write(child->input.get(), "hello", 5), 5);
+  std::string heard(5, ' ');
+  ASSERT_EQ(::read(child->output.get(), heard.data(), heard.size()), 5);
+  EXPECT_EQ(heard, "hello");
+  EXPECT_FALSE(child->exit_code().has_value());
+  EXPECT_EQ(child->end(std::chrono::seconds(10)), 0) << "the end of its stdin ends it";
+  EXPECT_EQ(child->exit_code(), 0);
+}
+
+TEST(ChildProcess, DoesNotOutliveItsOwner) {
+  pid_t pid = 0;
+  {
+    ChildCommand command{.arguments = {"sleep", "60"}, .variables = {}, .append_output_to = {}, .talks = true};
+    auto child = ChildProcess::start(command);
+    ASSERT_TRUE(child.ok());
+    pid = child->pid();
+    EXPECT_EQ(::kill(pid, 0), 0);
+  }
+  EXPECT_NE(::kill(pid, 0), 0) << "it is gone, its status taken";
 }
 
 }  // namespace

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+// The requests of the worker protocol that go to an engine: each calls the seam and puts the outcome into a frame.
+#pragma once
+
+#include "base/result.h"
+#include "engine/engine.h"
+#include "engines/process/frame.h"
+#include "engines/process/values.h"
+
+#include <cstddef>
+#include <functional>
+#include <stop_token>
+#include <string_view>
+
+namespace bulkhead::engines::process {
+
+struct Asked {
+  const Frame& frame;
+  std::stop_token cancel;
+  // Called for every token of a generation, with the place of its request in the call; false ends that one.
+  std::function<bool(std::size_t, const TokenEvent&)> on_token;
+};
+
+// Facts and capabilities: the answer to "load".
+[[nodiscard]] Frame describe(const engine::Engine& engine);
+
+// Requests of the tokenizer, which any thread may make at any time.
+[[nodiscard]] bool is_asked_any_time(std::string_view what);
+[[nodiscard]] Result<Frame> answer_any_time(std::string_view what, const Frame& frame, const engine::Engine& engine);
+
+// All others. kUsage for a request that there is not, kBadInput for a frame of another form.
+[[nodiscard]] Result<Frame> answer(std::string_view what, const Asked& asked, engine::Engine& engine);
+
+}  // namespace bulkhead::engines::process

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT
+// The parent's side of one worker: starts it, shakes hands, sends requests, and notices when it dies, hangs or talks
+// rubbish. A worker that failed once is ended and answers nothing any more: every call then gives the same error.
+#pragma once
+
+#include "base/result.h"
+#include "engines/process/frame.h"
+#include "subprocess/child_process.h"
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <stop_token>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace bulkhead::engines::process {
+
+struct WorkerCommand {
+  std::vector<std::string> arguments;  // program and its arguments
+  std::vector<std::pair<std::string, std::string>> variables = {};
+  std::chrono::milliseconds handshake = std::chrono::seconds(10);  // until it says its version
+  std::chrono::milliseconds answer = std::chrono::minutes(10);     // longest silence while it owes an answer
+};
+
+using RequestId = std::uint64_t;
+
+// Where answers and token events arrive, of one worker or of many. Any thread may put, one takes.
+class Inbox {
+ public:
+  struct Item {
+    std::size_t tag;  // which request, in the words of who waits
+    Result<Frame> frame;
+  };
+  static constexpr std::size_t kNoTag = SIZE_MAX;
+
+  void put(Item item);
+  // Only wakes the one who waits.
+  void wake() { put({kNoTag, Frame{}}); }
+  // Nothing when nothing came in time.
+  [[nodiscard]] std::optional<Item> take(std::chrono::milliseconds patience);
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<Item> items_;
+};
+
+class WorkerLink {
+ public:
+  // Starts the program and shakes hands. kRemote when it does not start, talks another version, dies or is silent.
+  [[nodiscard]] static Result<std::shared_ptr<WorkerLink>> start(const WorkerCommand& command);
+  // Ends the worker: closing its stdin ends it, whatever it computes.
+  ~WorkerLink();
+  WorkerLink(const WorkerLink&) = delete;
+  WorkerLink& operator=(const WorkerLink&) = delete;
+
+  // One request and its one answer. `cancel`, once requested, is passed on. Any thread.
+  [[nodiscard]] Result<Frame> call(Json head, std::span<const std::byte> tail = {}, const std::stop_token& cancel = {});
+
+  // A request whose events and answer go to `inbox`, under `tag`. The last item has "ok" in its head, or is an error.
+  // Gives its id, for tell(). Any thread.
+  [[nodiscard]] RequestId begin(Json head, std::span<const std::byte> tail, const std::shared_ptr<Inbox>& inbox,
+                                std::size_t tag);
+  // "cancel", "go" or "stop" for a request that was begun. Any thread.
+  void tell(RequestId id, std::string_view what);
+
+  // Ends the worker for being silent too long; all that wait get the error.
+  void give_up_waiting();
+  [[nodiscard]] bool alive() const;
+  [[nodiscard]] std::chrono::milliseconds patience() const { return command_.answer; }
+
+ private:
+  struct Waiting {
+    std::shared_ptr<Inbox> inbox;
+    std::size_t tag = 0;
+  };
+
+  WorkerLink(WorkerCommand command, subprocess::ChildProcess child);
+  [[nodiscard]] Result<void> shake_hands();
+  [[nodiscard]] bool send(const Json& head, std::span<const std::byte> tail);
+  void listen();
+  [[nodiscard]] bool read_some(FrameReader& reader);
+  void hand_over(Frame frame);
+  [[nodiscard]] std::string last_words();
+  // What went wrong becomes the answer to all that wait. The listener's own: others call give_up().
+  void fail(std::string what);
+  // Has the listener do so, and gives the error.
+  Error give_up(std::string why);
+
+  WorkerCommand command_;
+  subprocess::ChildProcess child_;  // its descriptors: input under sending_, the others by the listener
+  pid_t pid_;
+  std::mutex sending_;
+  mutable std::mutex mutex_;  // of what follows
+  std::map<RequestId, Waiting> waiting_;
+  RequestId next_id_ = 1;
+  std::optional<std::string> given_up_;  // why
+  std::optional<Error> failure_;
+  std::condition_variable failed_;
+  subprocess::ErrorTail errors_;  // the listener's own
+  std::thread listener_;
+};
+
+}  // namespace bulkhead::engines::process

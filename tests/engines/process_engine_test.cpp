@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: MIT
+// What is particular to grade `process`: workers that die, hang or talk rubbish, and the price on a real model.
+#include "engines/process/process_engine.h"
+
+#include "engines/builtin.h"
+#include "engines/process/frame.h"
+#include "engines/real_models.h"
+#include "measure/process_memory.h"
+#include "temporary_folder.h"
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <set>
+#include <sstream>
+#include <string>
+#include <vector>
+
+namespace bulkhead::engines::process {
+namespace {
+
+using engine::Engine;
+using engine::GenerateRequest;
+using engine::SequenceId;
+using engine::Token;
+using ::testing::HasSubstr;
+using Clock = std::chrono::steady_clock;
+using namespace std::chrono_literals;
+
+const std::string kProgram = std::string(BULKHEAD_BINARY_DIR) + "/src/bulkhead";
+
+WorkerCommand worker(std::chrono::milliseconds answer = 60s) {
+  WorkerCommand command;
+  command.arguments = {kProgram, "worker"};
+  command.answer = answer;
+  return command;
+}
+
+WorkerCommand shell(const std::string& script) {
+  WorkerCommand command;
+  command.arguments = {"sh", "-c", script};
+  command.handshake = 5s;
+  return command;
+}
+
+ModelOptions fake_options() {
+  ModelOptions options;
+  options.engine = "fake";
+  options.grade = Grade::kProcess;
+  return options;
+}
+
+std::unique_ptr<Engine> make_fake(const WorkerCommand& command = worker()) {
+  auto made = make_process_engine(fake_options(), command);
+  EXPECT_TRUE(made.ok()) << (made.ok() ? "" : made.error().to_string());
+  return made.ok() ? std::move(made).value() : nullptr;
+}
+
+Error start_error(const WorkerCommand& command) {
+  const auto made = make_process_engine(fake_options(), command);
+  EXPECT_FALSE(made.ok());
+  return made.ok() ? Error{} : made.error();
+}
+
+// Of this process's children that run, as /proc says.
+std::set<pid_t> children() {
+  std::set<pid_t> found;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+    const auto name = entry.path().filename().string();
+    pid_t pid = 0;
+    if (std::from_chars(name.data(), name.data() + name.size(), pid).ec != std::errc()) continue;
+    std::ifstream file(entry.path() / "stat");
+    const std::string text((std::istreambuf_iterator<char>(file)), {});
+    std::istringstream rest(text.substr(std::min(text.size(), text.rfind(')') + 1)));
+    std::string state;
+    pid_t parent = 0;
+    if (rest >> state >> parent && parent == ::getpid() && state != "Z") found.insert(pid);
+  }
+  return found;
+}
+
+// An open sequence, its process, and what was put in.
+struct Member {
+  SequenceId id;
+  pid_t pid;
+};
+
+Member open_with(Engine& engine, std::string_view text, const std::set<pid_t>& before) {
+  const auto id = engine.open({.capacity_tokens = 256}).value();
+  const auto tokens = engine.tokenizer().tokenize(text).value();
+  EXPECT_TRUE(engine.prefill(id, tokens).ok());
+  pid_t pid = 0;
+  for (const auto child : children()) {
+    if (!before.contains(child)) pid = child;
+  }
+  return {id, pid};
+}
+
+GenerateOptions greedy(std::uint32_t count) {
+  GenerateOptions options;
+  options.sampling.temperature = 0;
+  options.max_tokens = count;
+  options.ignore_end = true;
+  options.hash_logits = true;
+  return options;
+}
+
+std::vector<Token> tokens_alone(std::string_view text, std::uint32_t count) {
+  const auto engine = make_fake();
+  const GenerateRequest request{open_with(*engine, text, {}).id, greedy(count)};
+  return engine->generate({&request, 1})[0].value().tokens;
+}
+
+TEST(ProcessEngine, EverySequenceHasAProcessThatEndsWithIt) {
+  const auto before = children();
+  {
+    const auto engine = make_fake();
+    EXPECT_EQ(children().size(), before.size() + 1) << "one is loaded from the beginning";
+    const auto a = engine->open({.capacity_tokens = 16}).value();
+    EXPECT_EQ(children().size(), before.size() + 1);
+    const auto b = engine->open({.capacity_tokens = 16}).value();
+    const auto c = engine->fork(b, 0, {.capacity_tokens = 16}).value().sequence;
+    EXPECT_EQ(children().size(), before.size() + 3);
+    EXPECT_TRUE(engine->close(b).ok());
+    EXPECT_TRUE(engine->close(c).ok());
+    EXPECT_EQ(children().size(), before.size() + 1);
+    EXPECT_TRUE(engine->close(a).ok());
+    EXPECT_EQ(children().size(), before.size() + 1) << "the first one also tokenizes";
+  }
+  EXPECT_EQ(children(), before);
+}
+
+TEST(ProcessEngine, AKilledWorkerInMidGenerationTakesOnlyItsOwnSequenceAlong) {
+  const auto nobody = children();
+  const auto engine = make_fake();
+  const auto a = open_with(*engine, "harbour", nobody);
+  const auto b = open_with(*engine, "bread", children());
+  auto first = greedy(10);
+  first.on_token = [&](const TokenEvent& event) {
+    if (event.index == 2) ::kill(a.pid, SIGKILL);
+    return true;
+  };
+  const std::vector<GenerateRequest> requests = {{a.id, first}, {b.id, greedy(10)}};
+  const auto results = engine->generate(requests);
+  ASSERT_FALSE(results[0].ok());
+  EXPECT_EQ(results[0].error().code, ErrorCode::kRemote);
+  EXPECT_THAT(results[0].error().message, HasSubstr("exit code 137"));
+  EXPECT_THAT(results[0].error().message, HasSubstr(std::to_string(a.pid)));
+  ASSERT_TRUE(results[1].ok()) << results[1].error().to_string();
+  EXPECT_EQ(results[1].value().tokens, tokens_alone("bread", 10));
+  EXPECT_EQ(engine->inspect(a.id).error().code, ErrorCode::kClosed);
+  EXPECT_TRUE(engine->close(a.id).ok());
+  EXPECT_TRUE(engine->inspect(b.id).ok());
+  EXPECT_TRUE(engine->tokenizer().tokenize("it was the one that tokenized").ok());
+  EXPECT_TRUE(engine->open({.capacity_tokens = 16}).ok());
+}
+
+TEST(ProcessEngine, AHungWorkerIsGivenUpAndTheOthersGoOn) {
+  const auto nobody = children();
+  const auto engine = make_fake(worker(700ms));
+  const auto a = open_with(*engine, "harbour", nobody);
+  const auto b = open_with(*engine, "bread", children());
+  ::kill(a.pid, SIGSTOP);
+  const auto begin = Clock::now();
+  const std::vector<GenerateRequest> requests = {{a.id, greedy(5)}, {b.id, greedy(5)}};
+  const auto results = engine->generate(requests);
+  EXPECT_LT(Clock::now() - begin, 10s);
+  ASSERT_FALSE(results[0].ok());
+  EXPECT_THAT(results[0].error().message, HasSubstr("silent for 700 ms"));
+  ASSERT_TRUE(results[1].ok());
+  EXPECT_EQ(results[1].value().tokens.size(), 5U);
+  // And outside a generation.
+  ::kill(b.pid, SIGSTOP);
+  const auto prefilled = engine->prefill(b.id, std::vector<Token>{1, 2, 3});
+  ASSERT_FALSE(prefilled.ok());
+  EXPECT_THAT(prefilled.error().message, HasSubstr("silent for 700 ms"));
+  EXPECT_EQ(engine->prefill(b.id, std::vector<Token>{1}).error().code, ErrorCode::kClosed);
+}
+
+TEST(ProcessEngine, RubbishIsAnErrorAtOnce) {
+  const auto begin = Clock::now();
+  const auto error = start_error(shell("printf 'Hel'; exec sleep 60"));
+  EXPECT_LT(Clock::now() - begin, 4s) << "three wrong bytes are enough";
+  EXPECT_EQ(error.code, ErrorCode::kRemote);
+  EXPECT_THAT(error.message, HasSubstr("not the worker protocol"));
+  EXPECT_THAT(error.message, HasSubstr("Hel"));
+}
+
+TEST(ProcessEngine, AnotherVersionIsRefusedWithBothNumbers) {
+  const testing::TemporaryFolder folder;
+  const auto bytes = encode({{"id", 1}, {"ok", {{"protocol", 99}}}}, {});
+  testing::write_file(folder / "hello", std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+  const auto error = start_error(shell("cat '" + (folder / "hello").string() + "'; exec sleep 60"));
+  EXPECT_EQ(error.code, ErrorCode::kRemote);
+  EXPECT_THAT(error.message, HasSubstr("version 99"));
+  EXPECT_THAT(error.message, HasSubstr("this program speaks 1"));
+}
+
+TEST(ProcessEngine, ASilentHandshakeTimesOut) {
+  auto command = shell("exec sleep 60");
+  command.handshake = 300ms;
+  const auto begin = Clock::now();
+  EXPECT_THAT(start_error(command).message, HasSubstr("did not say its version within 300 ms"));
+  EXPECT_LT(Clock::now() - begin, 10s);
+}
+
+TEST(ProcessEngine, LastWordsAreInTheMessage) {
+  const auto error = start_error(shell("echo 'the disk is on fire' >&2; exit 3"));
+  EXPECT_EQ(error.code, ErrorCode::kRemote);
+  EXPECT_THAT(error.message, HasSubstr("exit code 3"));
+  EXPECT_THAT(error.message, HasSubstr("the disk is on fire"));
+  EXPECT_THAT(start_error(shell("printf 'BHWP\\001'; exit 0")).message, HasSubstr("in the middle of an answer"));
+  EXPECT_THAT(start_error({.arguments = {"bulkhead-no-such-program"}}).message, HasSubstr("cannot start"));
+}
+
+TEST(ProcessEngine, ErrorsOfTheEngineInsideKeepTheirCodes) {
+  auto options = fake_options();
+  options.path = "mutant:none of that name";
+  EXPECT_EQ(make_process_engine(options, worker()).error().code, ErrorCode::kUsage);
+  options.engine = "steam";
+  EXPECT_THAT(make_process_engine(options, worker()).error().message, HasSubstr("unknown engine \"steam\""));
+}
+
+TEST(ProcessEngine, AnotherProgramMustNameBulkhead) {
+  ::unsetenv("BULKHEAD_PROGRAM");
+  const auto none = worker_command();
+  ASSERT_FALSE(none.ok());
+  EXPECT_EQ(none.error().code, ErrorCode::kUsage);
+  EXPECT_EQ(none.error().place, "BULKHEAD_PROGRAM");
+  ::setenv("BULKHEAD_PROGRAM", kProgram.c_str(), 1);
+  EXPECT_EQ(worker_command().value().arguments.front(), kProgram);
+}
+
+TEST(WorkerProtocol, OddRequestsAreErrorsAndTheWorkerGoesOn) {
+  const auto link = WorkerLink::start(worker());
+  ASSERT_TRUE(link.ok()) << link.error().to_string();
+  auto& worker = *link.value();
+  EXPECT_THAT(worker.call({{"do", "open"}}).error().message, HasSubstr("no engine is loaded"));
+  EXPECT_EQ(worker.call({{"do", "load"}}).error().code, ErrorCode::kBadInput);
+  const Json options = {
+      {"path", ""},         {"grade", "buffer"},       {"context_tokens", 0},        {"threads", 0},
+      {"gpu_layers", 0},    {"flash_attention", true}, {"full_window_cache", false}, {"kv_type_k", "f16"},
+      {"kv_type_v", "f16"}, {"kernels", "auto"},       {"isolation", "strict"}};
+  ASSERT_TRUE(worker.call({{"do", "load"}, {"engine", "fake"}, {"options", options}}).ok());
+  EXPECT_EQ(worker.call({{"do", "dance"}}).error().code, ErrorCode::kUsage);
+  EXPECT_EQ(worker.call({{"do", "prefill"}, {"sequence", 0}}).error().code, ErrorCode::kBadInput);
+  EXPECT_EQ(worker.call({{"do", "prefill"}, {"sequence", "x"}, {"tokens", {1}}}).error().code, ErrorCode::kBadInput);
+  EXPECT_EQ(worker.call({{"do", "close"}, {"sequence", 7}}).error().code, ErrorCode::kClosed);
+  EXPECT_EQ(worker.call({{"do", "open"}, {"capacity_tokens", 8}}).value().head["sequence"], 0);
+}
+
+TEST(FrameReader, PutsFramesTogetherByteByByte) {
+  const std::vector<std::byte> tail = {std::byte{1}, std::byte{0}, std::byte{255}};
+  auto bytes = encode({{"id", 7}}, tail);
+  const auto second = encode({{"id", 8}}, {});
+  bytes.insert(bytes.end(), second.begin(), second.end());
+  FrameReader reader;
+  std::vector<Frame> frames;
+  for (const auto byte : bytes) {
+    reader.add({&byte, 1});
+    auto frame = reader.next();
+    ASSERT_TRUE(frame.ok());
+    if (frame.value()) frames.push_back(std::move(*frame.value()));
+  }
+  ASSERT_EQ(frames.size(), 2U);
+  EXPECT_EQ(frames[0].head["id"], 7);
+  EXPECT_EQ(frames[0].tail, tail);
+  EXPECT_EQ(frames[1].head["id"], 8);
+  EXPECT_FALSE(reader.unfinished());
+}
+
+TEST(FrameReader, LengthsBeyondReasonAreNotWaitedFor) {
+  auto bytes = encode({{"id", 7}}, {});
+  bytes[15] = std::byte{255};
+  FrameReader reader;
+  reader.add(bytes);
+  EXPECT_EQ(reader.next().error().code, ErrorCode::kRemote);
+}
+
+// Resident bytes of a process, as Linux counts them.
+std::uint64_t resident(pid_t pid) {
+  std::ifstream status(fmt::format("/proc/{}/status", pid));
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("VmRSS:")) return std::strtoull(line.c_str() + 6, nullptr, 10) * 1024;
+  }
+  return 0;
+}
+
+struct Price {
+  double seconds = 0;
+  std::uint64_t bytes = 0;
+  std::vector<engine::GenerateResult> results;
+};
+
+// Three topics: prefill, a fork of the first in its middle, and 24 tokens of all four at once.
+Price run_topics(Grade grade) {
+  const auto before = measure::process_memory().current_bytes;
+  const auto begin = Clock::now();
+  ModelOptions options;
+  options.grade = grade;
+  options.context_tokens = 1024;
+  auto made = testing::load_llama(testing::kGemma, options);
+  EXPECT_TRUE(made.ok()) << (made.ok() ? "" : made.error().to_string());
+  if (!made.ok()) return {};
+  auto& engine = *made.value();
+  EXPECT_TRUE(engine.reserve(4, 256).ok());
+  std::vector<GenerateRequest> requests;
+  for (const auto* text : {"The lighthouse keeper counted the ships each evening. On Monday there were",
+                           "A recipe for bread needs flour, water and", "The pump failed at 3 bar. The cause was"}) {
+    const auto id = engine.open({.capacity_tokens = 256}).value();
+    EXPECT_TRUE(engine.prefill(id, engine.tokenizer().tokenize(text).value()).ok());
+    requests.push_back({id, greedy(24)});
+  }
+  requests.push_back({engine.fork(requests[0].sequence, 6, {.capacity_tokens = 256}).value().sequence, greedy(24)});
+  Price price;
+  for (auto& result : engine.generate(requests)) {
+    EXPECT_TRUE(result.ok()) << (result.ok() ? "" : result.error().to_string());
+    if (result.ok()) price.results.push_back(std::move(result).value());
+  }
+  price.seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+  const auto now = measure::process_memory().current_bytes;
+  price.bytes = now > before ? now - before : 0;
+  for (const auto child : children()) price.bytes += resident(child);
+  return price;
+}
+
+TEST(ModelProcess, TheSameBitsAsPartitionsOfOneModelAtAnotherPrice) {
+  BULKHEAD_NEED_MODEL(testing::kGemma);
+  ::setenv("BULKHEAD_PROGRAM", kProgram.c_str(), 1);
+  const auto processes = run_topics(Grade::kProcess);
+  const auto partitions = run_topics(Grade::kBuffer);
+  ASSERT_EQ(processes.results.size(), 4U);
+  ASSERT_EQ(partitions.results.size(), 4U);
+  for (std::size_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(processes.results[i].tokens, partitions.results[i].tokens) << i;
+    EXPECT_EQ(processes.results[i].logit_hashes, partitions.results[i].logit_hashes) << i;
+    EXPECT_EQ(processes.results[i].logit_hashes.size(), 24U);
+  }
+  EXPECT_GT(processes.bytes, 2 * partitions.bytes) << "four sets of weights against one";
+  for (const auto& [name, price] : {std::pair("process", &processes), std::pair("buffer", &partitions)}) {
+    std::cout << fmt::format("  grade {}: 4 partitions, 24 tokens each: {:.2f} s with loading, {} MiB\n", name,
+                             price->seconds, price->bytes >> 20U);
+  }
+}
+
+}  // namespace
+}  // namespace bulkhead::engines::process
