@@ -4,8 +4,9 @@
 // sequence.
 //
 // What differs from an engine in this process: a child that dies, hangs or talks rubbish poisons its own sequence
-// (kRemote, with the end of its stderr) and no other. The first child also answers for the tokenizer, and lives as long
-// as the engine for that.
+// (kRemote, with the end of its stderr) and no other. A fork is a snapshot that a new child restores: what it reports
+// as reused, the restore may have computed anew (engine/engine.h, restore()). The first child also answers for the
+// tokenizer, and lives as long as the engine for that.
 #pragma once
 
 #include "engine/engine.h"
