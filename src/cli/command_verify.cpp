@@ -220,7 +220,7 @@ Command add_verify(CLI::App& program) {
   command->add_option("-s,--seed", flags->seed, "seed of the first trace; the next ones are +1, +2, ...")
       ->capture_default_str();
   command->add_option("--trace", flags->trace, "replay this one trace in place of random ones");
-  command->add_flag("--fresh-process", flags.fresh_process,
+  command->add_flag("--fresh-process", flags->fresh_process,
                     "run each partition alone in a process of its own, not only in an engine of its own (slow)");
   command->add_flag("--quick", flags->quick, "fewer traces");
   command->add_flag("--json", flags->common.json, "machine-readable output on stdout");
