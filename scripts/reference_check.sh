@@ -15,6 +15,6 @@ fi
 model=${BULKHEAD_MODELS:-$cache/models}/gemma-3-270m-q4_k_m.gguf
 python=$venv/bin
 "$python/ruff" check tests/reference tests/structure tests/data bench scripts
-"$python/mypy" --strict tests/reference tests/structure bench/*.py scripts/*.py
+"$python/mypy" --strict tests/reference tests/structure tests/data bench/*.py scripts/*.py
 "$python/python" tests/reference/scenario_schema.py
 exec "$venv/bin/python" tests/reference/hf_token_counts.py --model "$model"

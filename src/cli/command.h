@@ -27,5 +27,6 @@ Command add_models(CLI::App& program);
 Command add_report(CLI::App& program);
 Command add_verify(CLI::App& program);
 Command add_worker(CLI::App& program);
+Command add_completion(CLI::App& program);
 
 }  // namespace bulkhead::cli

@@ -6,12 +6,16 @@ import hashlib
 import json
 import pathlib
 import re
+from collections.abc import Sequence
+from typing import Any
+
+Entry = dict[str, Any]
 
 HOSTILE = "</script><img src=x onerror=\"document.title='broken'\"><!-- & 'quotes' \"double\""
 RTL = "\u05e9\u05dc\u05d5\u05dd \u05e2\u05d5\u05dc\u05dd"
 EMOJI = "\U0001f6a2\U0001f468\u200d\U0001f469\u200d\U0001f467"
 
-CLUSTERS = [
+CLUSTERS: list[Entry] = [
     {
         "id": "cluster_1",
         "label": "A",
@@ -115,21 +119,21 @@ STRAY_COUNTS = {
 }
 
 
-def sha(text):
+def sha(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def occurrences(text, term):
+def occurrences(text: str, term: str) -> int:
     words = re.findall(r"[A-Za-z]+", term)
     return len(re.findall(r"\b" + "[ -]".join(words) + r"(?:s|es)?\b", text, re.IGNORECASE))
 
 
-def counts_of(text, terms):
+def counts_of(text: str, terms: Sequence[str]) -> list[tuple[str, int]]:
     found = [(term, occurrences(text, term)) for term in terms]
     return sorted([entry for entry in found if entry[1] > 0], key=lambda entry: (-entry[1], entry[0]))
 
 
-def output(condition, label, run):
+def output(condition: str, label: str, run: int) -> Entry:
     cluster = next(entry for entry in CLUSTERS if entry["label"] == label)
     strays = STRAYS[label][: STRAY_COUNTS[condition].get(label, [0, 0, 0])[run]]
     sentences = []
@@ -169,7 +173,14 @@ def output(condition, label, run):
     }
 
 
-def partition(condition, name, clusters, turns, origins, messages=()):
+def partition(
+    condition: str,
+    name: str,
+    clusters: list[str],
+    turns: list[int],
+    origins: dict[str, int],
+    messages: Sequence[Entry] = (),
+) -> Entry:
     tokens = sum(origins.values())
     return {
         "name": f"{condition}/{name}",
@@ -189,7 +200,7 @@ def partition(condition, name, clusters, turns, origins, messages=()):
     }
 
 
-def partitions(condition, outputs):
+def partitions(condition: str, outputs: list[Entry]) -> list[Entry]:
     everything = [entry["id"] for entry in CLUSTERS]
     turns = list(range(1, 16))
     shared = {"bos": 1, "template": 75, "turn": 983}
@@ -219,7 +230,7 @@ def partitions(condition, outputs):
     ]
 
 
-def condition(entry, run):
+def condition(entry: tuple[str, str, str, bool], run: int) -> Entry:
     name, title, separates, isolated = entry
     outputs = [output(name, label, run) for label in "ABC"]
     parts = partitions(name, outputs)
@@ -249,7 +260,7 @@ def condition(entry, run):
     }
 
 
-def results():
+def results() -> Entry:
     turns = [
         {"id": i + 1, "cluster": CLUSTERS[i // 5]["id"], "role": "user", "text": text} for i, text in enumerate(TURNS)
     ]

@@ -193,8 +193,6 @@ TEST(Mutants, EachIsKilledByRandomTraces) {
   std::set<std::string_view> ids;
   for (const auto& info : engines::fake::mutants()) {
     ids.insert(info.id);
-    if (info.mutant == Mutant::kWrongRestore)
-      continue;  // traces do not restore yet; tests/engines/fake_engine_test.cpp
     bool solo = false;
     std::uint64_t seed = 1;
     for (; seed <= 300 && !solo; ++seed) {

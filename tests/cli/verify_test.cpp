@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: MIT
+// `bulkhead verify` and `completion` as a person or a script uses them; the fake engine needs no model.
+#include "base/json.h"
+#include "cli/real_program.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+namespace bulkhead {
+namespace {
+
+using testing::run_program;
+using testing::TemporaryFolder;
+
+std::string scenario() {
+  return std::string(BULKHEAD_SOURCE_DIR) + "/scenarios/fish_farm.json";
+}
+
+// A run folder of the fake engine.
+std::string recorded_run(const TemporaryFolder& folder) {
+  const auto run = (folder / "run").string();
+  const auto made = run_program(folder.path(), "run " + scenario() + " --engine fake -n 20 -q --out " + run);
+  EXPECT_EQ(made.code, 0) << made.err;
+  return run;
+}
+
+TEST(Verify, ReplaysARunAndSaysSo) {
+  const TemporaryFolder folder;
+  const auto run = recorded_run(folder);
+  const auto told = run_program(folder.path(), "verify " + run + " --json -q");
+  ASSERT_EQ(told.code, 0) << told.err;
+  const auto report = Json::parse(told.out);
+  EXPECT_EQ(report["verdict"], "clean");
+  EXPECT_EQ(report["checks"][0]["name"], "run_replay");
+  EXPECT_EQ(report["checks"][0]["detail"]["solo_runs"], 12);
+  EXPECT_GT(report["checks"][0]["compared"].get<int>(), 12 * 20);
+}
+
+TEST(Verify, ChangedTranscriptEndsWithSeven) {
+  const TemporaryFolder folder;
+  const auto run = recorded_run(folder);
+  const std::filesystem::path path = std::filesystem::path(run) / "transcript.jsonl";
+  auto text = testing::read_file(path);
+  const auto at = text.find("\"logits\":[\"");
+  ASSERT_NE(at, std::string::npos);
+  text[at + 11] = text[at + 11] == '0' ? '1' : '0';
+  std::ofstream(path) << text;
+  const auto told = run_program(folder.path(), "verify " + run + " -q");
+  EXPECT_EQ(told.code, 7) << told.out << told.err;
+  EXPECT_NE(told.out.find("logits of step 0"), std::string::npos) << told.out;
+}
+
+TEST(Verify, DamagedTranscriptIsNamed) {
+  const TemporaryFolder folder;
+  const auto run = recorded_run(folder);
+  std::ofstream(std::filesystem::path(run) / "transcript.jsonl", std::ios::app) << "{\"call\":1}\n";
+  const auto told = run_program(folder.path(), "verify " + run + " -q");
+  EXPECT_EQ(told.code, 3) << told.err;
+  EXPECT_NE(told.err.find("transcript.jsonl, line"), std::string::npos) << told.err;
+  EXPECT_EQ(run_program(folder.path(), "verify " + (folder / "none").string() + " -q").code, 3);
+}
+
+TEST(Verify, MutantEndsWithSevenAndATraceThatFailsAgain) {
+  const TemporaryFolder folder;
+  const auto told = run_program(folder.path(), "verify --engine fake -m mutant:D5 --traces 40 --json -q");
+  ASSERT_EQ(told.code, 7) << told.err;
+  const auto trace = folder / "trace.json";
+  std::ofstream(trace) << Json::parse(told.out)["failing_trace"].dump();
+  EXPECT_EQ(run_program(folder.path(), "verify --engine fake -m mutant:D5 -q --trace " + trace.string()).code, 7);
+  EXPECT_NE(run_program(folder.path(), "verify --engine fake -q --trace " + trace.string()).code, 7);
+}
+
+TEST(Verify, SoloRunsInProcessesOfTheirOwn) {
+  const TemporaryFolder folder;
+  const auto told = run_program(folder.path(), "verify --engine fake --traces 3 --fresh-process --json -q");
+  ASSERT_EQ(told.code, 0) << told.err << told.out;
+  EXPECT_EQ(Json::parse(told.out)["alone"], "process");
+}
+
+TEST(Verify, GuardOfAnEngineWithoutCellsIsRefused) {
+  const TemporaryFolder folder;
+  const auto told = run_program(folder.path(), "verify --engine fake --grade process --guard pages --traces 1 -q");
+  EXPECT_EQ(told.code, 2) << told.err;
+  EXPECT_NE(told.err.find("--guard"), std::string::npos) << told.err;
+}
+
+TEST(Completion, IsAScriptThatTheShellTakes) {
+  const TemporaryFolder folder;
+  const auto bash = run_program(folder.path(), "completion bash");
+  ASSERT_EQ(bash.code, 0) << bash.err;
+  EXPECT_NE(bash.out.find("verify"), std::string::npos);
+  EXPECT_EQ(bash.out.find("worker"), std::string::npos) << "it is not for people";
+  std::ofstream(folder / "complete.bash") << bash.out
+                                          << "COMP_WORDS=(bulkhead run --tem); COMP_CWORD=2; _bulkhead; echo "
+                                             "\"${COMPREPLY[*]}\"; COMP_WORDS=(bulkhead ver); COMP_CWORD=1; "
+                                             "_bulkhead; echo \"${COMPREPLY[*]}\"\n";
+  const auto out = (folder / "completed.txt").string();
+  ASSERT_EQ(std::system(("bash " + (folder / "complete.bash").string() + " >" + out).c_str()), 0);
+  EXPECT_EQ(testing::read_file(out), "--temp\nverify\n");
+  EXPECT_EQ(run_program(folder.path(), "completion zsh").code, 0);
+  EXPECT_NE(run_program(folder.path(), "completion fish").out.find("complete -c bulkhead"), std::string::npos);
+  EXPECT_EQ(run_program(folder.path(), "completion csh").code, 2);
+}
+
+}  // namespace
+}  // namespace bulkhead
