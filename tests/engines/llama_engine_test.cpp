@@ -325,6 +325,7 @@ class CountingContext {
     context_.handle.reset(llama_init_from_model(model_.get(), params));
     context_.tokens_each = 256;
     context_.taken.assign(sequences, true);
+    context_.written_cells.assign(sequences, 0);
     vocabulary_ = static_cast<std::uint32_t>(llama_vocab_n_tokens(llama_model_get_vocab(model_.get())));
   }
 
