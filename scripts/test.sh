@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # All tests of the core tier: release, and ASan+UBSan; what they need is installed, built and pulled first.
-#   scripts/test.sh [--all] [--tier clang|tsan|tidy ...]     --tier: that tier too; --all: all of them
+#   scripts/test.sh [--all] [--tier clang|tsan|tidy|arm ...]     --tier: that tier too; --all: all of them
 # The last line is `N passed, N failed, N skipped`; a skip that tests/allowed_skips.txt does not list is a failure.
 set -uo pipefail
 cd "$(dirname "$0")/.."
-known_tiers=(clang tsan tidy)
+known_tiers=(clang tsan tidy arm)
 tiers=()
 while [ $# -gt 0 ]; do
   case $1 in
@@ -61,6 +61,7 @@ for tier in ${tiers[@]+"${tiers[@]}"}; do
     clang) suite clang -L fast ;;
     tsan) TSAN_OPTIONS=halt_on_error=1 suite tsan -L fast -LE release_only ;;
     tidy) check tidy scripts/tidy.sh ;;
+    arm) check arm scripts/test_arm.sh ;;
   esac
 done
 step summary

@@ -9,6 +9,7 @@
 #include "models/model_files.h"
 #include "verify/campaign.h"
 #include "verify/canary.h"
+#include "verify/timing.h"
 #include "verify/transcript_replay.h"
 
 #include <fmt/format.h>
@@ -36,6 +37,7 @@ struct Flags {
   std::uint64_t seed = 1;
   bool quick = false;
   bool fresh_process = false;
+  std::uint32_t timing_pairs = 0;
 };
 
 // What is to be checked: a run's transcript, or random traces on a model.
@@ -118,6 +120,15 @@ Result<verify::Campaign> run_checks(const Flags& flags, const Subject& subject, 
   line.update("canaries", 0, kCanaries, "secrets");
   BH_TRY(auto canaries, verify::check_canaries(make_engine, {kCanaries, flags.seed, stop_on_signal()}));
   campaign.checks.push_back(std::move(canaries));
+  if (flags.timing_pairs == 0) return campaign;
+  const auto progress = [&](std::uint64_t done) { line.update("timing", done, flags.timing_pairs, "pairs"); };
+  verify::TimingOptions timing;
+  timing.pairs = flags.timing_pairs;
+  timing.seed = flags.seed;
+  timing.cancel = stop_on_signal();
+  timing.progress = progress;
+  BH_TRY(auto timed, verify::check_timing(make_engine, timing));
+  campaign.checks.push_back(std::move(timed));
   return campaign;
 }
 
@@ -222,6 +233,11 @@ Command add_verify(CLI::App& program) {
   command->add_option("--trace", flags->trace, "replay this one trace in place of random ones");
   command->add_flag("--fresh-process", flags->fresh_process,
                     "run each partition alone in a process of its own, not only in an engine of its own (slow)");
+  command
+      ->add_option("--timing", flags->timing_pairs,
+                   "also time so many pairs of prefills (2000 for a finding; a quiet machine)")
+      ->check(CLI::Range(0, 1000000))
+      ->capture_default_str();
   command->add_flag("--quick", flags->quick, "fewer traces");
   command->add_flag("--json", flags->common.json, "machine-readable output on stdout");
   command->add_flag("-q,--quiet", flags->common.quiet, "errors only on stderr");
