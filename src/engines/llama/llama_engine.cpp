@@ -240,7 +240,9 @@ std::optional<StoredCells> LlamaEngine::cells_of(const Sequence& sequence) {
 
 // Gives `made`, which is empty, `count` cells. False when they are not what is needed; it is then empty again.
 bool LlamaEngine::put_cells(const Sequence& made, const StoredCells& cells, std::uint32_t count) {
-  if (!finish_copies(made) || !write_cells(made.place, cells)) return false;
+  auto place = made.place;
+  if (mutant(Mutant::kWrongRestore)) place.id = (place.id + 1) % static_cast<llama_seq_id>(place.context->taken.size());
+  if (!finish_copies(made) || !write_cells(place, cells)) return false;
   auto& written = made.place.context->written_cells[static_cast<std::size_t>(made.place.id)];
   written = std::max(written, count);
   const auto memory = made.place.context->memory();

@@ -28,24 +28,25 @@ enum class Mutant {
   kSharedGenerator,       // M5: one random generator for all
   kWrongForkSource,       // M6: a fork copies the youngest sequence
   kCloseClearsNeighbour,  // M8: closing one drops the newest cell of the next room
+  kWrongRestore,          // M9: a restore writes into the next room
 };
 
-inline constexpr std::array<std::pair<std::string_view, Mutant>, 15> kMutants = {
-    {{"D1", Mutant::kStaleRoom},
-     {"D2", Mutant::kUnsyncedInputs},
-     {"D3", Mutant::kWarmSlot},
-     {"D4", Mutant::kShallowTrim},
-     {"D5", Mutant::kRowsMixedUp},
-     {"D6", Mutant::kSharedCache},
-     {"D11", Mutant::kHalfWritten},
-     {"D13", Mutant::kSharedStaging},
-     {"D14", Mutant::kSharedOverflow},
-     {"M1", Mutant::kWrongSequence},
-     {"M2", Mutant::kOffByOnePosition},
-     {"M3", Mutant::kSwappedResults},
-     {"M5", Mutant::kSharedGenerator},
-     {"M6", Mutant::kWrongForkSource},
-     {"M8", Mutant::kCloseClearsNeighbour}}};
+inline constexpr std::array<std::pair<std::string_view, Mutant>, 16> kMutants = {{{"D1", Mutant::kStaleRoom},
+                                                                                  {"D2", Mutant::kUnsyncedInputs},
+                                                                                  {"D3", Mutant::kWarmSlot},
+                                                                                  {"D4", Mutant::kShallowTrim},
+                                                                                  {"D5", Mutant::kRowsMixedUp},
+                                                                                  {"D6", Mutant::kSharedCache},
+                                                                                  {"D11", Mutant::kHalfWritten},
+                                                                                  {"D13", Mutant::kSharedStaging},
+                                                                                  {"D14", Mutant::kSharedOverflow},
+                                                                                  {"M1", Mutant::kWrongSequence},
+                                                                                  {"M2", Mutant::kOffByOnePosition},
+                                                                                  {"M3", Mutant::kSwappedResults},
+                                                                                  {"M5", Mutant::kSharedGenerator},
+                                                                                  {"M6", Mutant::kWrongForkSource},
+                                                                                  {"M8", Mutant::kCloseClearsNeighbour},
+                                                                                  {"M9", Mutant::kWrongRestore}}};
 
 #if defined(BULKHEAD_MUTANTS)
 // Of the whole process; not while an engine computes.
