@@ -132,7 +132,7 @@ struct ForkResult {
 };
 
 struct GenerateRequest {
-  SequenceId sequence;
+  SequenceId sequence{0};
   GenerateOptions options;
 };
 

@@ -16,9 +16,11 @@
 namespace bulkhead::engines::llama {
 namespace {
 
+// NOLINTBEGIN(*-avoid-non-const-global-variables): sums over the process
 std::atomic<std::uint64_t> computations{0};
 std::atomic<std::uint64_t> foreign_bytes{0};
 std::atomic<std::uint64_t> guarded_bytes{0};
+// NOLINTEND(*-avoid-non-const-global-variables)
 
 std::size_t page_bytes() {
   static const auto bytes = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
@@ -47,7 +49,7 @@ void fill_with_nan(ggml_type type, std::span<std::byte> cells) {
 }
 
 // What the handler may look at: it must not allocate or lock. One guard at a time in a process locks pages.
-std::atomic<const std::vector<std::span<std::byte>>*> locked_now{nullptr};
+std::atomic<const std::vector<std::span<std::byte>>*> locked_now{nullptr};  // NOLINT(*-global-variables)
 
 bool is_locked(const void* address) {
   const auto* pages = locked_now.load();
@@ -61,7 +63,7 @@ bool is_locked(const void* address) {
 
 void on_fault(int signal, siginfo_t* info, void* /*context*/) {
   if (!is_locked(info->si_addr)) {
-    ::signal(signal, SIG_DFL);  // again, the usual way, as soon as this returns
+    static_cast<void>(::signal(signal, SIG_DFL));  // again, the usual way, as soon as this returns
     return;
   }
   constexpr std::string_view kMessage =

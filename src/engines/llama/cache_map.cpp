@@ -36,14 +36,14 @@ bool CacheMap::see(ggml_tensor* node, bool ask, void* self) {
   for (const auto* source : node->src) {
     if (source == nullptr) continue;
     const auto* whole = source->view_src != nullptr ? source->view_src : source;
-    if (std::string_view(whole->name).starts_with("cache_")) static_cast<CacheMap*>(self)->add(*whole);
+    if (std::string_view(&whole->name[0]).starts_with("cache_")) static_cast<CacheMap*>(self)->add(*whole);
   }
   return false;
 }
 
 void CacheMap::add(const ggml_tensor& tensor) {
   auto* data = static_cast<std::byte*>(tensor.data);
-  const std::string_view name(tensor.name);
+  const std::string_view name(&tensor.name[0]);
   const bool known =
       std::any_of(tensors_.begin(), tensors_.end(), [&](const CacheTensor& entry) { return entry.data == data; });
   const bool on_host = tensor.buffer != nullptr && ggml_backend_buffer_is_host(tensor.buffer);
