@@ -206,17 +206,6 @@ bool LlamaEngine::covers(const Place& place, std::uint32_t position) const {
   return first >= 0 && first <= oldest_needed;
 }
 
-// Defect D13; see mutant.h.
-StoredCells through_one_buffer(StoredCells cells) {
-  static StoredCells shared;
-  auto kept = std::exchange(shared, cells);
-  if (kept.full.size() >= cells.full.size()) {
-    const auto end = static_cast<std::ptrdiff_t>(cells.full.size());
-    std::copy(kept.full.begin() + end - end / 8, kept.full.begin() + end, cells.full.end() - end / 8);
-  }
-  return cells;
-}
-
 // Has libllama carry out what waits in the sequence's context, so that its state can be read and written.
 bool LlamaEngine::finish_copies(const Sequence& sequence) {
   std::stop_source stopped;
@@ -233,16 +222,12 @@ std::optional<StoredCells> LlamaEngine::cells_of(const Sequence& sequence) {
   const auto window = facts_.window_tokens;
   if (facts_.batch_invariant && window > 0 && sequence.cached() > window) return std::nullopt;
   if (!finish_copies(sequence)) return std::nullopt;
-  auto cells = read_cells(sequence.place);
-  if (mutant(Mutant::kSharedStaging) && cells) return through_one_buffer(std::move(*cells));
-  return cells;
+  return read_cells(sequence.place);
 }
 
 // Gives `made`, which is empty, `count` cells. False when they are not what is needed; it is then empty again.
 bool LlamaEngine::put_cells(const Sequence& made, const StoredCells& cells, std::uint32_t count) {
-  auto place = made.place;
-  if (mutant(Mutant::kWrongRestore)) place.id = (place.id + 1) % static_cast<llama_seq_id>(place.context->taken.size());
-  if (!finish_copies(made) || !write_cells(place, cells)) return false;
+  if (!finish_copies(made) || !write_cells(made.place, cells)) return false;
   auto& written = made.place.context->written_cells[static_cast<std::size_t>(made.place.id)];
   written = std::max(written, count);
   const auto memory = made.place.context->memory();

@@ -20,7 +20,6 @@ enum class Mutant {
   kRowsMixedUp,           // D5: from three rows on, each gets its neighbour's logits
   kSharedCache,           // D6: a fork at the end is the same cells
   kHalfWritten,           // D11: what a failed or refused computation wrote stays
-  kSharedStaging,         // D13: forks pass through one buffer, whose end is not filled again
   kSharedOverflow,        // D14: one refused request fails its whole batch
   kWrongSequence,         // M1: a prefill reaches the next room
   kOffByOnePosition,      // M2: a text begins one position too late where others are open
@@ -28,25 +27,23 @@ enum class Mutant {
   kSharedGenerator,       // M5: one random generator for all
   kWrongForkSource,       // M6: a fork copies the youngest sequence
   kCloseClearsNeighbour,  // M8: closing one drops the newest cell of the next room
-  kWrongRestore,          // M9: a restore writes into the next room
 };
 
-inline constexpr std::array<std::pair<std::string_view, Mutant>, 16> kMutants = {{{"D1", Mutant::kStaleRoom},
-                                                                                  {"D2", Mutant::kUnsyncedInputs},
-                                                                                  {"D3", Mutant::kWarmSlot},
-                                                                                  {"D4", Mutant::kShallowTrim},
-                                                                                  {"D5", Mutant::kRowsMixedUp},
-                                                                                  {"D6", Mutant::kSharedCache},
-                                                                                  {"D11", Mutant::kHalfWritten},
-                                                                                  {"D13", Mutant::kSharedStaging},
-                                                                                  {"D14", Mutant::kSharedOverflow},
-                                                                                  {"M1", Mutant::kWrongSequence},
-                                                                                  {"M2", Mutant::kOffByOnePosition},
-                                                                                  {"M3", Mutant::kSwappedResults},
-                                                                                  {"M5", Mutant::kSharedGenerator},
-                                                                                  {"M6", Mutant::kWrongForkSource},
-                                                                                  {"M8", Mutant::kCloseClearsNeighbour},
-                                                                                  {"M9", Mutant::kWrongRestore}}};
+inline constexpr std::array<std::pair<std::string_view, Mutant>, 14> kMutants = {
+    {{"D1", Mutant::kStaleRoom},
+     {"D2", Mutant::kUnsyncedInputs},
+     {"D3", Mutant::kWarmSlot},
+     {"D4", Mutant::kShallowTrim},
+     {"D5", Mutant::kRowsMixedUp},
+     {"D6", Mutant::kSharedCache},
+     {"D11", Mutant::kHalfWritten},
+     {"D14", Mutant::kSharedOverflow},
+     {"M1", Mutant::kWrongSequence},
+     {"M2", Mutant::kOffByOnePosition},
+     {"M3", Mutant::kSwappedResults},
+     {"M5", Mutant::kSharedGenerator},
+     {"M6", Mutant::kWrongForkSource},
+     {"M8", Mutant::kCloseClearsNeighbour}}};
 
 #if defined(BULKHEAD_MUTANTS)
 // Of the whole process; not while an engine computes.
