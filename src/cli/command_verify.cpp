@@ -224,13 +224,16 @@ Command add_verify(CLI::App& program) {
   auto* command = program.add_subcommand(
       "verify",
       "Try to refute isolation: random traces, or the partitions of a run, each held against a run of its own alone.");
-  command->add_option("run", flags->run, "run folder: replay each of its partitions alone, in place of random traces");
+  auto* run = command->add_option("run", flags->run,
+                                  "run folder: replay each of its partitions alone, in place of random traces");
   add_model_flags(*command, flags->model);
   command->add_option("--traces", flags->traces, "random traces; default: 300, with --quick 10 (fake: 10000, 2000)")
       ->check(CLI::Range(1, 100000000));
   command->add_option("-s,--seed", flags->seed, "seed of the first trace; the next ones are +1, +2, ...")
       ->capture_default_str();
-  command->add_option("--trace", flags->trace, "replay this one trace in place of random ones");
+  command->add_option("--trace", flags->trace, "replay this one trace in place of random ones")->excludes(run);
+  command->add_flag_callback(
+      "--paranoid", [flags] { flags->model.guard = "pages"; }, "the same as --guard pages");
   command->add_flag("--fresh-process", flags->fresh_process,
                     "run each partition alone in a process of its own, not only in an engine of its own (slow)");
   command

@@ -47,7 +47,8 @@ enum class Capability {
 };
 
 [[nodiscard]] std::string_view name(Capability capability) noexcept;
-[[nodiscard]] std::string_view name(Grade grade) noexcept;  // "process", "buffer", "mask", "claimed"
+[[nodiscard]] std::string_view name(Grade grade) noexcept;          // "process", "buffer", "mask", "claimed"
+[[nodiscard]] std::string_view name(Isolation isolation) noexcept;  // "strict", "fast"
 
 // What does not change while an engine lives.
 struct Facts {

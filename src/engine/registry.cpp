@@ -39,6 +39,14 @@ std::string_view name(Grade grade) noexcept {
   return "";
 }
 
+std::string_view name(Isolation isolation) noexcept {
+  switch (isolation) {
+    case Isolation::kStrict: return "strict";
+    case Isolation::kFast: return "fast";
+  }
+  return "";
+}
+
 Result<std::uint64_t> Engine::state_hash(SequenceId sequence) const {
   return Error{ErrorCode::kUnsupported,
                fmt::format("this engine gives no hash of the state of sequence {}", sequence.value()),

@@ -197,8 +197,10 @@ std::uint32_t Transcript::sequences() const {
 }
 
 std::string to_json_lines(const Transcript& transcript, const Json& header) {
-  std::string lines = header.dump() + '\n';
-  for (const auto& call : transcript.calls) lines += call_json(call).dump() + '\n';
+  // Names and stop strings may be any bytes.
+  const auto line = [](const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace) + '\n'; };
+  std::string lines = line(header);
+  for (const auto& call : transcript.calls) lines += line(call_json(call));
   return lines;
 }
 

@@ -46,7 +46,7 @@ Json engine_json(const engine::Facts& facts) {
           {"kv_type_k", facts.kv_type_k},
           {"kv_type_v", facts.kv_type_v},
           {"kernels", facts.kernels},
-          {"isolation", facts.isolation == Isolation::kStrict ? "strict" : "fast"},
+          {"isolation", engine::name(facts.isolation)},
           {"batch_invariant", facts.batch_invariant},
           {"variance", facts.variance},
           {"flash_attention", facts.flash_attention},

@@ -247,10 +247,10 @@ TEST(WorkerProtocol, OddRequestsAreErrorsAndTheWorkerGoesOn) {
   EXPECT_THAT(worker.call({{"do", "open"}}).error().message, HasSubstr("no engine is loaded"));
   EXPECT_EQ(worker.call({{"do", "load"}}).error().code, ErrorCode::kBadInput);
   const Json options = {
-      {"path", ""},         {"grade", "buffer"},       {"context_tokens", 0},        {"threads", 0},
-      {"gpu_layers", 0},    {"flash_attention", true}, {"full_window_cache", false}, {"kv_type_k", "f16"},
-      {"kv_type_v", "f16"}, {"kernels", "auto"},       {"isolation", "strict"}};
-  ASSERT_TRUE(worker.call({{"do", "load"}, {"engine", "fake"}, {"options", options}}).ok());
+      {"path", ""},         {"engine", "fake"},   {"grade", "buffer"},       {"context_tokens", 0},
+      {"threads", 0},       {"gpu_layers", 0},    {"flash_attention", true}, {"full_window_cache", false},
+      {"kv_type_k", "f16"}, {"kv_type_v", "f16"}, {"kernels", "auto"},       {"isolation", "strict"}};
+  ASSERT_TRUE(worker.call({{"do", "load"}, {"options", options}}).ok());
   EXPECT_EQ(worker.call({{"do", "dance"}}).error().code, ErrorCode::kUsage);
   EXPECT_EQ(worker.call({{"do", "prefill"}, {"sequence", 0}}).error().code, ErrorCode::kBadInput);
   EXPECT_EQ(worker.call({{"do", "prefill"}, {"sequence", "x"}, {"tokens", {1}}}).error().code, ErrorCode::kBadInput);

@@ -25,7 +25,8 @@ struct GuardTotals {
 
 [[nodiscard]] GuardTotals guard_totals() noexcept;
 
-// Around one computation with the sequences `own`. Undoes what it did when it ends; `map` must outlive it.
+// Around one computation with the sequences `own`. When it ends, the others are as before; free cells of `own` keep the
+// NaN, since nobody may read them. `map` must outlive it.
 class CacheGuard {
  public:
   // `free_from`: for each of `own`, its first free cell. Locking fails where the system does not allow it; then those

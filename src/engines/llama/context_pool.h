@@ -64,7 +64,8 @@ class ContextPool {
   // free. libllama decodes sequences in one go only where their ids follow one another without a gap: so ids are given
   // from the low end, and to sequences that will not be decoded (`only_forked`) from the high end.
   [[nodiscard]] Result<Place> take(std::uint32_t capacity, bool only_forked, PoolContext* preferred);
-  // The next owner finds the room as new: what was in its cells is overwritten.
+  // What was in its cells is overwritten with zeros, where their place is known (LoadedModel::cells_in_order) and no
+  // copy still needs them.
   void release(const Place& place);
 
  private:

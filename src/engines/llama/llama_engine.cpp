@@ -15,6 +15,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <fstream>
 #include <map>
@@ -206,6 +207,12 @@ bool LlamaEngine::covers(const Place& place, std::uint32_t position) const {
   return first >= 0 && first <= oldest_needed;
 }
 
+// Defect D13; see mutant.h. Within the newest cell of the last layer: more, and libllama would see it and refuse.
+void keep_last_bytes(StoredCells& cells) {
+  static std::array<std::byte, 32> last{};
+  std::swap_ranges(last.begin(), last.end(), cells.full.end() - static_cast<std::ptrdiff_t>(last.size()));
+}
+
 // Has libllama carry out what waits in the sequence's context, so that its state can be read and written.
 bool LlamaEngine::finish_copies(const Sequence& sequence) {
   std::stop_source stopped;
@@ -222,7 +229,9 @@ std::optional<StoredCells> LlamaEngine::cells_of(const Sequence& sequence) {
   const auto window = facts_.window_tokens;
   if (facts_.batch_invariant && window > 0 && sequence.cached() > window) return std::nullopt;
   if (!finish_copies(sequence)) return std::nullopt;
-  return read_cells(sequence.place);
+  auto cells = read_cells(sequence.place);
+  if (mutant(Mutant::kSharedStaging) && cells) keep_last_bytes(*cells);
+  return cells;
 }
 
 // Gives `made`, which is empty, `count` cells. False when they are not what is needed; it is then empty again.

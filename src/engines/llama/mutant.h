@@ -20,6 +20,7 @@ enum class Mutant {
   kRowsMixedUp,           // D5: from three rows on, each gets its neighbour's logits
   kSharedCache,           // D6: a fork at the end is the same cells
   kHalfWritten,           // D11: what a failed or refused computation wrote stays
+  kSharedStaging,         // D13: what is copied out passes through one buffer that keeps its last bytes
   kSharedOverflow,        // D14: one refused request fails its whole batch
   kWrongSequence,         // M1: a prefill reaches the next room
   kOffByOnePosition,      // M2: a text begins one position too late where others are open
@@ -29,7 +30,7 @@ enum class Mutant {
   kCloseClearsNeighbour,  // M8: closing one drops the newest cell of the next room
 };
 
-inline constexpr std::array<std::pair<std::string_view, Mutant>, 14> kMutants = {
+inline constexpr std::array<std::pair<std::string_view, Mutant>, 15> kMutants = {
     {{"D1", Mutant::kStaleRoom},
      {"D2", Mutant::kUnsyncedInputs},
      {"D3", Mutant::kWarmSlot},
@@ -37,6 +38,7 @@ inline constexpr std::array<std::pair<std::string_view, Mutant>, 14> kMutants = 
      {"D5", Mutant::kRowsMixedUp},
      {"D6", Mutant::kSharedCache},
      {"D11", Mutant::kHalfWritten},
+     {"D13", Mutant::kSharedStaging},
      {"D14", Mutant::kSharedOverflow},
      {"M1", Mutant::kWrongSequence},
      {"M2", Mutant::kOffByOnePosition},

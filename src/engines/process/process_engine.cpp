@@ -2,6 +2,7 @@
 #include "engines/process/process_engine.h"
 
 #include "base/bytes.h"
+#include "engine/model_options_json.h"
 #include "engines/process/answer_form.h"
 #include "engines/process/generation.h"
 #include "engines/process/remote_tokenizer.h"
@@ -61,7 +62,7 @@ Result<Loaded> load_worker(const ModelOptions& options, const WorkerCommand& com
   BH_TRY(auto worker, WorkerLink::start(command));
   auto inner = options;
   inner.grade = Grade::kBuffer;
-  BH_TRY(auto description, worker->call({{"do", "load"}, {"engine", options.engine}, {"options", to_json(inner)}}));
+  BH_TRY(auto description, worker->call({{"do", "load"}, {"options", engine::to_json(inner)}}));
   return Loaded{std::move(worker), std::move(description)};
 }
 

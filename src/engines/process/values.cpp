@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "engines/process/values.h"
 
+#include "engine/model_options_json.h"
+
 #include <fmt/format.h>
 
 #include <array>
@@ -17,28 +19,12 @@ constexpr std::array kCodes = {ErrorCode::kInternal,     ErrorCode::kUsage,     
                                ErrorCode::kCorrupt,      ErrorCode::kResource,   ErrorCode::kRemote,
                                ErrorCode::kInterference, ErrorCode::kIncomplete, ErrorCode::kInterrupted,
                                ErrorCode::kUnsupported,  ErrorCode::kClosed};
-constexpr std::array kGrades = {Grade::kProcess, Grade::kBuffer, Grade::kMask, Grade::kClaimed};
-constexpr std::array<std::string_view, 4> kFinishes = {"end", "length", "stop", "cancelled"};
+constexpr std::array kFinishes = {GenerateResult::Finish::kEnd, GenerateResult::Finish::kLength,
+                                  GenerateResult::Finish::kStop, GenerateResult::Finish::kCancelled};
 
 template <typename T>
 T get(const Json& json, std::string_view field) {
   return json.at(std::string(field)).get<T>();
-}
-
-Grade grade_from(const Json& json) {
-  const auto text = json.get<std::string>();
-  for (const auto grade : kGrades) {
-    if (engine::name(grade) == text) return grade;
-  }
-  return Grade::kClaimed;  // a grade this version does not know promises nothing here
-}
-
-std::string_view isolation_name(Isolation isolation) {
-  return isolation == Isolation::kStrict ? "strict" : "fast";
-}
-
-Isolation isolation_from(const Json& json) {
-  return json.get<std::string>() == "strict" ? Isolation::kStrict : Isolation::kFast;
 }
 
 }  // namespace
@@ -67,36 +53,6 @@ Error error_from(const Json& json) {
   return error;
 }
 
-Json to_json(const ModelOptions& options) {
-  return {{"path", options.path},
-          {"grade", engine::name(options.grade)},
-          {"context_tokens", options.context_tokens},
-          {"threads", options.threads},
-          {"gpu_layers", options.gpu_layers},
-          {"flash_attention", options.flash_attention},
-          {"full_window_cache", options.full_window_cache},
-          {"kv_type_k", options.kv_type_k},
-          {"kv_type_v", options.kv_type_v},
-          {"kernels", options.kernels},
-          {"isolation", isolation_name(options.isolation)}};
-}
-
-ModelOptions model_options_from(const Json& json) {
-  ModelOptions options;
-  options.path = get<std::string>(json, "path");
-  options.grade = grade_from(json.at("grade"));
-  options.context_tokens = get<std::uint32_t>(json, "context_tokens");
-  options.threads = get<std::uint32_t>(json, "threads");
-  options.gpu_layers = get<std::int32_t>(json, "gpu_layers");
-  options.flash_attention = get<bool>(json, "flash_attention");
-  options.full_window_cache = get<bool>(json, "full_window_cache");
-  options.kv_type_k = get<std::string>(json, "kv_type_k");
-  options.kv_type_v = get<std::string>(json, "kv_type_v");
-  options.kernels = get<std::string>(json, "kernels");
-  options.isolation = isolation_from(json.at("isolation"));
-  return options;
-}
-
 Json to_json(const engine::Facts& facts) {
   return {{"engine", facts.engine},
           {"build", facts.build},
@@ -112,7 +68,7 @@ Json to_json(const engine::Facts& facts) {
           {"kv_type_k", facts.kv_type_k},
           {"kv_type_v", facts.kv_type_v},
           {"kernels", facts.kernels},
-          {"isolation", isolation_name(facts.isolation)},
+          {"isolation", engine::name(facts.isolation)},
           {"batch_invariant", facts.batch_invariant},
           {"variance", facts.variance},
           {"threads", facts.threads},
@@ -137,13 +93,13 @@ engine::Facts facts_from(const Json& json) {
   facts.kv_type_k = get<std::string>(json, "kv_type_k");
   facts.kv_type_v = get<std::string>(json, "kv_type_v");
   facts.kernels = get<std::string>(json, "kernels");
-  facts.isolation = isolation_from(json.at("isolation"));
+  facts.isolation = engine::isolation_from(json.at("isolation"));
   facts.batch_invariant = get<bool>(json, "batch_invariant");
   facts.variance = get<std::string>(json, "variance");
   facts.threads = get<std::uint32_t>(json, "threads");
   facts.flash_attention = get<bool>(json, "flash_attention");
   facts.chat_template = get<bool>(json, "chat_template");
-  facts.grade = grade_from(json.at("grade"));
+  facts.grade = engine::grade_from(json.at("grade"));
   return facts;
 }
 
@@ -197,7 +153,7 @@ Json to_json(const GenerateResult& result) {
           {"token_ns", times},
           {"drafted_tokens", result.drafted_tokens},
           {"accepted_tokens", result.accepted_tokens},
-          {"finish", kFinishes.at(static_cast<std::size_t>(result.finish))}};
+          {"finish", engine::name(result.finish)}};
 }
 
 GenerateResult generate_result_from(const Json& json) {
@@ -209,8 +165,8 @@ GenerateResult generate_result_from(const Json& json) {
   result.drafted_tokens = get<std::uint32_t>(json, "drafted_tokens");
   result.accepted_tokens = get<std::uint32_t>(json, "accepted_tokens");
   const auto finish = get<std::string>(json, "finish");
-  for (std::size_t i = 0; i < kFinishes.size(); ++i) {
-    if (kFinishes.at(i) == finish) result.finish = static_cast<GenerateResult::Finish>(i);
+  for (const auto known : kFinishes) {
+    if (engine::name(known) == finish) result.finish = known;
   }
   return result;
 }

@@ -14,9 +14,6 @@ namespace bulkhead::engines::process {
 [[nodiscard]] Json to_json(const Error& error);
 [[nodiscard]] Error error_from(const Json& json);
 
-[[nodiscard]] Json to_json(const ModelOptions& options);
-[[nodiscard]] ModelOptions model_options_from(const Json& json);
-
 [[nodiscard]] Json to_json(const engine::Facts& facts);
 [[nodiscard]] engine::Facts facts_from(const Json& json);
 

@@ -2,6 +2,7 @@
 #include "engines/process/worker.h"
 
 #include "base/bytes.h"
+#include "engine/model_options_json.h"
 #include "engines/process/frame.h"
 #include "engines/process/requests.h"
 
@@ -170,8 +171,7 @@ class Worker {
   Result<Frame> load(const Frame& frame) {
     if (owned_ != nullptr) return Error{ErrorCode::kUsage, "an engine is loaded already", {}, {}};
     try {
-      auto options = model_options_from(frame.head.at("options"));
-      options.engine = frame.head.at("engine").get<std::string>();
+      const auto options = engine::model_options_from(frame.head.at("options"));
       BH_TRY(owned_, registry_->make(options));
     } catch (const Json::exception& error) {
       return Error{ErrorCode::kBadInput, fmt::format("a load request of another form: {}", error.what()), {}, {}};
