@@ -99,7 +99,7 @@ std::vector<Result<Generation>> Model::generate(std::span<Partition* const> part
                                   options.size()),
                       "Model::generate",
                       {}};
-    return std::vector<Result<Generation>>(partitions.size(), error);
+    return {partitions.size(), error};
   }
   std::vector<partition::GenerateRequest> requests;
   for (std::size_t i = 0; i < partitions.size(); ++i) {

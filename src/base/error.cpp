@@ -6,9 +6,9 @@ namespace bulkhead {
 
 int exit_code(ErrorCode code) noexcept {
   switch (code) {
-    case ErrorCode::kInternal: return 1;
+    case ErrorCode::kInternal:
     case ErrorCode::kClosed: return 1;
-    case ErrorCode::kUsage: return 2;
+    case ErrorCode::kUsage:
     case ErrorCode::kUnsupported: return 2;
     case ErrorCode::kBadInput: return 3;
     case ErrorCode::kCorrupt: return 4;

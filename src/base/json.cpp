@@ -17,7 +17,7 @@ namespace bulkhead {
 namespace {
 
 std::size_t line_at(std::string_view text, std::size_t offset) {
-  const auto end = text.begin() + static_cast<std::ptrdiff_t>(std::min(offset, text.size()));
+  const auto* const end = text.begin() + static_cast<std::ptrdiff_t>(std::min(offset, text.size()));
   return 1 + static_cast<std::size_t>(std::count(text.begin(), end, '\n'));
 }
 
@@ -187,7 +187,7 @@ Result<std::string> read_text_file(const std::string& path, std::uint64_t limit_
     return Error{
         ErrorCode::kBadInput, fmt::format("the file has {} bytes; the limit is {}", size, limit_bytes), path, {}};
   }
-  std::ifstream file(path, std::ios::binary);
+  const std::ifstream file(path, std::ios::binary);
   std::ostringstream content;
   content << file.rdbuf();
   if (!file) return Error{ErrorCode::kBadInput, std::string("cannot read the file: ") + std::strerror(errno), path, {}};

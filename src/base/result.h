@@ -15,7 +15,7 @@
   declaration = std::move(name).value()
 
 // BH_CHECK(f()): return f()'s error, if it has one, from the surrounding function.
-#define BH_CHECK(...)                                                           \
-  do {                                                                          \
-    if (auto bh_check = (__VA_ARGS__); !bh_check.ok()) return bh_check.error(); \
+#define BH_CHECK(...)                                                                  \
+  do {                                                                                 \
+    if (const auto& bh_check = (__VA_ARGS__); !bh_check.ok()) return bh_check.error(); \
   } while (false)

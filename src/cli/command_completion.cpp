@@ -60,7 +60,7 @@ std::string bash(const CLI::App& program) {
       cases, names, joined(flags_of(program)));
 }
 
-std::string quoted_for_fish(std::string text) {
+std::string quoted_for_fish(std::string_view text) {
   std::string quoted;
   for (const char c : text) quoted += c == '\'' || c == '\\' ? std::string("\\") + c : std::string(1, c);
   return '\'' + quoted + '\'';

@@ -26,7 +26,6 @@ constexpr std::uint64_t kTraces = 300;
 constexpr std::uint64_t kQuickFakeTraces = 2000;
 constexpr std::uint64_t kQuickTraces = 10;
 constexpr std::uint32_t kLongOneIn = 10;
-constexpr std::uint32_t kCanaries = 8;
 
 struct Flags {
   CommonFlags common;
@@ -37,6 +36,7 @@ struct Flags {
   std::uint64_t seed = 1;
   bool quick = false;
   bool fresh_process = false;
+  std::uint32_t secrets = 8;
   std::uint32_t timing_pairs = 0;
 };
 
@@ -117,8 +117,8 @@ Result<verify::Campaign> run_checks(const Flags& flags, const Subject& subject, 
   options.cancel = stop_on_signal();
   options.progress = [&](std::uint64_t done) { line.update("random traces", done, options.traces, "traces"); };
   BH_TRY(auto campaign, verify::run_campaign(make_engine, options));
-  line.update("canaries", 0, kCanaries, "secrets");
-  BH_TRY(auto canaries, verify::check_canaries(make_engine, {kCanaries, flags.seed, stop_on_signal()}));
+  line.update("canaries", 0, flags.secrets, "secrets");
+  BH_TRY(auto canaries, verify::check_canaries(make_engine, {flags.secrets, flags.seed, stop_on_signal()}));
   campaign.checks.push_back(std::move(canaries));
   if (flags.timing_pairs == 0) return campaign;
   const auto progress = [&](std::uint64_t done) { line.update("timing", done, flags.timing_pairs, "pairs"); };
@@ -156,6 +156,14 @@ Json report_json(const verify::Campaign& campaign, const engine::Facts& facts, b
           {"failing_trace_is_minimal", campaign.minimal}};
 }
 
+void print_channels(const Json& channels) {
+  for (const auto& [name, channel] : channels.items()) {
+    fmt::print("    secrets in {}: {} of {} (95 %: {:.1f} to {:.1f} %)\n", name, channel["said"].get<std::uint64_t>(),
+               channel["of"].get<std::uint64_t>(), 100 * channel["low"].get<double>(),
+               100 * channel["high"].get<double>());
+  }
+}
+
 void print_report(const Json& report) {
   const auto traces = report["traces"].get<std::uint64_t>();
   fmt::print("{} {}, grade {}: {}\n", report["engine"].get<std::string>(), report["model"].get<std::string>(),
@@ -166,6 +174,7 @@ void print_report(const Json& report) {
                check["differences"].get<std::uint64_t>(),
                check["control_caught"].get<bool>() ? "caught" : "NOT CAUGHT");
     if (!check["first_difference"].is_null()) fmt::print("    {}\n", check["first_difference"].get<std::string>());
+    print_channels(check["detail"].value("channels", Json::object()));
   }
   if (const auto& guard = report["guard"]; !guard.is_null()) {
     const auto foreign = guard["foreign_bytes"].get<double>();
@@ -236,6 +245,9 @@ Command add_verify(CLI::App& program) {
       "--paranoid", [flags] { flags->model.guard = "pages"; }, "the same as --guard pages");
   command->add_flag("--fresh-process", flags->fresh_process,
                     "run each partition alone in a process of its own, not only in an engine of its own (slow)");
+  command->add_option("--secrets", flags->secrets, "canaries: secrets to place in B and to look for in A")
+      ->check(CLI::Range(1, 100000))
+      ->capture_default_str();
   command
       ->add_option("--timing", flags->timing_pairs,
                    "also time so many pairs of prefills (2000 for a finding; a quiet machine)")

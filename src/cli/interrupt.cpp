@@ -17,7 +17,7 @@ std::atomic<int> received{0};
 
 std::stop_token stop_on_signal() {
   // A waiting thread may do what a handler may not: take locks and run stop callbacks.
-  static std::stop_source source;
+  static const std::stop_source source;
   static const bool installed = [] {
     sigset_t signals;
     sigemptyset(&signals);

@@ -56,7 +56,7 @@ int dispatch(int argc, const char* const* argv) {
 
 int run_program(int argc, const char* const* argv) {
   // A file size limit then fails the write, which is reported, in place of ending the process.
-  std::signal(SIGXFSZ, SIG_IGN);
+  static_cast<void>(std::signal(SIGXFSZ, SIG_IGN));
   // Libraries below may throw (no memory, for one); nothing may leave main.
   try {
     return dispatch(argc, argv);

@@ -28,7 +28,7 @@ ProgressLine::~ProgressLine() {
 }
 
 void ProgressLine::finish() {
-  if (dirty_) std::fputc('\n', stderr);
+  if (dirty_) static_cast<void>(std::fputc('\n', stderr));
   dirty_ = false;
   last_ = {};
 }
@@ -49,7 +49,7 @@ void ProgressLine::update(std::string_view what, std::uint64_t done, std::uint64
   const auto filled = static_cast<std::size_t>(share * kBarWidth);
   const auto bar = std::string(filled, '#') + std::string(kBarWidth - filled, '.');
   fmt::print(stderr, "\r\033[K[{}] {:3.0f} % {} {}", bar, share * 100, amount(done, unit), what);
-  std::fflush(stderr);
+  static_cast<void>(std::fflush(stderr));
   dirty_ = true;
 }
 

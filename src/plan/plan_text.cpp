@@ -107,6 +107,7 @@ std::string context_table(const Plan& plan) {
   for (const auto& context : plan.contexts) {
     const auto& awaited = context.spec.content.messages_from;
     std::vector<std::string> outputs;
+    outputs.reserve(context.outputs.size());
     for (const auto& output : context.outputs)
       outputs.push_back(fmt::format("{} (<= {})", output.label, output.max_tokens));
     const std::string_view more = awaited.empty() ? "" : "+";
@@ -142,6 +143,7 @@ std::string step_table(const Plan& plan) {
   Table table({"step", "kind", "partition", "tokens", "what", "after"}, {true, false, false, true, false, false});
   for (const auto& step : plan.steps) {
     std::vector<std::uint32_t> after;
+    after.reserve(step.after.size());
     for (const auto id : step.after) after.push_back(id.value());
     table.add({fmt::format("{}", step.id.value()), std::string(name(step.kind)), step.partition, count_text(step),
                detail(step), after.empty() ? "-" : fmt::format("{}", fmt::join(after, ", "))});

@@ -119,8 +119,8 @@ Result<Action> action_from_json(const JsonView& object) {
     BH_TRY(const auto list, object.at("members"));
     BH_TRY(const auto members, list.items());
     for (const auto& item : members) {
-      BH_TRY(auto member, member_from_json(item));
-      action.members.push_back(std::move(member));
+      BH_TRY(const auto member, member_from_json(item));
+      action.members.push_back(member);
     }
     return action;
   }

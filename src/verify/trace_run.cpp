@@ -298,7 +298,7 @@ class TraceRun {
   void cancel_prefill(const Action& action) {
     auto* live = find(action.partition);
     if (live == nullptr) return;
-    std::stop_source stop;
+    const std::stop_source stop;
     stop.request_stop();
     const auto tokens = tokens_of(*live, action.text);
     const auto done = engine_.prefill(live->sequence, tokens, stop.get_token());

@@ -26,7 +26,7 @@ TEST(Canary, FindsNothingOnARightEngine) {
   const auto check = canaries_on({});
   ASSERT_TRUE(check.ok()) << check.error().to_string();
   EXPECT_EQ(check.value().verdict(), Verdict::kClean) << to_json(check.value()).dump(1);
-  EXPECT_GT(check.value().compared, 8U * (6 + 2 * 16));
+  EXPECT_GT(check.value().compared, 8U * (2 * 6 + 3 * 16));
 }
 
 TEST(Canary, FindsCellsOfBInA) {
@@ -36,6 +36,19 @@ TEST(Canary, FindsCellsOfBInA) {
     EXPECT_EQ(check.value().verdict(), Verdict::kInterference) << static_cast<int>(mutant);
     EXPECT_FALSE(check.value().first.empty());
   }
+}
+
+TEST(Canary, CountsEveryChannel) {
+  const auto check = canaries_on({});
+  ASSERT_TRUE(check.ok()) << check.error().to_string();
+  const auto& channels = check.value().detail.at("channels");
+  EXPECT_EQ(channels.size(), 3U);
+  EXPECT_EQ(channels.at("output").at("of"), 16);  // greedy and sampled
+  for (const auto* name : {"message", "output_after_message"}) EXPECT_EQ(channels.at(name).at("of"), 8) << name;
+  // Nothing said by an engine that says noise: none of 8, and the exact upper bound of that, 1 - 0.025^(1/8).
+  EXPECT_EQ(channels.at("message").at("said"), 0);
+  EXPECT_DOUBLE_EQ(channels.at("message").at("low").get<double>(), 0);
+  EXPECT_NEAR(channels.at("message").at("high").get<double>(), 0.36941664755, 1e-9);
 }
 
 }  // namespace

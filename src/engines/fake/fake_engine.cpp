@@ -121,7 +121,7 @@ class FakeEngine final : public engine::Engine {
 
  private:
   [[nodiscard]] Result<FakeSequence*> find(SequenceId id);
-  [[nodiscard]] Result<void> fits(const FakeSequence& sequence, std::span<const Token> tokens) const;
+  [[nodiscard]] static Result<void> fits(const FakeSequence& sequence, std::span<const Token> tokens);
   [[nodiscard]] const Fault* fault(Fault::Kind kind, const FakeSequence& sequence) const;
   [[nodiscard]] Result<void> allocate(std::uint32_t sequences, std::uint32_t tokens_each);
   Result<void> append_with_faults(FakeSequence& sequence, std::span<const Token> tokens);
@@ -149,7 +149,7 @@ Result<FakeSequence*> FakeEngine::find(SequenceId id) {
   return &found->second;
 }
 
-Result<void> FakeEngine::fits(const FakeSequence& sequence, std::span<const Token> tokens) const {
+Result<void> FakeEngine::fits(const FakeSequence& sequence, std::span<const Token> tokens) {
   if (tokens.empty()) return Error{ErrorCode::kBadInput, "there are no tokens to append", {}, {}};
   for (const Token token : tokens) {
     if (token < 0 || token >= static_cast<Token>(kVocabulary)) {
@@ -355,6 +355,7 @@ std::vector<Result<GenerateResult>> FakeEngine::generate(std::span<const Generat
       if (active(run)) rows.push_back(run.value().sequence);
     }
     std::vector<std::uint64_t> seen;
+    seen.reserve(runs.size());
     for (const auto& run : runs) seen.push_back(active(run) ? seen_by(run.value(), rows) : 0);
     for (std::size_t i = 0; i < runs.size(); ++i) {
       if (!active(runs[i])) continue;

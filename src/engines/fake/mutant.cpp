@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <ranges>
 
 namespace bulkhead::engines::fake {
 namespace {
@@ -75,8 +76,8 @@ void Sabotage::after_open(FakeSequence& made) {
 
 const FakeSequence& Sabotage::fork_source(const FakeSequence& source, const Sequences& all) const {
   if (mutant_ != Mutant::kWrongForkSource) return source;
-  for (auto other = all.rbegin(); other != all.rend(); ++other) {
-    if (usable(other->second) && other->second.size() >= source.size()) return other->second;
+  for (const auto& [id, other] : std::views::reverse(all)) {
+    if (usable(other) && other.size() >= source.size()) return other;
   }
   return source;
 }

@@ -163,7 +163,7 @@ Result<Place> ContextPool::take(std::uint32_t capacity, bool only_forked, PoolCo
 }
 
 void ContextPool::release(const Place& place) {
-  const auto memory = place.context->memory();
+  auto* const memory = place.context->memory();
   if (mutant(Mutant::kCloseClearsNeighbour)) {
     const auto next = (place.id + 1) % static_cast<llama_seq_id>(place.context->taken.size());
     llama_memory_seq_rm(memory, next, std::max(0, llama_memory_seq_pos_max(memory, next)), -1);

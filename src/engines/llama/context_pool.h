@@ -66,7 +66,7 @@ class ContextPool {
   [[nodiscard]] Result<Place> take(std::uint32_t capacity, bool only_forked, PoolContext* preferred);
   // What was in its cells is overwritten with zeros, where their place is known (LoadedModel::cells_in_order) and no
   // copy still needs them.
-  void release(const Place& place);
+  static void release(const Place& place);
 
  private:
   // Of all the contexts that so many sequences take.

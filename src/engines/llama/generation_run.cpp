@@ -43,13 +43,13 @@ void GenerationRun::run(std::span<Generation* const> generations) {
                    milliseconds(Clock::now() - begin_), milliseconds(drawing_));
 }
 
-void GenerationRun::end(Generation& generation, Finish finish) const {
+void GenerationRun::end(Generation& generation, Finish finish) {
   generation.active = false;
   generation.result.finish = finish;
   generation.result.text = generation.text.text();
 }
 
-void GenerationRun::end_those_at_their_limit(std::span<Generation* const> generations) const {
+void GenerationRun::end_those_at_their_limit(std::span<Generation* const> generations) {
   for (auto* generation : generations) {
     const bool enough = generation->result.tokens.size() >= generation->options->max_tokens;
     const bool full = generation->sequence->size() >= generation->sequence->capacity;

@@ -46,8 +46,8 @@ class GenerationRun {
 
  private:
   using Clock = std::chrono::steady_clock;
-  void end(Generation& generation, engine::GenerateResult::Finish finish) const;
-  void end_those_at_their_limit(std::span<Generation* const> generations) const;
+  static void end(Generation& generation, engine::GenerateResult::Finish finish);
+  static void end_those_at_their_limit(std::span<Generation* const> generations);
   void draw_first(Generation& generation);
   [[nodiscard]] std::vector<Draft> look_up_drafts(std::span<Generation* const> generations) const;
   void decode_and_draw(std::span<Generation* const> generations);

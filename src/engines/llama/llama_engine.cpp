@@ -196,6 +196,11 @@ Result<PrefillResult> LlamaEngine::prefill(SequenceId id, std::span<const Token>
   BH_CHECK(check_append(*sequence, tokens));
   const CancelScope scope(cancellation_, {std::move(cancel)});
   BH_CHECK(append(*sequence, tokens, facts_.vocabulary));
+  if (mutant(Mutant::kMessageToAll)) {
+    for (auto& [other_id, other] : sequences_) {
+      if (other_id != id && check_append(other, tokens).ok()) BH_CHECK(append(other, tokens, facts_.vocabulary));
+    }
+  }
   return PrefillResult{static_cast<std::uint32_t>(tokens.size()), Clock::now() - begin};
 }
 
@@ -215,7 +220,7 @@ void keep_last_bytes(StoredCells& cells) {
 
 // Has libllama carry out what waits in the sequence's context, so that its state can be read and written.
 bool LlamaEngine::finish_copies(const Sequence& sequence) {
-  std::stop_source stopped;
+  const std::stop_source stopped;
   stopped.request_stop();
   const CancelScope scope(cancellation_, {stopped.get_token()});
   return carry_out_copies(sequence);
@@ -239,7 +244,7 @@ bool LlamaEngine::put_cells(const Sequence& made, const StoredCells& cells, std:
   if (!finish_copies(made) || !write_cells(made.place, cells)) return false;
   auto& written = made.place.context->written_cells[static_cast<std::size_t>(made.place.id)];
   written = std::max(written, count);
-  const auto memory = made.place.context->memory();
+  auto* const memory = made.place.context->memory();
   const auto newest = llama_memory_seq_pos_max(memory, made.place.id);
   if (newest + 1 == static_cast<llama_pos>(count) && covers(made.place, count)) return true;
   llama_memory_seq_rm(memory, made.place.id, -1, -1);
@@ -269,7 +274,7 @@ bool LlamaEngine::take_over(const Sequence& source, std::uint32_t tokens, Sequen
     // Earlier than the end, the last token may have to be decoded once more: then its window must be there.
     const std::uint32_t next = whole ? cells : cells - 1;
     if (!covers(source.place, next)) return false;
-    const auto memory = made.place.context->memory();
+    auto* const memory = made.place.context->memory();
     const auto cut = [&] {
       return whole || mutant(Mutant::kShallowTrim) ||
              llama_memory_seq_rm(memory, made.place.id, static_cast<llama_pos>(cells), -1);
@@ -399,7 +404,7 @@ Result<SequenceState> LlamaEngine::inspect(SequenceId id) const {
   const auto found = sequences_.find(id);
   if (found == sequences_.end() || found->second.poisoned) return not_open(id);
   const Sequence& sequence = found->second;
-  const auto memory = sequence.place.context->memory();
+  auto* const memory = sequence.place.context->memory();
   SequenceState state;
   state.tokens = sequence.size();
   state.pending_tokens = sequence.pending ? 1 : 0;
@@ -469,6 +474,10 @@ Result<SequenceId> LlamaEngine::restore(const engine::Snapshot& snapshot, const 
                  "restore it with more room"};
   }
   BH_TRY(const auto id, open(options));
+  if (mutant(Mutant::kRestoreToAll) && sequences_.size() > 1 && image->cells) {
+    const auto& oldest = sequences_.begin()->second;
+    static_cast<void>(finish_copies(oldest) && write_cells(oldest.place, *image->cells));
+  }
   if (const auto filled = fill(sequences_.at(id), std::move(content.tokens), *image); !filled.ok()) {
     static_cast<void>(close(id));
     return filled.error();
@@ -482,7 +491,7 @@ Result<void> LlamaEngine::close(SequenceId id) {
   if (mutant(Mutant::kWarmSlot)) last_closed_ = found->second.tokens;
   // Others may still be copies of what is about to be cleared.
   static_cast<void>(finish_copies(found->second));
-  pool_.release(found->second.place);
+  ContextPool::release(found->second.place);
   sequences_.erase(found);
   return {};
 }

@@ -67,7 +67,7 @@ Result<ModelHandle> load_file(const ModelOptions& options, bool without_weights)
   std::array<llama_model_kv_override, 2> overrides{};
   overrides[0].tag = LLAMA_KV_OVERRIDE_TYPE_BOOL;
   std::strncpy(overrides[0].key, "tokenizer.ggml.add_space_prefix", sizeof(overrides[0].key) - 1);
-  overrides[0].val_bool = false;
+  overrides[0].val_bool = false;  // NOLINT(cppcoreguidelines-pro-type-union-access): libllama's
   auto params = llama_model_default_params();
   params.kv_overrides = overrides.data();
   params.n_gpu_layers = llama_supports_gpu_offload() ? options.gpu_layers : 0;

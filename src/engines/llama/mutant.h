@@ -20,32 +20,39 @@ enum class Mutant {
   kRowsMixedUp,           // D5: from three rows on, each gets its neighbour's logits
   kSharedCache,           // D6: a fork at the end is the same cells
   kHalfWritten,           // D11: what a failed or refused computation wrote stays
+  kOverread,              // D12: a row's logits are moved by what its neighbour holds
   kSharedStaging,         // D13: what is copied out passes through one buffer that keeps its last bytes
   kSharedOverflow,        // D14: one refused request fails its whole batch
   kWrongSequence,         // M1: a prefill reaches the next room
   kOffByOnePosition,      // M2: a text begins one position too late where others are open
   kSwappedResults,        // M3: results in the order of rooms, not of requests
+  kMessageToAll,          // M4: what is appended to one is appended to all
   kSharedGenerator,       // M5: one random generator for all
   kWrongForkSource,       // M6: a fork copies the youngest sequence
+  kNeighbourLength,       // M7: a row's logits depend on how long the others of its batch are
   kCloseClearsNeighbour,  // M8: closing one drops the newest cell of the next room
+  kRestoreToAll,          // M9: a restore also reaches the oldest other sequence
 };
 
-inline constexpr std::array<std::pair<std::string_view, Mutant>, 15> kMutants = {
-    {{"D1", Mutant::kStaleRoom},
-     {"D2", Mutant::kUnsyncedInputs},
-     {"D3", Mutant::kWarmSlot},
-     {"D4", Mutant::kShallowTrim},
-     {"D5", Mutant::kRowsMixedUp},
-     {"D6", Mutant::kSharedCache},
-     {"D11", Mutant::kHalfWritten},
-     {"D13", Mutant::kSharedStaging},
-     {"D14", Mutant::kSharedOverflow},
-     {"M1", Mutant::kWrongSequence},
-     {"M2", Mutant::kOffByOnePosition},
-     {"M3", Mutant::kSwappedResults},
-     {"M5", Mutant::kSharedGenerator},
-     {"M6", Mutant::kWrongForkSource},
-     {"M8", Mutant::kCloseClearsNeighbour}}};
+inline constexpr std::array<std::pair<std::string_view, Mutant>, 19> kMutants = {{{"D1", Mutant::kStaleRoom},
+                                                                                  {"D2", Mutant::kUnsyncedInputs},
+                                                                                  {"D3", Mutant::kWarmSlot},
+                                                                                  {"D4", Mutant::kShallowTrim},
+                                                                                  {"D5", Mutant::kRowsMixedUp},
+                                                                                  {"D6", Mutant::kSharedCache},
+                                                                                  {"D11", Mutant::kHalfWritten},
+                                                                                  {"D12", Mutant::kOverread},
+                                                                                  {"D13", Mutant::kSharedStaging},
+                                                                                  {"D14", Mutant::kSharedOverflow},
+                                                                                  {"M1", Mutant::kWrongSequence},
+                                                                                  {"M2", Mutant::kOffByOnePosition},
+                                                                                  {"M3", Mutant::kSwappedResults},
+                                                                                  {"M4", Mutant::kMessageToAll},
+                                                                                  {"M5", Mutant::kSharedGenerator},
+                                                                                  {"M6", Mutant::kWrongForkSource},
+                                                                                  {"M7", Mutant::kNeighbourLength},
+                                                                                  {"M8", Mutant::kCloseClearsNeighbour},
+                                                                                  {"M9", Mutant::kRestoreToAll}}};
 
 #if defined(BULKHEAD_MUTANTS)
 // Of the whole process; not while an engine computes.

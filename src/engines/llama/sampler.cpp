@@ -26,7 +26,7 @@ Sampler::Sampler(const SamplingOptions& options, std::span<const Token> forbidde
 
 double Sampler::uniform() {
   if (mutant(Mutant::kSharedGenerator)) {
-    static std::mt19937 shared;
+    static std::mt19937 shared;  // NOLINT(cert-msc32-c,cert-msc51-cpp): a defect on purpose
     generator_ = shared;
     static_cast<void>(shared());
   }

@@ -35,6 +35,7 @@ class Batch {
   // libllama's code, or -4 when it threw; `reason` says more. A failure may leave some tokens in the cache.
   int decode(PoolContext& context, std::string& reason) {
     std::vector<llama_seq_id*> pointers;
+    pointers.reserve(sequences_.size());
     for (auto& id : sequences_) pointers.push_back(&id);
     const llama_batch batch{static_cast<std::int32_t>(tokens_.size()),
                             tokens_.data(),
@@ -110,6 +111,16 @@ StepOutcome decode_alone(Sequence& sequence, std::uint32_t vocabulary) {
     sequence.poisoned = outcome.error->code != ErrorCode::kInterrupted;
   }
   return outcome;
+}
+
+// Defects D12 and M7; see mutant.h.
+void spoil(StepOutcome& outcome, std::span<Sequence* const> batch, std::size_t index) {
+  if (!mutant(Mutant::kOverread) && !mutant(Mutant::kNeighbourLength)) return;
+  outcome.own.assign(outcome.logits[0].begin(), outcome.logits[0].end());
+  outcome.logits[0] = outcome.own;
+  const Sequence& neighbour = *batch[(index + 1) % batch.size()];
+  if (mutant(Mutant::kOverread)) outcome.own[static_cast<std::size_t>(neighbour.tokens.front())] += 1.0F;
+  if (mutant(Mutant::kNeighbourLength)) outcome.own[neighbour.size() % outcome.own.size()] += 1.0F;
 }
 
 }  // namespace
@@ -236,6 +247,7 @@ std::vector<StepOutcome> decode_step(std::span<Sequence* const> sequences, std::
       sequence.poisoned = true;
       outcome.error = Error{ErrorCode::kInternal, "libllama gave no logits", {}, {}};
     }
+    if (!outcome.error) spoil(outcome, sequences, order[k]);
   }
   return outcomes;
 }

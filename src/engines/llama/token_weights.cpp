@@ -38,7 +38,7 @@ constexpr std::size_t kLanes = 16;
   power = power * rest + 1.6666665459e-1F;
   power = power * rest + 5.0000001201e-1F;
   power = power * rest * rest + rest + 1.0F;
-  const float scale = std::bit_cast<float>(static_cast<std::uint32_t>(whole + 127) << 23U);
+  const auto scale = std::bit_cast<float>(static_cast<std::uint32_t>(whole + 127) << 23U);
   return std::bit_cast<float>(std::bit_cast<std::uint32_t>(power * scale) & keep);
 }
 

@@ -63,6 +63,7 @@ class Call {
       if (std::none_of(runs_.begin(), runs_.end(), [](const Run& run) { return run.owes(); })) next_step();
     }
     std::vector<Result<GenerateResult>> results;
+    results.reserve(runs_.size());
     for (auto& run : runs_) results.push_back(std::move(*run.result));
     return results;
   }

@@ -32,7 +32,7 @@ class Answers {
  public:
   explicit Answers(int out) : out_(out) {}
 
-  void send(Json head, std::span<const std::byte> tail = {}) {
+  void send(const Json& head, std::span<const std::byte> tail = {}) {
     const auto bytes = encode(head, tail);
     const std::lock_guard lock(mutex_);
     for (std::size_t done = 0; done < bytes.size();) {
@@ -115,11 +115,11 @@ class Worker {
   }
 
   void cancel(RequestId id) {
-    std::stop_source stop(std::nostopstate);
-    {
+    const auto stop = [&] {
       const std::lock_guard lock(mutex_);
-      if (const auto found = stops_.find(id); found != stops_.end()) stop = found->second;
-    }
+      const auto found = stops_.find(id);
+      return found != stops_.end() ? found->second : std::stop_source(std::nostopstate);
+    }();
     stop.request_stop();
   }
 

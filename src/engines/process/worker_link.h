@@ -36,11 +36,12 @@ using RequestId = std::uint64_t;
 // Where answers and token events arrive, of one worker or of many. Any thread may put, one takes.
 class Inbox {
  public:
+  static constexpr std::size_t kNoTag = SIZE_MAX;
+
   struct Item {
-    std::size_t tag;  // which request, in the words of who waits
+    std::size_t tag = kNoTag;  // which request, in the words of who waits
     Result<Frame> frame;
   };
-  static constexpr std::size_t kNoTag = SIZE_MAX;
 
   void put(Item item);
   // Only wakes the one who waits.

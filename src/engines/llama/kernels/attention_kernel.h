@@ -64,7 +64,7 @@ static void score_block(const TilePass& pass, const BlockCells& keys) {
 static void soften(TilePass& pass, int first, int count, float* states, size_t row_stride, bool merge) {
   const AttentionTile& tile = pass.tile;
   float lanes[kLanes][kLanes];
-  for (int i = 0; i < kLanes; ++i) store(lanes[i], broadcast(kMinusInfinity));
+  for (auto& row_lanes : lanes) store(row_lanes, broadcast(kMinusInfinity));
   for (int i = 0; i < count; ++i) {
     const int row = first + i;
     const float* bias = pass.bias + row / tile.heads * kBlockCells;

@@ -128,7 +128,7 @@ class Tiles {
   }
 
   // Later tokens see more cells, so their tiles come first: what is left over at the end is small.
-  AttentionTile at(int index, int prefetch) const {
+  [[nodiscard]] AttentionTile at(int index, int prefetch) const {
     const int token = (plan_.token_tiles - 1 - index % plan_.token_tiles) * plan_.tile_tokens;
     int rest = index / plan_.token_tiles;
     const int group = size_.heads / size_.kv_heads;
@@ -170,8 +170,7 @@ class Tiles {
 };
 
 AttentionPlan plan_for(const ggml_tensor* operation, int threads) {
-  AttentionSize size = size_of(operation);
-  return plan_attention(size, threads);
+  return plan_attention(size_of(operation), threads);
 }
 
 // Whole tiles, each on the thread that comes for it first.
@@ -191,7 +190,7 @@ void compute_blocks(const ggml_compute_params& params, const Tiles& tiles, const
                     const AttentionTable& kernels, int value_size, float* states) {
   const auto state = static_cast<std::size_t>(state_floats(value_size));
   const auto row_stride = static_cast<std::size_t>(plan.blocks) * state;
-  const auto tile_rows = static_cast<std::size_t>(plan.tile_tokens * plan.tile_heads);
+  const auto tile_rows = static_cast<std::size_t>(plan.tile_tokens) * static_cast<std::size_t>(plan.tile_heads);
   for (int unit = params.ith; unit < plan.tiles * plan.blocks; unit += params.nth) {
     const int index = unit / plan.blocks;
     const int block = unit % plan.blocks;

@@ -148,7 +148,7 @@ static void finish_row(const AttentionTile& tile, int row, const float* state) {
   }
   const F32x16 share = broadcast(sum == 0.0F ? 0.0F : factor / sum);
   char* place = tile.out + static_cast<size_t>(token) * tile.out_token + static_cast<size_t>(head) * tile.out_head;
-  float* out = reinterpret_cast<float*>(place);
+  auto* out = reinterpret_cast<float*>(place);
   for (int d = 0; d < tile.value_size; d += kLanes) store(out + d, mul(load(state + kStateHeader + d), share));
 }
 

@@ -67,7 +67,7 @@ BULKHEAD_INLINE void weigh(const BlockCells& block, const CellList& seen, size_t
 template <typename Cell, size_t R>
 static void weigh_rows(const BlockCells& block, const CellList& seen, int size, const ValueRow* rows, bool merge) {
   constexpr size_t kWide = cells_at_once(R) < 8 ? cells_at_once(R) : 8;
-  const size_t end = static_cast<size_t>(size);
+  const auto end = static_cast<size_t>(size);
   size_t d = 0;
   for (; d + kWide * kLanes <= end; d += kWide * kLanes) weigh<Cell, R, kWide>(block, seen, d, rows, merge);
   for (; d < end; d += kLanes) weigh<Cell, R, 1>(block, seen, d, rows, merge);

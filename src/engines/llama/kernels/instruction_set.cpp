@@ -24,10 +24,10 @@ bool has_avx_vnni() {
 
 void add_available(std::vector<InstructionSet>& sets) {
   __builtin_cpu_init();
-  const bool avx2 = __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0;
-  const bool avx512 = __builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512bw") != 0 &&
-                      __builtin_cpu_supports("avx512vl") != 0 && __builtin_cpu_supports("avx512dq") != 0 &&
-                      __builtin_cpu_supports("avx512vnni") != 0;
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+                      __builtin_cpu_supports("avx512vnni");
   if (avx2 && avx512) sets.push_back(InstructionSet::kAvx512);
   if (avx2 && has_avx_vnni()) sets.push_back(InstructionSet::kAvxVnni);
   if (avx2) sets.push_back(InstructionSet::kAvx2);

@@ -343,7 +343,7 @@ BULKHEAD_INLINE I32x16 max_i32(I32x16 a, I32x16 b) {
 }
 BULKHEAD_INLINE int32_t sum_i32(I32x16 a) {
   int32_t sum = 0;
-  for (int i = 0; i < kLanes; ++i) sum += a.v[i];
+  for (const int32_t lane : a.v) sum += lane;
   return sum;
 }
 BULKHEAD_INLINE int32_t largest_i32(I32x16 a) {
