@@ -26,7 +26,7 @@ set(llama_options -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=OFF -DCMAKE_POS
   -DLLAMA_CURL=OFF -DLLAMA_OPENSSL=OFF -DGGML_NATIVE=ON -DGGML_LLAMAFILE=OFF ${BULKHEAD_LLAMA_OPTIONS})
 if(BULKHEAD_LLAMA_SANITIZE STREQUAL "thread")
   # OpenMP's barriers are invisible to TSan; ggml's own thread pool is not.
-  list(APPEND llama_options -DGGML_OPENMP=OFF -DLLAMA_SANITIZE_THREAD=ON)
+  list(APPEND llama_options -DGGML_OPENMP=OFF -DLLAMA_SANITIZE_THREAD=ON -DGGML_SANITIZE_THREAD=ON)
 endif()
 
 # g++ builds it whatever compiler builds Bulkhead: one build serves both.

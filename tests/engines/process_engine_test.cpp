@@ -199,7 +199,9 @@ TEST(ProcessEngine, AnotherVersionIsRefusedWithBothNumbers) {
   const testing::TemporaryFolder folder;
   const auto bytes = encode({{"id", 1}, {"ok", {{"protocol", 99}}}}, {});
   testing::write_file(folder / "hello", std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
-  const auto error = start_error(shell("cat '" + (folder / "hello").string() + "'; exec sleep 60"));
+  // Answers when it is asked, not before.
+  const auto error =
+      start_error(shell("head -c 1 >/dev/null; cat '" + (folder / "hello").string() + "'; exec sleep 60"));
   EXPECT_EQ(error.code, ErrorCode::kRemote);
   EXPECT_THAT(error.message, HasSubstr("version 99"));
   EXPECT_THAT(error.message, HasSubstr("this program speaks 1"));
