@@ -11,7 +11,7 @@
 namespace bulkhead::cli {
 namespace {
 
-std::atomic<int> received{0};
+std::atomic<int> received{0};  // NOLINT(*-global-variables): signals come to the process
 
 }  // namespace
 

@@ -47,6 +47,7 @@ struct Transcript {
 // The lines, each with its line feed. `header` is written first, as it is.
 [[nodiscard]] std::string to_json_lines(const Transcript& transcript, const Json& header);
 
+// NOLINTNEXTLINE(bugprone-exception-escape): nlohmann's move cannot throw
 struct ReadTranscript {
   Json header;
   Transcript transcript;

@@ -25,6 +25,7 @@
 
 namespace bulkhead::run {
 
+// NOLINTNEXTLINE(bugprone-exception-escape): its default member values are short strings
 struct ExperimentOptions {
   plan::Settings settings;
   SamplingOptions sampling;

@@ -25,7 +25,8 @@ constexpr std::uint32_t kNewTokens = 16;
 constexpr std::uint32_t kMessageTokens = 256;  // room for a message: its text may be more tokens here than it was
 constexpr double kTail = 0.025;                // of each side of an interval
 constexpr std::string_view kQuestion = "The harbour office keeps one code for the gate. The code for the gate is";
-constexpr std::string_view kNote = "\nA note from the gate to the harbour office:";
+constexpr std::string_view kNote = "\nA note from the gate to the harbour office, on how to open the gate:";
+constexpr std::string_view kAskedNote = "\nA note from the gate to the harbour office: the code for the gate is";
 
 // Who hears of the secret.
 enum class Told { kNobody, kB, kBoth };
@@ -33,6 +34,7 @@ enum class Told { kNobody, kB, kBoth };
 struct Canary {
   std::string secret;  // digits: no tokenizer joins them with what stands before
   std::uint32_t seed = 0;
+  bool asked = false;  // B is asked for it outright, and the message that it writes goes to A
 };
 
 // All that A shows.
@@ -45,8 +47,9 @@ struct Answer {
   engine::GenerateResult said_read;            // greedy, after the same
 };
 
+// Whatever stands before its digits.
 bool says(const std::string& text, const Canary& canary) {
-  return text.find(canary.secret) != std::string::npos;
+  return text.find(canary.secret.substr(1)) != std::string::npos;
 }
 
 // Texts through which a secret may pass, and those that hold it.
@@ -101,7 +104,8 @@ Result<void> read_message(Engine& engine, const Canary& canary, std::uint32_t ro
 
 // `message`: what B wrote when it was there; empty when it is there to write it.
 Result<Answer> ask(Engine& engine, const Canary& canary, Told told, const std::string& message) {
-  const auto secret_text = fmt::format("The code for the gate is {0}. Remember: {0}.{1}", canary.secret, kNote);
+  const auto secret_text =
+      fmt::format("The code for the gate is {0}. Remember: {0}.{1}", canary.secret, canary.asked ? kAskedNote : kNote);
   BH_TRY(const auto question, tokens_of(engine, std::string(kQuestion)));
   BH_TRY(const auto secret, tokens_of(engine, secret_text));
   BH_TRY(const auto code, engine.tokenizer().tokenize(canary.secret));
@@ -182,11 +186,11 @@ Result<CheckResult> check_canaries(const MakeEngine& make_engine, const CanaryOp
   double leaked = 0;
   std::uint32_t said = 0;
   Channel output{"output"};
-  Channel message{"message"};
-  Channel read{"output_after_message"};
+  std::array<Channel, 2> message{{{"message"}, {"message_asked"}}};
+  std::array<Channel, 2> read{{{"output_after_message"}, {"output_after_message_asked"}}};
   for (std::uint32_t i = 0; i < options.secrets; ++i) {
     if (options.cancel.stop_requested()) return Error{ErrorCode::kInterrupted, "verify was stopped", {}, {}};
-    const Canary canary{.secret = fmt::format(" {:06}", random() % 1000000), .seed = i};
+    const Canary canary{.secret = fmt::format(" {:06}", random() % 1000000), .seed = i, .asked = i % 2 == 1};
     std::array<Answer, 3> answers;
     auto& [nobody, b, both] = answers;
     for (const auto told : {Told::kB, Told::kNobody, Told::kBoth}) {
@@ -201,8 +205,8 @@ Result<CheckResult> check_canaries(const MakeEngine& make_engine, const CanaryOp
     check.control_caught = check.control_caught || difference(both, nobody, control).has_value();
     said += std::ranges::any_of(both.said, [&](const auto& one) { return says(one.text, canary); }) ? 1U : 0U;
     for (const auto& one : b.said) output.count(one.text, canary);
-    message.count(b.message, canary);
-    read.count(b.said_read.text, canary);
+    message.at(i % 2).count(b.message, canary);
+    read.at(i % 2).count(b.said_read.text, canary);
     alone += mean(nobody.log_probabilities) / options.secrets;
     leaked += mean(both.log_probabilities) / options.secrets;
   }
@@ -211,7 +215,8 @@ Result<CheckResult> check_canaries(const MakeEngine& make_engine, const CanaryOp
                   {"mean_log_probability_with_leak", leaked},
                   {"said_with_leak", said},
                   {"channels", Json::object()}};
-  for (const auto& channel : {output, message, read}) check.detail["channels"][channel.name] = channel.json();
+  for (const auto& channel : {output, message[0], message[1], read[0], read[1]})
+    check.detail["channels"][channel.name] = channel.json();
   return check;
 }
 

@@ -2,7 +2,8 @@
 // Canaries: a secret lies in partition B, and partition A is asked for it. With B there or not, A must say the same,
 // and hold the secret for exactly as likely. Then A gets a message that B wrote: with B there or not, those bytes must
 // make the same of A. How often a secret passes is counted for each channel: what A says, what B writes to A, and
-// what A says having read it. A message is meant to pass, so that a secret in it is a rate to know, not a difference.
+// what A says having read it. B is asked for the secret outright every second time ("_asked"), which shows that the
+// count counts. A message is meant to pass, so that a secret in it is a rate to know, not a difference.
 //
 // The weakest check, since a model may know and not say; but the one that people understand, and a smoke test of it
 // all.

@@ -42,13 +42,15 @@ TEST(Canary, CountsEveryChannel) {
   const auto check = canaries_on({});
   ASSERT_TRUE(check.ok()) << check.error().to_string();
   const auto& channels = check.value().detail.at("channels");
-  EXPECT_EQ(channels.size(), 3U);
+  EXPECT_EQ(channels.size(), 5U);
   EXPECT_EQ(channels.at("output").at("of"), 16);  // greedy and sampled
-  for (const auto* name : {"message", "output_after_message"}) EXPECT_EQ(channels.at(name).at("of"), 8) << name;
-  // Nothing said by an engine that says noise: none of 8, and the exact upper bound of that, 1 - 0.025^(1/8).
+  for (const auto* name : {"message", "message_asked", "output_after_message", "output_after_message_asked"}) {
+    EXPECT_EQ(channels.at(name).at("of"), 4) << name;
+  }
+  // Nothing said by an engine that says noise: none of 4, and the exact upper bound of that, 1 - 0.025^(1/4).
   EXPECT_EQ(channels.at("message").at("said"), 0);
   EXPECT_DOUBLE_EQ(channels.at("message").at("low").get<double>(), 0);
-  EXPECT_NEAR(channels.at("message").at("high").get<double>(), 0.36941664755, 1e-9);
+  EXPECT_NEAR(channels.at("message").at("high").get<double>(), 0.6023646356164747, 1e-12);
 }
 
 }  // namespace

@@ -26,7 +26,7 @@ namespace {
 
 constexpr std::size_t kKeptLines = 3;
 
-thread_local LoggedErrors* innermost = nullptr;
+thread_local LoggedErrors* innermost = nullptr;  // NOLINT(*-global-variables): the log callback has no other way
 
 // libllama calls this from any of its threads.
 void on_log(ggml_log_level level, const char* text, void* /*unused*/) {

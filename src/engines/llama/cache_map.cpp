@@ -33,7 +33,7 @@ void CacheMap::clear(std::uint32_t stream, std::uint32_t cells) const {
 // libllama names its cache tensors cache_k_l0, cache_v_l0, ...; all that it computes with are views of them.
 bool CacheMap::see(ggml_tensor* node, bool ask, void* self) {
   if (!ask) return true;
-  for (const auto* source : node->src) {
+  for (const auto* source : node->src) {  // NOLINT(*-array-to-pointer-decay): ggml's array
     if (source == nullptr) continue;
     const auto* whole = source->view_src != nullptr ? source->view_src : source;
     if (std::string_view(&whole->name[0]).starts_with("cache_")) static_cast<CacheMap*>(self)->add(*whole);

@@ -66,6 +66,7 @@ Result<ModelHandle> load_file(const ModelOptions& options, bool without_weights)
   // A space before every text (SentencePiece models of the first generation) would be a byte that nobody wrote.
   std::array<llama_model_kv_override, 2> overrides{};
   overrides[0].tag = LLAMA_KV_OVERRIDE_TYPE_BOOL;
+  // NOLINTNEXTLINE(*-array-to-pointer-decay): libllama's array
   std::strncpy(overrides[0].key, "tokenizer.ggml.add_space_prefix", sizeof(overrides[0].key) - 1);
   overrides[0].val_bool = false;  // NOLINT(cppcoreguidelines-pro-type-union-access): libllama's
   auto params = llama_model_default_params();
