@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
 # All tests of the core tier: release, and ASan+UBSan; what they need is installed, built and pulled first.
-#   scripts/test.sh [--all] [--tier clang|tsan|tidy|arm ...]     --tier: that tier too; --all: all of them
+#   scripts/test.sh [--all] [--tier clang|tsan|tidy|arm ...] [--no-core]     --tier: that tier too; --all: all of them; --no-core: the tiers alone
 # The last line is `N passed, N failed, N skipped`; a skip that tests/allowed_skips.txt does not list is a failure.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 known_tiers=(clang tsan tidy arm)
 tiers=()
+core=1
 while [ $# -gt 0 ]; do
   case $1 in
     --all) tiers=("${known_tiers[@]}") ;;
+    --no-core) core= ;;
     --tier) tiers+=("${2:-}"); shift ;;
     *) echo "test: unknown argument $1" >&2; exit 2 ;;
   esac
@@ -50,12 +52,14 @@ suite() {  # suite PRESET [ctest arguments]
   tail -3 "$reports/ctest-$preset.log" >&2
 }
 
-suite release
-check format scripts/format.sh --check
-check hf-token-counts scripts/reference_check.sh
-# Tests of the whole program, and of the bits of whole models, on real models run in release only: they take minutes, and the code
-# that they cover has tests of its own here.
-ASAN_OPTIONS=detect_leaks=1 suite dev -LE release_only -E '^cli\..*Model|ModelInvariance|ModelKernels|ModelLlamaAttention'
+if [ -n "$core" ]; then
+  suite release
+  check format scripts/format.sh --check
+  check hf-token-counts scripts/reference_check.sh
+  # Tests of the whole program, and of the bits of whole models, on real models run in release only: they take minutes, and the code
+  # that they cover has tests of its own here.
+  ASAN_OPTIONS=detect_leaks=1 suite dev -LE release_only -E '^cli\..*Model|ModelInvariance|ModelKernels|ModelLlamaAttention'
+fi
 for tier in ${tiers[@]+"${tiers[@]}"}; do
   case $tier in
     clang) suite clang -L fast ;;
