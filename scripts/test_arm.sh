@@ -41,15 +41,15 @@ for source in "$room"/*_scalar.cpp "$room"/*_neon.cpp "$room"/*_i8mm.cpp; do
   read -ra words <<<"$(flags "${set_name%.cpp}")"
   compile "$source" "${words[@]}" -O3 -ffp-contract=off -Wno-uninitialized -Wno-maybe-uninitialized
 done
-for source in matmul packed_matrix weight_blocks instruction_set; do compile "$room/$source.cpp"; done
-compile "$test_sources/matmul_bits_test.cpp"
+for source in matmul packed_matrix weight_blocks gated_unit instruction_set; do compile "$room/$source.cpp"; done
+for test in matmul_bits gated_unit; do compile "$test_sources/${test}_test.cpp"; done
 common=(-std=c++20 -O1 -I/usr/src/googletest/googletest/include -I/usr/src/googletest/googletest)
 compile /usr/src/googletest/googletest/src/gtest-all.cc
 compile /usr/src/googletest/googletest/src/gtest_main.cc
-"$compiler" "${objects[@]}" -lpthread -o "$out/matmul_bits_test"
+"$compiler" "${objects[@]}" -lpthread -o "$out/kernels_test"
 
 status=0
-qemu-aarch64 -L /usr/aarch64-linux-gnu -cpu max "$out/matmul_bits_test" >"$out/log" 2>&1 || status=$?
+qemu-aarch64 -L /usr/aarch64-linux-gnu -cpu max "$out/kernels_test" >"$out/log" 2>&1 || status=$?
 grep -E 'FAILED|Failure' "$out/log" >&2 || true
 passed=$(grep -c '^\[       OK' "$out/log" || true)
 failed=$(grep -c '^\[  FAILED  \].*ms)$' "$out/log" || true)

@@ -408,6 +408,27 @@ TEST_P(Conformance, ContentNeverBecomesAControlToken) {
   }
 }
 
+// Text that repeats itself is what drafts are made of: they must not carry a sequence beyond its room.
+TEST_P(Conformance, AFullSequenceEndsAtItsCapacityWithAndWithoutDrafts) {
+  std::vector<Token> held;
+  for (int i = 0; i < 30; ++i) held.push_back(static_cast<Token>(40 + i % 3));
+  for (std::uint32_t room = 1; room <= 9; ++room) {
+    const auto capacity = static_cast<std::uint32_t>(held.size()) + room;
+    std::vector<GenerateResult> results;
+    for (const bool speculate : {true, false}) {
+      const auto id = open(capacity);
+      prefill(id, held);
+      auto options = greedy(20);
+      options.speculate = speculate;
+      results.push_back(generate(id, options));
+      EXPECT_EQ(inspect(id).tokens, capacity) << speculate;
+    }
+    EXPECT_EQ(results[0].tokens.size(), room);
+    EXPECT_EQ(results[0].finish, Finish::kLength);
+    EXPECT_EQ(results[0].tokens, results[1].tokens) << room;
+  }
+}
+
 TEST_P(Conformance, PiecesJoinToTheText) {
   const auto& tokenizer = engine_->tokenizer();
   for (const std::string text : {"", "a", " leading and trailing ", "\n\n  tabs\t\tand lines\r\n",

@@ -75,11 +75,12 @@ std::vector<Draft> GenerationRun::look_up_drafts(std::span<Generation* const> ge
 
 namespace {
 
-// How many tokens may follow the pending one in the cache, and still be given out.
+// How many drafted tokens may be given out: after them one more is drawn, which must fit too.
 std::uint32_t room_for_draft(const Generation& generation) {
   const auto& sequence = *generation.sequence;
   const auto left = generation.options->max_tokens - static_cast<std::uint32_t>(generation.result.tokens.size());
-  return std::min(sequence.capacity - sequence.size(), left == 0 ? 0 : left - 1);
+  const auto room = std::min(sequence.capacity - sequence.size(), left);
+  return room == 0 ? 0 : room - 1;
 }
 
 // Of `length` tokens; a sequence without a proposal is given something, so that all have the same length.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "engines/llama/kernels/buffer_type.h"
 
+#include "engines/llama/kernels/gated_unit_op.h"
 #include "engines/llama/kernels/matmul.h"
 #include "engines/llama/kernels/weight_blocks.h"
 
@@ -47,6 +48,11 @@ std::optional<WeightFormat> format_of(ggml_type type) {
 
 bool is_packed(const ggml_tensor* tensor) {
   return tensor != nullptr && tensor->buffer != nullptr && tensor->buffer->buft == packed_buffer_type();
+}
+
+bool is_gate_of_packed(const ggml_tensor& operation) {
+  return operation.op == GGML_OP_GLU && operation.src[0]->op == GGML_OP_MUL_MAT &&
+         is_packed(operation.src[0]->src[0]) && gated_unit_supports(&operation);
 }
 
 MatrixShape shape_of(const ggml_tensor& weights) {
@@ -135,6 +141,7 @@ class PackedBufferType : public ggml::cpu::extra_buffer_type {
     return (operation->op == GGML_OP_MUL_MAT || operation->op == GGML_OP_GET_ROWS) && runs(*operation);
   }
   ggml::cpu::tensor_traits* get_tensor_traits(const ggml_tensor* operation) override {
+    if (is_gate_of_packed(*operation)) return gated_unit_traits();
     if (operation->op != GGML_OP_MUL_MAT && operation->op != GGML_OP_GET_ROWS) return nullptr;
     const auto* weights = operation->src[0];
     if (!is_packed(weights)) return nullptr;

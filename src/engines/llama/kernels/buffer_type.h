@@ -4,7 +4,8 @@
 //
 // A buffer of this type runs two operations on the weights in it: MUL_MAT with float activations of any number of
 // dimensions, and GET_ROWS, which gives the very floats that ggml's own would. Weights are packed when they are set,
-// and can be read back. A view of packed weights has no meaning; an operation on one ends the program.
+// and can be read back. Where such a product is the gate of a GEGLU, that is computed by our kernels too. A view of
+// packed weights has no meaning; an operation on one ends the program.
 //
 // Made for the ggml that is linked in, whose internal headers it uses.
 #pragma once

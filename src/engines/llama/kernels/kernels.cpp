@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "engines/llama/kernels/buffer_type.h"
+#include "engines/llama/kernels/gated_unit_op.h"
 #include "engines/llama/kernels/matmul.h"
 
 #include <fmt/format.h>
@@ -57,6 +58,7 @@ Result<void> use(InstructionSet set) {
     return Error{ErrorCode::kUnsupported, fmt::format("this processor does not have {}", name(set)), {}, {}};
   }
   set_active_kernels(matmul_kernels(set));
+  set_gated_units(set);
   set_in_use = set;
   return {};
 }
