@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # All tests of the core tier: release, and ASan+UBSan; what they need is installed, built and pulled first.
-#   scripts/test.sh [--all] [--tier clang|tsan|tidy|arm ...] [--no-core]     --tier: that tier too; --all: all of them; --no-core: the tiers alone
+#   scripts/test.sh [--all] [--tier clang|tsan|tidy|arm|valgrind ...] [--no-core]     --tier: that tier too; --all: all of them; --no-core: the tiers alone
 # The last line is `N passed, N failed, N skipped`; a skip that tests/allowed_skips.txt does not list is a failure.
 set -uo pipefail
 cd "$(dirname "$0")/.."
-known_tiers=(clang tsan tidy arm)
+known_tiers=(clang tsan tidy arm valgrind)
 tiers=()
 core=1
 while [ $# -gt 0 ]; do
@@ -66,6 +66,7 @@ for tier in ${tiers[@]+"${tiers[@]}"}; do
     tsan) TSAN_OPTIONS=halt_on_error=1 suite tsan -L fast -LE release_only ;;
     tidy) check tidy scripts/tidy.sh ;;
     arm) check arm scripts/test_arm.sh ;;
+    valgrind) check valgrind scripts/test_valgrind.sh ;;
   esac
 done
 step summary

@@ -41,8 +41,8 @@ for source in "$room"/*_scalar.cpp "$room"/*_neon.cpp "$room"/*_i8mm.cpp; do
   read -ra words <<<"$(flags "${set_name%.cpp}")"
   compile "$source" "${words[@]}" -O3 -ffp-contract=off -Wno-uninitialized -Wno-maybe-uninitialized
 done
-for source in matmul packed_matrix weight_blocks gated_unit instruction_set; do compile "$room/$source.cpp"; done
-for test in matmul_bits gated_unit; do compile "$test_sources/${test}_test.cpp"; done
+for source in matmul packed_matrix weight_blocks attention gated_unit instruction_set; do compile "$room/$source.cpp"; done
+for test in matmul_bits attention_bits gated_unit; do compile "$test_sources/${test}_test.cpp"; done
 common=(-std=c++20 -O1 -I/usr/src/googletest/googletest/include -I/usr/src/googletest/googletest)
 compile /usr/src/googletest/googletest/src/gtest-all.cc
 compile /usr/src/googletest/googletest/src/gtest_main.cc

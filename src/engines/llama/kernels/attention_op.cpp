@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "engines/llama/kernels/attention_op.h"
 
+#include "engines/llama/kernels/attention.h"
 #include "engines/llama/kernels/attention_plan.h"
-#include "engines/llama/kernels/attention_table.h"
 
 #include <ggml-backend-impl.h>
 #include <ggml-backend.h>
@@ -31,20 +31,6 @@ std::atomic<AttentionChoice> process_choice{AttentionChoice::kStock};
 std::atomic<std::uint64_t> fell_through{0};
 std::atomic<std::uint64_t> taken{0};
 thread_local int scope_choice = kNoScope;
-
-const AttentionTable& table_for(InstructionSet set) {
-  switch (set) {
-#if defined(BULKHEAD_KERNELS_X86)
-    case InstructionSet::kAvx512: return kAttentionAvx512;
-    case InstructionSet::kAvxVnni:
-    case InstructionSet::kAvx2: return kAttentionAvx2;
-#elif defined(BULKHEAD_KERNELS_ARM)
-    case InstructionSet::kNeon:
-    case InstructionSet::kI8mm: return kAttentionNeon;
-#endif
-    default: return kAttentionScalar;
-  }
-}
 
 bool chosen() {
   const auto choice = scope_choice == kNoScope ? process_choice.load() : static_cast<AttentionChoice>(scope_choice);
@@ -267,7 +253,7 @@ ggml_backend_buffer_type_t buffer_type() {
 }  // namespace
 
 void install_attention(InstructionSet set) {
-  table.store(&table_for(set));
+  table.store(&attention_of(set));
   static const bool once = [] {
     auto& types = ggml_backend_cpu_get_extra_buffer_types();
     types.insert(types.begin(), buffer_type());

@@ -23,8 +23,8 @@ enum class AttentionChoice { kStock, kBulkhead };
 
 // Puts the operator in place; from then on the process's choice is kBulkhead. Call it before the first model is loaded
 // (before libllama first asks ggml for its buffer types). Calling it again only changes the instruction set, for graphs
-// that begin afterwards; sets without kernels of their own use the nearest: kAvxVnni AVX2's, kI8mm NEON's. Any thread,
-// but no graph may be in computation. There is no way to take it out; see set_attention_choice().
+// that begin afterwards. Any thread, but no graph may be in computation. There is no way to take it out; see
+// set_attention_choice().
 void install_attention(InstructionSet set = available().front());
 
 // The process's choice: for graphs planned later on threads without an AttentionScope. Any thread.
