@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Which bits move: the logits of one partition alone, and the same with company, other threads, a prefill in chunks, as
 // a fork. For every setting of kernels, flash attention, cache type and grade; a Markdown table on stdout.
-//   bulkhead_bench_bits -m MODEL ... [--contexts 100,513] [--steps 8]
+//   bulkhead_bench_bits -m MODEL ... [--contexts 100,511,512,513,2100] [--steps 8] [--strict]
+// --strict: only the settings that are said to be invariant, and one of stock ggml as the control that must differ.
 #include "engines/builtin.h"
 #include "measure/machine.h"
 #include "models/model_files.h"
@@ -28,8 +29,9 @@ using Hashes = std::vector<std::uint64_t>;
 
 struct Flags {
   std::vector<std::string> models;
-  std::vector<std::uint32_t> contexts = {100, 513};
+  std::vector<std::uint32_t> contexts = {100, 511, 512, 513, 2100};
   std::uint32_t steps = 8;
+  bool strict = false;
 };
 
 struct Setting {
@@ -46,7 +48,11 @@ struct Change {
   std::uint32_t threads = 2;
   bool in_chunks = false;
   bool forked = false;
+  std::uint32_t long_neighbour = 0;  // tokens of one more partition in the batch
 };
+
+// Below this a neighbour of 8,000 tokens is long, and worth its time.
+constexpr std::uint32_t kShortContext = 100;
 
 const std::vector<Setting> kSettings = {{"bulkhead"},
                                         {"bulkhead", true, "q8_0"},
@@ -58,14 +64,18 @@ const std::vector<Setting> kSettings = {{"bulkhead"},
                                         {"stock", false},
                                         {"stock", true, "f16", Grade::kMask},
                                         {"stock", false, "f16", Grade::kMask}};
+// Stock ggml as most people run it.
+const Setting& kControl = kSettings[5];
 const std::vector<Change> kChanges = {{"batch of 2", 1},
                                       {"of 3", 2},
                                       {"of 4", 3},
                                       {"of 8", 7},
                                       {"of 16", 15},
                                       {"1 thread", 0, 1},
+                                      {"4 threads", 0, 4},
                                       {"in chunks", 0, 2, true},
-                                      {"as a fork", 0, 2, false, true}};
+                                      {"as a fork", 0, 2, false, true},
+                                      {"beside 8,000", 0, 2, false, false, 8000}};
 
 Result<std::vector<Token>> tokens(const Engine& engine, std::uint32_t count, std::uint32_t name) {
   std::string text;
@@ -80,16 +90,19 @@ Result<std::vector<Token>> tokens(const Engine& engine, std::uint32_t count, std
 }
 
 Result<Hashes> decode(Engine& engine, const Change& change, std::uint32_t context, std::uint32_t steps) {
-  const auto room = context + steps + 8;
-  BH_CHECK(engine.reserve(change.company + 2, room));
+  const auto room = std::max(context, change.long_neighbour) + steps + 8;
+  BH_CHECK(engine.reserve(change.company + 3, room));
   std::vector<engine::SequenceId> members;
-  // The others are shorter, by more and more.
-  for (std::uint32_t i = 0; i < change.company; ++i) {
+  const auto add_other = [&](std::uint32_t length) -> Result<void> {
     BH_TRY(const auto other, engine.open({.capacity_tokens = room}));
-    BH_TRY(const auto text, tokens(engine, std::max(8U, context / (i + 2)), i + 1));
+    BH_TRY(const auto text, tokens(engine, length, static_cast<std::uint32_t>(members.size()) + 1));
     BH_TRY([[maybe_unused]] const auto done, engine.prefill(other, text));
     members.push_back(other);
-  }
+    return {};
+  };
+  // The others are shorter, by more and more.
+  for (std::uint32_t i = 0; i < change.company; ++i) BH_CHECK(add_other(std::max(8U, context / (i + 2))));
+  if (change.long_neighbour > 0) BH_CHECK(add_other(change.long_neighbour));
   BH_TRY(const auto own, tokens(engine, context, 0));
   BH_TRY(auto partition, engine.open({.capacity_tokens = room}));
   const std::size_t first = change.in_chunks ? own.size() / 3 : own.size();
@@ -143,6 +156,10 @@ Result<void> print_row(const std::string& path, const Setting& setting, std::uin
   fmt::print("| {} | {} | {} | {} | {} |", setting.kernels, setting.flash_attention ? "on" : "off", setting.kv_type,
              engine::name(setting.grade), context);
   for (const auto& change : kChanges) {
+    if (change.long_neighbour > 0 && context > kShortContext) {
+      fmt::print(" |");
+      continue;
+    }
     BH_TRY(const auto engine, make(path, setting, change.threads));
     BH_TRY(const auto changed, decode(*engine, change, context, steps));
     fmt::print(" {} |", compared(alone, changed));
@@ -159,6 +176,8 @@ Result<void> print_model(const std::string& name, const Flags& flags) {
   for (const auto& change : kChanges) fmt::print(" {} |", change.name);
   fmt::print(" said to be invariant |\n|{}\n", fmt::join(std::vector<std::string>(6 + kChanges.size(), "---|"), ""));
   for (const auto& setting : kSettings) {
+    const bool invariant = setting.kernels == "bulkhead" && setting.flash_attention && setting.grade == Grade::kBuffer;
+    if (flags.strict && !invariant && &setting != &kControl) continue;
     for (const auto context : flags.contexts) BH_CHECK(print_row(path.string(), setting, context, flags.steps));
   }
   return {};
@@ -170,6 +189,7 @@ int bits(int argc, char** argv) {
   program.add_option("-m,--model", flags.models)->required();
   program.add_option("--contexts", flags.contexts)->delimiter(',')->capture_default_str();
   program.add_option("--steps", flags.steps)->capture_default_str();
+  program.add_flag("--strict", flags.strict);
   CLI11_PARSE(program, argc, argv);
   const auto machine = measure::this_machine();
   fmt::print(
