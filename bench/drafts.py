@@ -76,8 +76,10 @@ def measure(program: str, flags: argparse.Namespace, model: str, scenario: str, 
 def markdown(document: Json) -> str:
     machine = document["machine"]
     lines = [
-        f"{machine['cpu']}, {machine['cores']} cores, {machine['os']}; commit {document['commit']}; {document['threads']} threads; "
-        f"minima of {document['repeat']}, sides in turns. Ratio: decoding time without drafts by that with them.",
+        (
+            f"{machine['cpu']}, {machine['cores']} cores, {machine['os']}; commit {document['commit']}; {document['threads']} threads; "
+            f"minima of {document['repeat']}, sides in turns. Ratio: decoding time without drafts by that with them."
+        ),
         "",
         "| model | scenario | condition | temperature | output | tokens | accepted of drafted | ratio |",
         "|---|---|---|---|---|---|---|---|",
