@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Pinned token counts against the Hugging Face tokenizer, in a Python environment of its own under the cache folder.
+# What other programs say: token counts, scenario files, text measures and statistics; in a Python environment of its own under the cache folder.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/bulkhead
@@ -17,4 +17,5 @@ python=$venv/bin
 "$python/ruff" check tests/reference tests/structure tests/data bench scripts
 "$python/mypy" --strict tests/reference tests/structure tests/data bench/*.py scripts/*.py
 "$python/python" tests/reference/scenario_schema.py
-exec "$venv/bin/python" tests/reference/hf_token_counts.py --model "$model"
+"$python/python" tests/reference/metric_cases.py
+exec "$python/python" tests/reference/hf_token_counts.py --model "$model"
