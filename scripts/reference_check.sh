@@ -18,4 +18,5 @@ python=$venv/bin
 "$python/mypy" --strict tests/reference tests/structure tests/data bench/*.py scripts/*.py
 "$python/python" tests/reference/scenario_schema.py
 "$python/python" tests/reference/metric_cases.py
+"$python/python" tests/reference/statistics_cases.py
 exec "$python/python" tests/reference/hf_token_counts.py --model "$model"

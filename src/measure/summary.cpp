@@ -1,22 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "measure/summary.h"
 
+#include "measure/quantile.h"
+
 #include <algorithm>
-#include <cmath>
 #include <numeric>
 #include <vector>
 
 namespace bulkhead::measure {
-namespace {
-
-double quantile(const std::vector<double>& sorted, double share) {
-  const double at = share * static_cast<double>(sorted.size() - 1);
-  const auto low = static_cast<std::size_t>(std::floor(at));
-  const std::size_t high = std::min(low + 1, sorted.size() - 1);
-  return sorted[low] + ((at - std::floor(at)) * (sorted[high] - sorted[low]));
-}
-
-}  // namespace
 
 Summary summarize(std::span<const double> values) {
   if (values.empty()) return {};

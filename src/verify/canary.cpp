@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "verify/canary.h"
 
+#include "measure/proportion.h"
+
 #include <fmt/format.h>
-#include <boost/math/distributions/binomial.hpp>
 
 #include <algorithm>
 #include <array>
@@ -23,7 +24,6 @@ using engine::Token;
 
 constexpr std::uint32_t kNewTokens = 16;
 constexpr std::uint32_t kMessageTokens = 256;  // room for a message: its text may be more tokens here than it was
-constexpr double kTail = 0.025;                // of each side of an interval
 constexpr std::string_view kQuestion = "The harbour office keeps one code for the gate. The code for the gate is";
 constexpr std::string_view kNote = "\nA note from the gate to the harbour office, on how to open the gate:";
 constexpr std::string_view kAskedNote = "\nA note from the gate to the harbour office: the code for the gate is";
@@ -63,11 +63,8 @@ struct Channel {
     ++of;
   }
   [[nodiscard]] Json json() const {
-    using Binomial = boost::math::binomial_distribution<double>;
-    return {{"said", said},
-            {"of", of},
-            {"low", Binomial::find_lower_bound_on_p(of, said, kTail)},
-            {"high", Binomial::find_upper_bound_on_p(of, said, kTail)}};
+    const measure::Interval interval = measure::clopper_pearson(said, of).value();  // never more said than there are
+    return {{"said", said}, {"of", of}, {"low", interval.low}, {"high", interval.high}};
   }
 };
 

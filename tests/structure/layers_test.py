@@ -30,6 +30,7 @@ THIRD_PARTY = {
     "xxhash": {"base"},
     "spdlog/": {"base"},
     "CLI/": {"cli"},
+    "boost/": {"measure"},
 }
 
 
