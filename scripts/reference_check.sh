@@ -17,4 +17,5 @@ python=$venv/bin
 "$python/ruff" check tests/reference tests/structure tests/data bench scripts
 "$python/mypy" --strict tests/reference tests/structure tests/data bench/*.py scripts/*.py
 "$python/python" tests/reference/scenario_schema.py
+"$python/python" tests/reference/dataset_schema.py
 exec "$venv/bin/python" tests/reference/hf_token_counts.py --model "$model"
