@@ -19,4 +19,5 @@ python=$venv/bin
 "$python/python" tests/reference/scenario_schema.py
 "$python/python" tests/reference/metric_cases.py
 "$python/python" tests/reference/statistics_cases.py
+"$python/python" tests/reference/dataset_schema.py
 exec "$python/python" tests/reference/hf_token_counts.py --model "$model"

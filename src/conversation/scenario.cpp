@@ -352,6 +352,19 @@ Result<void> check_total(const JsonView& root, std::size_t turns) {
   return {};
 }
 
+}  // namespace
+
+const Cluster* Scenario::find_cluster(std::string_view cluster_id) const noexcept {
+  const auto found =
+      std::find_if(clusters.begin(), clusters.end(), [&](const auto& one) { return one.id == cluster_id; });
+  return found == clusters.end() ? nullptr : &*found;
+}
+
+const Turn* Scenario::find_turn(int turn_id) const noexcept {
+  const auto found = std::find_if(turns.begin(), turns.end(), [&](const auto& one) { return one.id == turn_id; });
+  return found == turns.end() ? nullptr : &*found;
+}
+
 Result<Scenario> read_scenario(const JsonView& root) {
   BH_CHECK(root.only({"$schema", "id", "domain", "total_turns", "description", "semantic_clusters", "turns"}));
   Scenario scenario;
@@ -369,19 +382,6 @@ Result<Scenario> read_scenario(const JsonView& root) {
   infer_dependencies(entries);
   for (auto& entry : entries) scenario.clusters.push_back(std::move(entry.cluster));
   return scenario;
-}
-
-}  // namespace
-
-const Cluster* Scenario::find_cluster(std::string_view cluster_id) const noexcept {
-  const auto found =
-      std::find_if(clusters.begin(), clusters.end(), [&](const auto& one) { return one.id == cluster_id; });
-  return found == clusters.end() ? nullptr : &*found;
-}
-
-const Turn* Scenario::find_turn(int turn_id) const noexcept {
-  const auto found = std::find_if(turns.begin(), turns.end(), [&](const auto& one) { return one.id == turn_id; });
-  return found == turns.end() ? nullptr : &*found;
 }
 
 Result<Scenario> parse_scenario(std::string text, const std::string& name) {

@@ -4,6 +4,7 @@
 // as it is.
 #pragma once
 
+#include "base/json.h"
 #include "base/result.h"
 
 #include <map>
@@ -54,5 +55,10 @@ struct Scenario {
 [[nodiscard]] Result<Scenario> load_scenario(const std::string& path);
 // The same from memory; `name` stands for the path in messages.
 [[nodiscard]] Result<Scenario> parse_scenario(std::string text, const std::string& name);
+// The same from an object inside another document. `path` and `sha256` stay empty.
+[[nodiscard]] Result<Scenario> read_scenario(const JsonView& root);
+
+// The scenario in the file format; reading it again gives the same scenario. Labels, path and hash are not written.
+[[nodiscard]] Json to_json(const Scenario& scenario);
 
 }  // namespace bulkhead::conversation
