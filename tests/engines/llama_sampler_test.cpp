@@ -53,6 +53,12 @@ TEST(Sampler, GreedyTakesTheFirstLargest) {
   std::vector<float> many(100003, -1.0F);
   many[77777] = 0.5F;
   EXPECT_EQ(sampler.draw(many, {}), 77777);
+  many[90001] = 0.5F;
+  EXPECT_EQ(sampler.draw(many, {}), 77777) << "the first of equals, also when they are far apart";
+  many.back() = 0.75F;
+  EXPECT_EQ(sampler.draw(many, {}), 100002) << "the last of all";
+  const std::vector<Token> forbidden = {100002};
+  EXPECT_EQ(Sampler(at(0), forbidden).draw(many, {}), 77777);
 }
 
 TEST(Sampler, DrawsFollowTheSoftmax) {

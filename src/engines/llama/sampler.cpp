@@ -19,6 +19,27 @@ using engine::Token;
 // Weights are summed in blocks, so that a draw walks over blocks first.
 constexpr std::size_t kBlock = 1024;
 
+// The first token with the largest logit. Only the block it is in is searched value by value: no compiler vectorizes a
+// search that may end early.
+Token most_likely(std::span<const float> logits) {
+  std::size_t best_begin = 0;
+  float best = -std::numeric_limits<float>::infinity();
+  for (std::size_t begin = 0; begin < logits.size(); begin += kBlock) {
+    const float largest = largest_of(logits.subspan(begin, std::min(kBlock, logits.size() - begin)));
+    if (largest <= best) continue;
+    best = largest;
+    best_begin = begin;
+  }
+  const auto block = logits.subspan(best_begin);
+  return static_cast<Token>(std::find(block.begin(), block.end(), best) - logits.begin());
+}
+
+// -infinity for the place after the last: what most_likely() gives when there is no number at all.
+float logit_of(std::span<const float> logits, Token token) {
+  const auto index = static_cast<std::size_t>(token);
+  return index < logits.size() ? logits[index] : -std::numeric_limits<float>::infinity();
+}
+
 }  // namespace
 
 Sampler::Sampler(const SamplingOptions& options, std::span<const Token> forbidden)
@@ -54,13 +75,24 @@ std::span<const float> Sampler::adjusted(std::span<const float> logits, std::spa
   return logits_;
 }
 
+std::optional<Token> Sampler::draw_greedily(std::span<const float> raw_logits, std::span<const Token> history) {
+  // Without a penalty the adjusted logits differ in the forbidden tokens only, and those seldom win: no copy is needed.
+  if (options_.repeat_penalty == 1.0F) {
+    const Token token = most_likely(raw_logits);
+    const bool allowed = std::find(forbidden_.begin(), forbidden_.end(), token) == forbidden_.end();
+    if (allowed && std::isfinite(logit_of(raw_logits, token))) return token;
+  }
+  const auto logits = adjusted(raw_logits, history);
+  const Token token = most_likely(logits);
+  if (!std::isfinite(logit_of(logits, token))) return std::nullopt;
+  return token;
+}
+
 std::optional<Token> Sampler::draw(std::span<const float> raw_logits, std::span<const Token> history) {
+  if (options_.temperature <= 0.0F) return draw_greedily(raw_logits, history);
   const auto logits = adjusted(raw_logits, history);
   const float largest = largest_of(logits);
   if (!std::isfinite(largest)) return std::nullopt;
-  if (options_.temperature <= 0.0F) {
-    return static_cast<Token>(std::find(logits.begin(), logits.end(), largest) - logits.begin());
-  }
   const bool filtered = options_.top_k > 0 || options_.top_p < 1.0F || options_.min_p > 0.0F;
   return filtered ? draw_filtered(logits, largest) : draw_from_all(logits, largest);
 }

@@ -32,6 +32,8 @@ class Sampler {
     double weight;  // e^(logit - largest), before the temperature
   };
   [[nodiscard]] std::span<const float> adjusted(std::span<const float> logits, std::span<const engine::Token> history);
+  [[nodiscard]] std::optional<engine::Token> draw_greedily(std::span<const float> logits,
+                                                           std::span<const engine::Token> history);
   [[nodiscard]] engine::Token draw_from_all(std::span<const float> logits, float largest);
   [[nodiscard]] engine::Token draw_filtered(std::span<const float> logits, float largest);
   void collect_top_k(std::span<const float> logits, float largest);
