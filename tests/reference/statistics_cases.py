@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from fixture_file import keep
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special, stats
 from statsmodels.stats.contingency_tables import mcnemar  # type: ignore[import-untyped]
 from statsmodels.stats.multitest import multipletests  # type: ignore[import-untyped]
 from statsmodels.stats.proportion import proportion_confint  # type: ignore[import-untyped]
@@ -284,6 +284,16 @@ def proportion_cases() -> list[Case]:
     return cases
 
 
+def divergence_cases() -> list[Case]:
+    draw = np.random.default_rng(8)
+    cases = []
+    for name, size, scale, apart in [("two tokens", 2, 1.0, 1.0), ("near", 60, 4.0, 1e-3), ("far", 60, 6.0, 5.0), ("peaked", 30, 8.0, 3.0)]:
+        p = draw.normal(0, scale, size).astype(np.float32).astype(np.float64)
+        q = (p + draw.normal(0, apart, size)).astype(np.float32).astype(np.float64)
+        cases.append({"name": name, "p": p.tolist(), "q": q.tolist(), "kl": float(stats.entropy(special.softmax(p), special.softmax(q)))})
+    return cases
+
+
 def make() -> dict[str, list[Case]]:
     return {
         "bootstrap": bootstrap_cases(),
@@ -295,6 +305,7 @@ def make() -> dict[str, list[Case]]:
         "equivalence": equivalence_cases(),
         "mcnemar": mcnemar_cases(),
         "proportion": proportion_cases(),
+        "divergence": divergence_cases(),
     }
 
 
