@@ -24,6 +24,7 @@ THIRD_PARTY = {
     "chat.h": {"engines/llama"},
     "common.h": {"engines/llama"},
     "curl/": {"net"},
+    "sqlite3": {"database"},
     "httplib": {"net"},
     "nlohmann/": {"base"},
     "openssl/": {"base"},

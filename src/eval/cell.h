@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT
+// Cell: the smallest result of an evaluation, one question (or one reference text) under one condition.
+#pragma once
+
+#include "base/json.h"
+#include "base/result.h"
+
+#include <compare>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace bulkhead::eval {
+
+// What a candidate answer is to the question.
+enum class Standing {
+  kRight,   // the answer
+  kOwn,     // wrong, but of the question's own cluster or of one that the answer rests on: an old value, half of a sum
+  kForeign  // the value of another cluster: choosing it is an intrusion
+};
+[[nodiscard]] std::string_view name(Standing standing) noexcept;  // "right", "own", "foreign"
+
+// An answer that was scored, as the continuation of the question's lead.
+struct Candidate {
+  std::string value;
+  std::string cluster;  // whose value it is; empty for the right answer
+  Standing standing = Standing::kRight;
+  double log_probability = 0;  // natural, of all its tokens together
+  std::uint32_t tokens = 0;
+  friend bool operator==(const Candidate&, const Candidate&) = default;
+};
+
+struct CellKey {
+  std::string conversation;
+  std::string condition;
+  std::string item;  // "q3", or "reference:c1"
+  friend auto operator<=>(const CellKey&, const CellKey&) = default;
+};
+
+struct Cell {
+  CellKey key;
+  std::string domain;
+  int difficulty = 0;
+  std::string kind;     // a dataset::QuestionKind's name, or "reference"
+  std::string cluster;  // in whose context it is asked
+  std::string context;
+  std::uint32_t context_tokens = 0;   // prefilled once for all items of this context
+  std::uint32_t item_tokens = 0;      // prefilled and scored for this item alone
+  double seconds = 0;                 // for this item alone
+  std::vector<Candidate> candidates;  // in the order of their values, so that a tie favours nobody; a reference has one
+  friend bool operator==(const Cell&, const Cell&) = default;
+};
+
+inline constexpr std::string_view kReferenceKind = "reference";
+
+// How candidates of unequal length are compared.
+enum class Scoring {
+  kPerToken,  // log probability by token: the primary one
+  kTotal      // of the whole answer
+};
+
+// The candidate with the highest score, the first of equals.
+[[nodiscard]] const Candidate& chosen(const Cell& cell, Scoring scoring);
+
+[[nodiscard]] Json to_json(const std::vector<Candidate>& candidates);
+// kCorrupt when `text` is not what to_json() makes.
+[[nodiscard]] Result<std::vector<Candidate>> candidates_from_json(const std::string& text);
+
+}  // namespace bulkhead::eval

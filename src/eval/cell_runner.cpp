@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: MIT
+#include "eval/cell_runner.h"
+
+#include "prompt/assembly.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+namespace bulkhead::eval {
+namespace {
+
+using engine::Engine;
+using engine::SequenceId;
+using engine::Token;
+using Clock = std::chrono::steady_clock;
+
+// Closes its sequence when it goes.
+class OpenSequence {
+ public:
+  OpenSequence(Engine& engine, SequenceId id) : engine_(&engine), id_(id) {}
+  OpenSequence(OpenSequence&& other) noexcept : engine_(std::exchange(other.engine_, nullptr)), id_(other.id_) {}
+  OpenSequence& operator=(OpenSequence&&) = delete;
+  ~OpenSequence() {
+    if (engine_ != nullptr) static_cast<void>(engine_->close(id_));
+  }
+  [[nodiscard]] SequenceId id() const { return id_; }
+
+ private:
+  Engine* engine_;
+  SequenceId id_;
+};
+
+Result<OpenSequence> fork(Engine& engine, const OpenSequence& source, std::uint32_t tokens, std::uint32_t capacity,
+                          bool only_forked) {
+  BH_TRY(const auto forked,
+         engine.fork(source.id(), tokens, {.capacity_tokens = capacity, .only_forked = only_forked}));
+  return OpenSequence(engine, forked.sequence);
+}
+
+prompt::Block question_block(const prompt::Format& format, const std::string& text) {
+  const bool chat = format.rendering == prompt::Rendering::kChat;
+  return prompt::prompt_block(format, chat ? text : fmt::format("Question: {}\nAnswer:", text), {});
+}
+
+Result<PreparedItem> prepare_item(std::span<const prompt::Block> context, const Item& item,
+                                  const prompt::Format& format, const engine::Tokenizer& tokenizer) {
+  std::vector<prompt::Block> blocks(context.begin(), context.end());
+  blocks.push_back(question_block(format, item.prompt));
+  BH_TRY(auto traced, prompt::assemble(format, blocks, tokenizer, true));
+  PreparedItem prepared{item, std::move(traced.tokens), {}};
+  // In chat the answer begins a turn; in raw text it follows "Answer:" after a space.
+  const std::string begin = format.rendering == prompt::Rendering::kChat ? "" : " ";
+  if (!item.lead.empty()) {
+    BH_TRY(const auto lead, tokenizer.tokenize(begin + item.lead));
+    prepared.prompt.insert(prepared.prompt.end(), lead.begin(), lead.end());
+  }
+  for (const auto& candidate : item.candidates) {
+    BH_TRY(auto tokens, tokenizer.tokenize((item.lead.empty() ? begin : " ") + candidate.value));
+    prepared.candidates.push_back(std::move(tokens));
+  }
+  return prepared;
+}
+
+// What all prompts begin with, but for the last token of the shortest: each item has something of its own to prefill.
+std::size_t shared_tokens(const std::vector<PreparedItem>& items) {
+  if (items.empty()) return 0;
+  const auto& first = items.front().prompt;
+  std::size_t shared = first.size() - 1;
+  for (const auto& item : items) {
+    const auto end = std::min(shared, item.prompt.size() - 1);
+    shared = 0;
+    while (shared < end && item.prompt[shared] == first[shared]) ++shared;
+  }
+  return shared;
+}
+
+Result<Cell> run_item(Engine& engine, const OpenSequence& context, const PreparedContext& all,
+                      const PreparedItem& prepared, const std::stop_token& cancel) {
+  const auto begin = Clock::now();
+  Cell cell{.key = {{}, {}, prepared.item.id},
+            .kind = prepared.item.kind,
+            .cluster = prepared.item.cluster,
+            .context = all.name,
+            .context_tokens = static_cast<std::uint32_t>(all.shared),
+            .candidates = prepared.item.candidates};
+  const auto length = static_cast<std::uint32_t>(prepared.prompt.size());
+  const auto own = std::span<const Token>(prepared.prompt).subspan(all.shared);
+  BH_TRY(const auto asked, fork(engine, context, static_cast<std::uint32_t>(all.shared), all.longest, true));
+  BH_TRY(const auto prefilled, engine.prefill(asked.id(), own, cancel));
+  cell.item_tokens = prefilled.tokens;
+  for (std::size_t i = 0; i < prepared.candidates.size(); ++i) {
+    const auto& tokens = prepared.candidates[i];
+    BH_TRY(const auto answered, fork(engine, asked, length, all.longest, false));
+    BH_TRY(const auto scores, engine.score(answered.id(), tokens));
+    Candidate& candidate = cell.candidates[i];
+    for (const double score : scores) candidate.log_probability += score;
+    candidate.tokens = static_cast<std::uint32_t>(tokens.size());
+    cell.item_tokens += candidate.tokens;
+  }
+  cell.seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+  return cell;
+}
+
+}  // namespace
+
+Result<PreparedContext> prepare_context(const dataset::Conversation& conversation, const EvaluationContext& context,
+                                        std::span<const Item> items, const prompt::Format& format,
+                                        const engine::Tokenizer& tokenizer) {
+  PreparedContext prepared;
+  prepared.name = context.spec.name;
+  const auto blocks = blocks_of(context, conversation, format);
+  const auto& clusters = context.spec.clusters;
+  for (const auto& item : items) {
+    if (std::find(clusters.begin(), clusters.end(), item.cluster) == clusters.end()) continue;
+    BH_TRY(auto one, prepare_item(blocks, item, format, tokenizer));
+    for (const auto& tokens : one.candidates) {
+      prepared.longest = std::max(prepared.longest, static_cast<std::uint32_t>(one.prompt.size() + tokens.size()));
+    }
+    prepared.items.push_back(std::move(one));
+  }
+  prepared.shared = shared_tokens(prepared.items);
+  return prepared;
+}
+
+Result<void> run_context(Engine& engine, const PreparedContext& context, const std::function<bool(const Item&)>& wanted,
+                         const std::function<Result<void>(Cell)>& done, const std::stop_token& cancel) {
+  const auto any = std::any_of(context.items.begin(), context.items.end(),
+                               [&](const PreparedItem& one) { return wanted(one.item); });
+  if (!any) return {};
+  BH_TRY(const auto id, engine.open({.capacity_tokens = context.longest, .only_forked = true, .name = context.name}));
+  const OpenSequence shared(engine, id);
+  if (context.shared > 0) {
+    const auto tokens = std::span<const Token>(context.items.front().prompt).first(context.shared);
+    if (const auto filled = engine.prefill(id, tokens, cancel); !filled.ok()) return filled.error();
+  }
+  for (const auto& item : context.items) {
+    if (!wanted(item.item)) continue;
+    if (cancel.stop_requested()) return Error{ErrorCode::kInterrupted, "the evaluation was stopped", {}, {}};
+    BH_TRY(auto cell, run_item(engine, shared, context, item, cancel));
+    BH_CHECK(done(std::move(cell)));
+  }
+  return {};
+}
+
+}  // namespace bulkhead::eval

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: MIT
+// Comparison: every condition against `semantic`, item by item, with the conversation as the unit that was drawn.
+// docs/evaluation.md lists endpoints and tests; the statistics are those of src/measure.
+#pragma once
+
+#include "base/json.h"
+#include "base/result.h"
+#include "eval/cell.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace bulkhead::eval {
+
+// "`lower` has a lower value than `higher`." Hypotheses are tested in their order, each only if all before it held:
+// then none needs a correction (fixed-sequence procedure).
+struct Hypothesis {
+  std::string endpoint;
+  std::string lower;
+  std::string higher;
+};
+
+// "`condition` is no worse than `than` by more than `margin`": the upper one-sided test of a TOST, on conversation
+// means.
+struct NoWorse {
+  std::string endpoint;
+  std::string condition;
+  std::string than;
+  double margin = 0;  // in the endpoint's unit
+};
+
+// The analysis, fixed before a run (datasets/bulkhead-bench/analysis.json).
+struct AnalysisPlan {
+  std::string sha256;  // of the file; empty: none was given
+  double alpha = 0.05;
+  std::size_t resamples = 10'000;  // bootstrap
+  std::size_t draws = 100'000;     // permutation test
+  std::uint32_t seed = 1;
+  std::vector<Hypothesis> hypotheses;
+  std::vector<NoWorse> no_worse;
+};
+
+// kBadInput, with file and field, for what breaks the form, and for unknown endpoints or conditions.
+[[nodiscard]] Result<AnalysisPlan> read_analysis_plan(const std::string& path);
+
+// Whether more of an endpoint is worse.
+enum class Better { kLower, kHigher };
+
+// What is compared: a number for each cell that counts.
+struct Endpoint {
+  std::string_view name;  // "intrusions", "accuracy", "absent", "messages", "nll"
+  std::string_view unit;
+  Better better;
+  bool (*counts)(const Cell& cell);
+  double (*value)(const Cell& cell);
+};
+[[nodiscard]] std::span<const Endpoint> endpoints() noexcept;
+
+// {"comparisons": [...], "hypotheses": [...], "no_worse": [...]}. Comparisons are of items that both conditions have;
+// `difference` is condition minus semantic. Statistics are null with fewer than two conversations. Holm's correction is
+// over the conditions of one endpoint.
+[[nodiscard]] Result<Json> compare(const std::vector<Cell>& cells, const AnalysisPlan& plan);
+
+}  // namespace bulkhead::eval

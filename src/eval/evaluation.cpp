@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: MIT
+#include "eval/evaluation.h"
+
+#include "eval/cell_runner.h"
+#include "eval/evaluation_condition.h"
+#include "eval/item.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+namespace bulkhead::eval {
+namespace {
+
+using dataset::Conversation;
+using dataset::Dataset;
+
+constexpr std::uint32_t kSequences = 3;       // a context, an item, a candidate
+constexpr std::uint32_t kReserveMargin = 32;  // see longest_estimate()
+constexpr std::array<std::string_view, 7> kKinds = {"own",     "updated", "absent",      "relay",
+                                                    "compare", "sum",     kReferenceKind};
+
+Result<void> check_kinds(const std::vector<std::string>& kinds) {
+  for (const auto& kind : kinds) {
+    if (std::find(kKinds.begin(), kKinds.end(), kind) == kKinds.end()) {
+      return Error{ErrorCode::kUsage, fmt::format("there is no kind \"{}\"", kind), "--kinds",
+                   "known: own, updated, absent, relay, compare, sum, reference"};
+    }
+  }
+  return {};
+}
+
+Result<std::vector<const EvaluationCondition*>> chosen_conditions(const std::vector<std::string>& names) {
+  std::vector<const EvaluationCondition*> chosen;
+  if (names.empty()) {
+    for (const auto& one : evaluation_conditions()) chosen.push_back(&one);
+  }
+  for (const auto& name : names) {
+    BH_TRY(const auto* one, find_evaluation_condition(name));
+    chosen.push_back(one);
+  }
+  return chosen;
+}
+
+std::vector<const Conversation*> chosen_conversations(const Dataset& dataset, std::size_t wanted) {
+  const auto all = dataset.conversations.size();
+  const auto count = wanted == 0 ? all : std::min(wanted, all);
+  std::vector<const Conversation*> chosen;
+  for (std::size_t i = 0; i < count; ++i) chosen.push_back(&dataset.conversations[i * all / count]);
+  return chosen;
+}
+
+// One conversation under one condition.
+struct Part {
+  const Conversation* conversation = nullptr;
+  const EvaluationCondition* condition = nullptr;
+  std::vector<Item> items;  // that the store does not hold
+};
+
+std::vector<Part> missing_parts(const Dataset& dataset, const EvaluationOptions& options,
+                                const std::vector<const EvaluationCondition*>& conditions, const RunStore& store) {
+  std::vector<Part> parts;
+  for (const auto* conversation : chosen_conversations(dataset, options.conversations)) {
+    for (const auto* condition : conditions) {
+      Part part{conversation, condition, items_of(*conversation, options.kinds)};
+      std::erase_if(part.items, [&](const Item& item) {
+        return store.has({conversation->scenario.id, std::string(condition->name), item.id});
+      });
+      if (!part.items.empty()) parts.push_back(std::move(part));
+    }
+  }
+  return parts;
+}
+
+std::size_t bytes_of(const Item& item) {
+  std::size_t longest = 0;
+  for (const auto& candidate : item.candidates) longest = std::max(longest, candidate.value.size());
+  return item.prompt.size() + item.lead.size() + longest;
+}
+
+// Tokens of the longest sequence, from each context's item of the most bytes: reading every item of every condition
+// would take minutes. Another item may be a few tokens longer; the engine then makes that room when it is needed.
+Result<std::uint32_t> longest_estimate(const std::vector<Part>& parts, const engine::Engine& engine,
+                                       const prompt::Format& format, std::uint64_t seed) {
+  std::uint32_t longest = 0;
+  for (const auto& part : parts) {
+    for (const auto& context : part.condition->contexts(*part.conversation, seed)) {
+      const Item* most = nullptr;
+      for (const auto& item : part.items) {
+        const auto& clusters = context.spec.clusters;
+        if (std::find(clusters.begin(), clusters.end(), item.cluster) == clusters.end()) continue;
+        if (most == nullptr || bytes_of(item) > bytes_of(*most)) most = &item;
+      }
+      if (most == nullptr) continue;
+      BH_TRY(const auto prepared,
+             prepare_context(*part.conversation, context, std::span(most, 1), format, engine.tokenizer()));
+      longest = std::max(longest, prepared.longest);
+      const auto limit = engine.facts().context_tokens;
+      if (prepared.longest > limit) {
+        return Error{ErrorCode::kResource,
+                     fmt::format("{} under {} takes {} tokens; the limit is {}", part.conversation->scenario.id,
+                                 part.condition->name, prepared.longest, limit),
+                     context.spec.name, "raise -c, or choose a model with a longer context"};
+      }
+    }
+  }
+  return longest;
+}
+
+Result<void> run_part(engine::Engine& engine, const Part& part, const prompt::Format& format,
+                      const EvaluationOptions& options, const std::function<Result<void>(Cell)>& add) {
+  const auto& conversation = *part.conversation;
+  // All items, not only those that are missing: what they share must not depend on where an evaluation was killed.
+  const auto items = items_of(conversation, {});
+  const auto wanted = [&](const Item& item) {
+    return std::any_of(part.items.begin(), part.items.end(), [&](const Item& one) { return one.id == item.id; });
+  };
+  const auto done = [&](Cell cell) {
+    cell.key.conversation = conversation.scenario.id;
+    cell.key.condition = part.condition->name;
+    cell.domain = conversation.scenario.domain;
+    cell.difficulty = conversation.difficulty;
+    return add(std::move(cell));
+  };
+  for (const auto& context : part.condition->contexts(conversation, options.seed)) {
+    BH_TRY(const auto prepared, prepare_context(conversation, context, items, format, engine.tokenizer()));
+    BH_CHECK(run_context(engine, prepared, wanted, done, options.cancel));
+  }
+  return {};
+}
+
+}  // namespace
+
+Json evaluation_configuration(const engine::Facts& facts, const std::string& model_sha256, const Dataset& dataset,
+                              const prompt::Format& format, std::uint64_t seed) {
+  return {{"dataset_sha256", dataset.sha256},
+          {"engine", facts.engine},
+          {"engine_build", facts.build},
+          {"model_sha256", model_sha256},
+          {"format", format.name},
+          {"format_sha256", format.sha256},
+          {"kernels", facts.kernels},
+          {"kv_type_k", facts.kv_type_k},
+          {"kv_type_v", facts.kv_type_v},
+          {"flash_attention", facts.flash_attention},
+          {"isolation", engine::name(facts.isolation)},
+          {"grade", engine::name(facts.grade)},
+          {"seed", seed}};
+}
+
+Result<void> evaluate(engine::Engine& engine, const Dataset& dataset, const prompt::Format& format,
+                      const EvaluationOptions& options, RunStore& store) {
+  BH_TRY(const auto conditions, chosen_conditions(options.conditions));
+  BH_CHECK(check_kinds(options.kinds));
+  if (!engine.can(engine::Capability::kScore)) {
+    return Error{ErrorCode::kUnsupported, fmt::format("the engine {} cannot score given tokens", engine.facts().engine),
+                 "--engine", "choose llama"};
+  }
+  const auto parts = missing_parts(dataset, options, conditions, store);
+  std::uint64_t total = 0;
+  for (const auto& part : parts) total += part.items.size();
+  std::uint64_t ended = 0;
+  const auto tell = [&] {
+    if (options.progress) options.progress(ended, total);
+  };
+  tell();
+  if (parts.empty()) return {};
+  BH_TRY(const auto longest, longest_estimate(parts, engine, format, options.seed));
+  BH_CHECK(engine.reserve(kSequences, std::min(longest + kReserveMargin, engine.facts().context_tokens)));
+  const auto add = [&](Cell cell) -> Result<void> {
+    BH_CHECK(store.add(cell));
+    ++ended;
+    tell();
+    return {};
+  };
+  for (const auto& part : parts) BH_CHECK(run_part(engine, part, format, options, add));
+  return {};
+}
+
+}  // namespace bulkhead::eval

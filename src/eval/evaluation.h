@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+// Evaluation: conversations x conditions x items on one engine, cell by cell into a run store.
+#pragma once
+
+#include "base/json.h"
+#include "base/result.h"
+#include "dataset/dataset.h"
+#include "engine/engine.h"
+#include "eval/run_store.h"
+#include "prompt/format.h"
+
+#include <cstdint>
+#include <functional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+namespace bulkhead::eval {
+
+struct EvaluationOptions {
+  std::vector<std::string> conditions = {};  // names; empty: all
+  std::vector<std::string> kinds = {};       // of questions, "reference" too; empty: all
+  std::uint32_t conversations = 0;           // so many, evenly spaced over the data set; 0: all
+  std::uint64_t seed = 1;                    // of random_clusters and filler
+  std::stop_token cancel = {};
+  // Called before the first cell and after each: done and total count the cells that were missing at the beginning.
+  std::function<void(std::uint64_t done, std::uint64_t total)> progress = {};
+};
+
+// What decides about a cell's numbers, for RunStore: the data set, the model, the format, the engine's options, the
+// seed. Which conditions, kinds and conversations are run does not: a later call may add others to the same folder.
+[[nodiscard]] Json evaluation_configuration(const engine::Facts& facts, const std::string& model_sha256,
+                                            const dataset::Dataset& dataset, const prompt::Format& format,
+                                            std::uint64_t seed);
+
+// Runs all cells that the store does not hold. kUsage: unknown condition or kind; kUnsupported: the engine cannot
+// score; kResource: a context does not fit into the model's (found before any work); kInterrupted: stopped, what was
+// done is in the store. Any other failure of a cell ends the evaluation, with the cells before it kept.
+[[nodiscard]] Result<void> evaluate(engine::Engine& engine, const dataset::Dataset& dataset,
+                                    const prompt::Format& format, const EvaluationOptions& options, RunStore& store);
+
+}  // namespace bulkhead::eval

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: MIT
+// Summary of an evaluation: counts, rates and costs per condition, from the cells alone. docs/evaluation.md says what
+// each figure counts.
+#pragma once
+
+#include "base/json.h"
+#include "eval/cell.h"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace bulkhead::eval {
+
+// How often the chosen answer was right, and how often it was another cluster's.
+struct AnswerCounts {
+  std::uint64_t questions = 0;
+  std::uint64_t correct = 0;
+  std::uint64_t intrusions = 0;
+};
+
+// Over the question cells among `cells`; references do not count.
+[[nodiscard]] AnswerCounts count_answers(const std::vector<const Cell*>& cells, Scoring scoring);
+
+// The questions of the primary endpoint: own and updated.
+[[nodiscard]] bool is_primary(const Cell& cell) noexcept;
+
+// One object for each condition there are cells of, in the order of the table of conditions. Tokens of a context count
+// once, however many items it has.
+[[nodiscard]] Json summarize(const std::vector<Cell>& cells);
+
+// The summary as a table for people.
+[[nodiscard]] std::string summary_table(const Json& summary);
+
+}  // namespace bulkhead::eval

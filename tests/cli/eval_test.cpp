@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: MIT
+// `bulkhead eval` as a program: what it prints, refuses, and keeps when it is killed.
+#include "base/json.h"
+#include "cli/real_program.h"
+#include "eval/run_store.h"
+#include "subprocess/child_process.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+#include <random>
+#include <thread>
+
+namespace bulkhead {
+namespace {
+
+using testing::run_program;
+using testing::TemporaryFolder;
+
+const std::string kData = std::string(BULKHEAD_SOURCE_DIR) + "/datasets/bulkhead-bench";
+const std::string kEval = "eval " + kData + "/conversations.jsonl --engine fake -q ";
+
+// The cells without the time they took, read with the store's own configuration.
+std::vector<eval::Cell> cells_of(const std::filesystem::path& folder) {
+  const auto summary = Json::parse(testing::read_file(folder / "summary.json"));
+  auto store = eval::RunStore::open(folder, summary["configuration"]);
+  EXPECT_TRUE(store.ok());
+  auto cells = store->cells().value();
+  for (auto& cell : cells) cell.seconds = 0;
+  return cells;
+}
+
+TEST(Eval, PrintsASummaryAndTakesUpWhereItStopped) {
+  const TemporaryFolder folder;
+  const auto command = kEval + "--conversations 3 --conditions semantic,sequential --analysis " + kData +
+                       "/analysis.json --out " + (folder / "run").string();
+  const auto table = run_program(folder.path(), command);
+  ASSERT_EQ(table.code, 0) << table.err;
+  EXPECT_NE(table.out.find("semantic"), std::string::npos) << table.out;
+  const auto again = run_program(folder.path(), command + " --json");
+  ASSERT_EQ(again.code, 0) << again.err;
+  const auto json = Json::parse(again.out);
+  EXPECT_EQ(json["schema"], "bulkhead-eval-1");
+  EXPECT_TRUE(json["complete"].get<bool>());
+  EXPECT_EQ(json["conditions"].size(), 2U);
+  EXPECT_EQ(json["analysis"]["hypotheses"][0]["comparison"]["conversations"], 3);
+  EXPECT_EQ(json["analysis"]["hypotheses"][1]["outcome"], "not measured") << "regrouped was not run";
+  EXPECT_EQ(json["cells"], cells_of(folder / "run").size());
+}
+
+TEST(Eval, RefusesWithTheCodeOfTheFault) {
+  const TemporaryFolder folder;
+  const auto run = " --out " + (folder / "run").string();
+  EXPECT_EQ(run_program(folder.path(), kEval + run + " --conditions random").code, 2);
+  EXPECT_EQ(run_program(folder.path(), kEval + run + " --kinds all").code, 2);
+  EXPECT_EQ(run_program(folder.path(), kEval).code, 2) << "no folder";
+  EXPECT_EQ(run_program(folder.path(), "eval none.jsonl --engine fake -q" + run).code, 3);
+  EXPECT_EQ(run_program(folder.path(), kEval + run + " --analysis none.json").code, 3);
+  ASSERT_EQ(run_program(folder.path(), kEval + run + " --conversations 1 --kinds own").code, 0);
+  const auto other = run_program(folder.path(), kEval + run + " --conversations 1 --seed 2");
+  EXPECT_EQ(other.code, 3);
+  EXPECT_NE(other.err.find("seed is 1 there and 2 here"), std::string::npos) << other.err;
+  std::ofstream(folder / "run" / "cells.sqlite") << std::string(4096, 'x');
+  EXPECT_EQ(run_program(folder.path(), kEval + run + " --conversations 1").code, 4);
+}
+
+TEST(Eval, StoppedBySignalItKeepsItsCellsAndSaysSo) {
+  const TemporaryFolder folder;
+  const auto run = folder / "run";
+  const auto stopped = testing::run_program_and_interrupt(
+      folder.path(), "eval " + kData + "/conversations.jsonl --engine fake --out " + run.string(), "cells of");
+  EXPECT_EQ(stopped.code, 130) << stopped.err;
+  EXPECT_NE(stopped.err.find("goes on from here"), std::string::npos) << stopped.err;
+  EXPECT_FALSE(Json::parse(testing::read_file(run / "summary.json"))["complete"].get<bool>());
+}
+
+// SIGKILL at random moments, until the program ends by itself.
+TEST(Eval, KilledAtRandomMomentsItEndsWithTheSameCells) {
+  const TemporaryFolder folder;
+  const auto arguments = [&](const char* name) {
+    return std::vector<std::string>{testing::program(),
+                                    "eval",
+                                    kData + "/conversations.jsonl",
+                                    "--engine",
+                                    "fake",
+                                    "-q",
+                                    "--conversations",
+                                    "8",
+                                    "--out",
+                                    (folder / name).string()};
+  };
+  const auto begin = std::chrono::steady_clock::now();
+  ASSERT_EQ(subprocess::run_child({.arguments = arguments("whole")}, {}, {})->exit_code, 0);
+  const auto whole_ms = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begin);
+  std::mt19937 random(std::random_device{}());
+  const auto most = static_cast<unsigned>(std::max<std::int64_t>(40, whole_ms.count() / 3));
+  int kills = 0;
+  int code = 137;
+  while (code == 137 && kills < 500) {
+    auto child = subprocess::ChildProcess::start({.arguments = arguments("killed")});
+    ASSERT_TRUE(child.ok());
+    const auto patience = std::chrono::milliseconds(kills < 200 ? random() % most : 60'000);
+    const auto deadline = std::chrono::steady_clock::now() + patience;
+    while (std::chrono::steady_clock::now() < deadline && !child->exit_code()) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    if (!child->exit_code()) {
+      child->kill();
+      ++kills;
+    }
+    code = child->end(std::chrono::seconds(10));
+  }
+  EXPECT_EQ(code, 0);
+  EXPECT_GE(kills, 3) << "it was over before it could be killed";
+  const auto whole = cells_of(folder / "whole");
+  EXPECT_GT(whole.size(), 500U);
+  EXPECT_EQ(cells_of(folder / "killed"), whole);
+  const auto summary = [&](const char* name) {
+    auto json = Json::parse(testing::read_file(folder / name / "summary.json"));
+    for (auto& condition : json["conditions"]) condition.erase("item_seconds");
+    return json;
+  };
+  EXPECT_EQ(summary("killed"), summary("whole"));
+}
+
+}  // namespace
+}  // namespace bulkhead

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: MIT
+#include "eval/evaluation.h"
+
+#include "engines/fake/fake_engine.h"
+#include "eval/evaluation_condition.h"
+#include "eval/evaluation_summary.h"
+#include "eval/item.h"
+#include "temporary_folder.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+namespace bulkhead::eval {
+namespace {
+
+using testing::TemporaryFolder;
+
+const dataset::Dataset& bench() {
+  static const auto kSet =
+      dataset::load_dataset(std::string(BULKHEAD_SOURCE_DIR) + "/datasets/bulkhead-bench/conversations.jsonl");
+  return kSet.value();
+}
+
+const prompt::Format& format() {
+  static const auto kFormat = prompt::load_format("raw").value();
+  return kFormat;
+}
+
+Json configuration(const engine::Engine& engine) {
+  return evaluation_configuration(engine.facts(), {}, bench(), format(), 1);
+}
+
+TEST(Evaluation, RunsWhatIsMissingAndNothingElse) {
+  const TemporaryFolder folder;
+  const auto engine = engines::fake::make_fake_engine();
+  auto store = RunStore::open(folder.path(), configuration(*engine)).value();
+  EvaluationOptions options;
+  options.conversations = 2;
+  options.conditions = {"semantic"};
+  std::vector<std::pair<std::uint64_t, std::uint64_t>> told;
+  options.progress = [&](std::uint64_t done, std::uint64_t total) { told.emplace_back(done, total); };
+  ASSERT_TRUE(evaluate(*engine, bench(), format(), options, store).ok());
+  const auto first = store.cells().value();
+  EXPECT_EQ(told.size(), first.size() + 1);
+  EXPECT_EQ(told.back(), std::make_pair(std::uint64_t{first.size()}, std::uint64_t{first.size()}));
+  std::set<std::string> domains;
+  for (const auto& cell : first) domains.insert(cell.domain);
+  EXPECT_EQ(domains, (std::set<std::string>{"construction", "health"})) << "evenly spaced over the set";
+
+  told.clear();
+  ASSERT_TRUE(evaluate(*engine, bench(), format(), options, store).ok());
+  EXPECT_EQ(told, (std::vector<std::pair<std::uint64_t, std::uint64_t>>{{0, 0}}));
+  options.conditions = {"semantic", "regrouped"};
+  options.kinds = {"own"};
+  ASSERT_TRUE(evaluate(*engine, bench(), format(), options, store).ok());
+  const auto all = store.cells().value();
+  for (const auto& cell : all) EXPECT_TRUE(cell.key.condition == "semantic" || cell.kind == "own");
+  EXPECT_GT(store.size(), first.size());
+}
+
+TEST(Evaluation, RefusesWhatItDoesNotKnowOrCannotHold) {
+  const TemporaryFolder folder;
+  const auto engine = engines::fake::make_fake_engine({.context_tokens = 2000});
+  auto store = RunStore::open(folder.path(), configuration(*engine)).value();
+  EvaluationOptions options;
+  options.conditions = {"random"};
+  EXPECT_EQ(evaluate(*engine, bench(), format(), options, store).error().code, ErrorCode::kUsage);
+  options.conditions = {};
+  options.kinds = {"other"};
+  EXPECT_EQ(evaluate(*engine, bench(), format(), options, store).error().code, ErrorCode::kUsage);
+  options.kinds = {};
+  const auto large = evaluate(*engine, bench(), format(), options, store);
+  ASSERT_FALSE(large.ok());
+  EXPECT_EQ(large.error().code, ErrorCode::kResource);
+  EXPECT_NE(large.error().message.find("the limit is 2000"), std::string::npos) << large.error().message;
+  EXPECT_EQ(store.size(), 0U);
+}
+
+Cell answered(const std::string& item, const std::string& kind, Standing best) {
+  Cell cell{
+      .key = {"law-01", "semantic", item}, .kind = kind, .context = "c1", .context_tokens = 100, .item_tokens = 10};
+  for (const auto standing : {Standing::kRight, Standing::kOwn, Standing::kForeign}) {
+    cell.candidates.push_back({std::string(name(standing)), "c", standing, standing == best ? -1.0 : -4.0, 2});
+  }
+  return cell;
+}
+
+TEST(EvaluationSummary, CountsAnswersIntrusionsAndTokens) {
+  std::vector<Cell> cells = {answered("q1", "own", Standing::kRight), answered("q2", "own", Standing::kForeign),
+                             answered("q3", "updated", Standing::kOwn), answered("q4", "absent", Standing::kForeign)};
+  cells.push_back(
+      {.key = {"law-01", "semantic", "reference:c1"}, .kind = "reference", .context = "c1", .context_tokens = 100});
+  cells.back().candidates = {{"text", "", Standing::kRight, -6.0, 4}};
+  const auto summary = summarize(cells);
+  ASSERT_EQ(summary.size(), 1U);
+  const auto& one = summary[0];
+  EXPECT_EQ(one["primary"]["questions"], 3);
+  EXPECT_EQ(one["primary"]["correct"], 1);
+  EXPECT_EQ(one["primary"]["intrusions"], 1);
+  EXPECT_EQ(one["kinds"]["absent"]["intrusions"], 1);
+  EXPECT_EQ(one["reference"]["nll_per_token"], 1.5);
+  EXPECT_EQ(one["context_tokens"], 100) << "one context, however many items";
+  EXPECT_EQ(one["item_tokens"], 40);
+  const auto table = summary_table(summary);
+  EXPECT_NE(table.find("33.3 % (1/3)"), std::string::npos) << table;
+  EXPECT_NE(table.find("1.5000"), std::string::npos) << table;
+}
+
+// A tie of all scores must not favour the right answer: a model that knows nothing is at chance, not at 100 %.
+TEST(EvaluationSummary, TiesFavourNobody) {
+  std::uint64_t right = 0;
+  std::uint64_t questions = 0;
+  for (const auto& conversation : bench().conversations) {
+    for (const auto& item : items_of(conversation, {"own", "updated"})) {
+      Cell cell{.key = {}, .kind = item.kind, .candidates = item.candidates};
+      for (auto& candidate : cell.candidates) {
+        candidate.log_probability = -1;
+        candidate.tokens = 1;
+      }
+      ++questions;
+      right += chosen(cell, Scoring::kPerToken).standing == Standing::kRight ? 1U : 0U;
+    }
+  }
+  EXPECT_GT(right, questions / 12);
+  EXPECT_LT(right, questions / 3);
+}
+
+}  // namespace
+}  // namespace bulkhead::eval

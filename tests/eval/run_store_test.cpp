@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: MIT
+#include "eval/run_store.h"
+
+#include "temporary_folder.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+namespace bulkhead::eval {
+namespace {
+
+using testing::TemporaryFolder;
+
+const Json kConfiguration = {{"model_sha256", "12ab"}, {"seed", 1}};
+
+Cell cell(const std::string& item) {
+  return {
+      .key = {"law-01", "semantic", item},
+      .domain = "law",
+      .difficulty = 2,
+      .kind = "own",
+      .cluster = "c1",
+      .context = "c1",
+      .context_tokens = 900,
+      .item_tokens = 70,
+      .seconds = 0.25,
+      .candidates = {{"4 \"euros\"\n", "", Standing::kRight, -0.1, 3}, {"5", "c2", Standing::kForeign, -1.0 / 3, 1}}};
+}
+
+TEST(RunStore, KeepsCellsExactly) {
+  const TemporaryFolder folder;
+  {
+    auto store = RunStore::open(folder / "run", kConfiguration);
+    ASSERT_TRUE(store.ok()) << store.error().to_string();
+    ASSERT_TRUE(store->add(cell("q2")).ok());
+    ASSERT_TRUE(store->add(cell("q1")).ok());
+    EXPECT_TRUE(store->has(cell("q1").key));
+  }
+  auto again = RunStore::open(folder / "run", kConfiguration);
+  ASSERT_TRUE(again.ok()) << again.error().to_string();
+  EXPECT_EQ(again->size(), 2U);
+  EXPECT_TRUE(again->has(cell("q2").key));
+  EXPECT_FALSE(again->has(cell("q3").key));
+  EXPECT_EQ(again->cells().value(), (std::vector<Cell>{cell("q1"), cell("q2")}));
+}
+
+TEST(RunStore, TakesNoCellTwice) {
+  const TemporaryFolder folder;
+  auto store = RunStore::open(folder.path(), kConfiguration).value();
+  ASSERT_TRUE(store.add(cell("q1")).ok());
+  const auto twice = store.add(cell("q1"));
+  ASSERT_FALSE(twice.ok());
+  EXPECT_EQ(twice.error().code, ErrorCode::kInternal);
+  EXPECT_EQ(store.cells()->size(), 1U);
+}
+
+TEST(RunStore, RefusesAnotherConfiguration) {
+  const TemporaryFolder folder;
+  ASSERT_TRUE(RunStore::open(folder.path(), kConfiguration).ok());
+  const auto other = RunStore::open(folder.path(), {{"model_sha256", "34cd"}, {"seed", 1}});
+  ASSERT_FALSE(other.ok());
+  EXPECT_EQ(other.error().code, ErrorCode::kBadInput);
+  EXPECT_NE(other.error().message.find("model_sha256 is \"12ab\" there and \"34cd\" here"), std::string::npos)
+      << other.error().message;
+  EXPECT_TRUE(RunStore::open(folder.path(), kConfiguration).ok());
+}
+
+TEST(RunStore, IsForOneProcessAtATime) {
+  const TemporaryFolder folder;
+  const auto store = RunStore::open(folder.path(), kConfiguration);
+  ASSERT_TRUE(store.ok());
+  const auto second = RunStore::open(folder.path(), kConfiguration);
+  ASSERT_FALSE(second.ok());
+  EXPECT_EQ(second.error().code, ErrorCode::kResource);
+}
+
+TEST(RunStore, SaysWhatItCannotRead) {
+  const TemporaryFolder folder;
+  std::ofstream(folder / "cells.sqlite") << std::string(4096, 'x');
+  const auto damaged = RunStore::open(folder.path(), kConfiguration);
+  ASSERT_FALSE(damaged.ok());
+  EXPECT_EQ(damaged.error().code, ErrorCode::kCorrupt);
+
+  const TemporaryFolder newer;
+  ASSERT_TRUE(RunStore::open(newer.path(), kConfiguration).ok());
+  ASSERT_TRUE(database::Database::open(newer / "cells.sqlite")->run("PRAGMA user_version=99").ok());
+  const auto version = RunStore::open(newer.path(), kConfiguration);
+  ASSERT_FALSE(version.ok());
+  EXPECT_NE(version.error().message.find("99"), std::string::npos);
+}
+
+TEST(Cell, ChoiceGoesByTokenOrByTotal) {
+  auto one = cell("q1");
+  one.candidates = {{"a", "", Standing::kRight, -3.0, 4}, {"b", "c2", Standing::kForeign, -1.0, 1}};
+  EXPECT_EQ(chosen(one, Scoring::kPerToken).value, "a");
+  EXPECT_EQ(chosen(one, Scoring::kTotal).value, "b");
+  one.candidates[1] = {"b", "c2", Standing::kForeign, -0.75, 1};
+  EXPECT_EQ(chosen(one, Scoring::kPerToken).value, "a") << "the first of equals";
+  EXPECT_FALSE(candidates_from_json("[]").ok());
+  EXPECT_EQ(candidates_from_json("[{}]").error().code, ErrorCode::kCorrupt);
+}
+
+}  // namespace
+}  // namespace bulkhead::eval
