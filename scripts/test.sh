@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # All tests of the core tier: release, and ASan+UBSan; what they need is installed, built and pulled first.
-#   scripts/test.sh [--all] [--tier clang|tsan|tidy|arm|valgrind ...] [--no-core]     --tier: that tier too; --all: all of them; --no-core: the tiers alone
+#   scripts/test.sh [--all] [--tier clang|tsan|tidy|arm|valgrind|workers ...] [--no-core]     --tier: that tier too; --all: all of them; --no-core: the tiers alone
 # The last line is `N passed, N failed, N skipped`; a skip that tests/allowed_skips.txt does not list is a failure.
 set -uo pipefail
 cd "$(dirname "$0")/.."
-known_tiers=(clang tsan tidy arm valgrind)
+known_tiers=(clang tsan tidy arm valgrind workers)
 tiers=()
 core=1
 while [ $# -gt 0 ]; do
@@ -39,26 +39,26 @@ check() {
   cat "$reports/$name.check" >&2
 }
 
-suite() {  # suite PRESET [ctest arguments]
-  local preset=$1
+suite() {  # suite PRESET [ctest arguments]; its report is named for suite_name where that is set
+  local preset=$1 report=${suite_name:-$1}
   shift
   step "build $preset"
   scripts/build.sh "$preset" >"$reports/build-$preset.log" 2>&1 || { tail -40 "$reports/build-$preset.log" >&2; die "the $preset build failed"; }
   [ "$preset" = release ] && { step "models"; for model in gemma-3-270m qwen2.5-coder-0.5b; do
     build/release/src/bulkhead pull "$model" >&2 || die "pulling $model failed"; done; }
   step "ctest $preset"
-  ctest --test-dir "build/$preset" --output-on-failure --no-tests=error -j2 --output-junit "$reports/ctest-$preset.xml" "$@" >"$reports/ctest-$preset.log" 2>&1
-  grep -E 'Failed|\*\*\*' "$reports/ctest-$preset.log" >&2
-  tail -3 "$reports/ctest-$preset.log" >&2
+  ctest --test-dir "build/$preset" --output-on-failure --no-tests=error -j2 --output-junit "$reports/ctest-$report.xml" "$@" >"$reports/ctest-$report.log" 2>&1
+  grep -E 'Failed|\*\*\*' "$reports/ctest-$report.log" >&2
+  tail -3 "$reports/ctest-$report.log" >&2
 }
 
 if [ -n "$core" ]; then
-  suite release
+  suite release -LE workers
   check format scripts/format.sh --check
   check hf-token-counts scripts/reference_check.sh
   # Tests of the whole program, and of the bits of whole models, on real models run in release only: they take minutes, and the code
   # that they cover has tests of its own here.
-  ASAN_OPTIONS=detect_leaks=1 suite dev -LE release_only -E '^cli\..*Model|ModelInvariance|ModelKernels|ModelLlamaAttention'
+  ASAN_OPTIONS=detect_leaks=1 suite dev -LE 'release_only|workers' -E '^cli\..*Model|ModelInvariance|ModelKernels|ModelLlamaAttention'
 fi
 for tier in ${tiers[@]+"${tiers[@]}"}; do
   case $tier in
@@ -66,6 +66,7 @@ for tier in ${tiers[@]+"${tiers[@]}"}; do
     tsan) TSAN_OPTIONS=halt_on_error=1 suite tsan -L fast -LE release_only ;;
     tidy) check tidy scripts/tidy.sh ;;
     arm) check arm scripts/test_arm.sh ;;
+    workers) check workers-python scripts/workers_check.sh; suite_name=workers suite release -L workers ;;
     valgrind) check valgrind scripts/test_valgrind.sh ;;
   esac
 done

@@ -42,7 +42,7 @@ enum class Guard {
 // How to load a model. Models of one process that are loaded from the same file with the same options share their
 // weights; their partitions never meet.
 struct ModelOptions {
-  std::string path = {};         // a GGUF file, or a name of the manifest that was pulled before
+  std::string path = {};  // a GGUF file, or a name of the manifest that was pulled before; not for llama: a folder
   std::string engine = "llama";  // see `bulkhead --version` for those built in
   Grade grade =
       Grade::kBuffer;  // kBuffer: own KV buffer each; kMask: one buffer, masked; kProcess: own process and weights
@@ -53,12 +53,18 @@ struct ModelOptions {
   bool flash_attention = true;  // off: slower at long contexts; quantized V needs it on
   // Sliding-window models: keep every cell, so that any earlier position can be forked. Strict isolation does so too.
   bool full_window_cache = false;
-  std::string kv_type_k = "f16";  // f16, q8_0 or q4_0
-  std::string kv_type_v = "f16";  // f16, q8_0 or q4_0
+  // What weights and computation are in, for engines that choose: f32, bf16 or f16. auto: as the checkpoint says, and
+  // f32 for a GGUF file. Engine llama keeps to its file: auto only.
+  std::string dtype = "auto";
+  std::string kv_type_k = "auto";  // engine llama: f16 (auto), q8_0 or q4_0; others: auto, which is their own type
+  std::string kv_type_v = "auto";  // the same
   // What multiplies with the weights on the CPU. bulkhead: our kernels, whose results do not depend on the batch;
   // stock: ggml's; auto: ours where this processor has an instruction set they are fast on.
   std::string kernels = "auto";
   Isolation isolation = Isolation::kStrict;
+  // Engines transformers and mlx: a fork goes on writing to its source's very cache, the mistake of the seed
+  // experiment, to measure what it does. Every output names it, and the grade is `claimed`.
+  bool leaky = false;
   Guard guard = Guard::kNone;  // needs grade buffer, and caches in main memory
 
   friend bool operator==(const ModelOptions&, const ModelOptions&) = default;

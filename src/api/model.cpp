@@ -72,7 +72,9 @@ Model::~Model() = default;
 Result<Model> Model::load(const ModelOptions& options) {
   ModelOptions resolved = options;
   if (options.engine != "fake") {  // which has no file
-    BH_TRY(const auto path, models::find_model(options.path, models::Environment::from_process()));
+    const auto environment = models::Environment::from_process();
+    BH_TRY(const auto path, options.engine == "llama" ? models::find_model(options.path, environment)
+                                                      : models::find_model_or_folder(options.path, environment));
     resolved.path = path.string();
   }
   auto impl = std::make_shared<Impl>();

@@ -71,11 +71,14 @@ void add_model_flags(CLI::App& app, ModelFlags& flags) {
   app.add_option("--flash-attn", flags.flash_attention, "-fa: flash attention")
       ->check(CLI::IsMember({"on", "off"}))
       ->capture_default_str();
+  app.add_option("--dtype", flags.options.dtype, "engines transformers and mlx: what they compute in")
+      ->check(CLI::IsMember({"auto", "f32", "bf16", "f16"}))
+      ->capture_default_str();
   app.add_option("--cache-type-k", flags.options.kv_type_k, "-ctk: type of the K cache")
-      ->check(CLI::IsMember({"f16", "q8_0", "q4_0"}))
+      ->check(CLI::IsMember({"auto", "f16", "q8_0", "q4_0"}))
       ->capture_default_str();
   app.add_option("--cache-type-v", flags.options.kv_type_v, "-ctv: type of the V cache")
-      ->check(CLI::IsMember({"f16", "q8_0", "q4_0"}))
+      ->check(CLI::IsMember({"auto", "f16", "q8_0", "q4_0"}))
       ->capture_default_str();
   app.add_option("--kernels", flags.options.kernels, "what multiplies with the weights: Bulkhead's kernels or ggml's")
       ->check(CLI::IsMember({"auto", "bulkhead", "stock"}))
@@ -87,6 +90,8 @@ void add_model_flags(CLI::App& app, ModelFlags& flags) {
                  "during a computation, lock other partitions' memory pages, or fill their cells with NaN (slow)")
       ->check(CLI::IsMember({"none", "pages", "poison"}))
       ->capture_default_str();
+  app.add_flag("--leaky", flags.options.leaky,
+               "engines transformers and mlx: forks share one cache, the mistake of the seed experiment");
   app.add_flag("--swa-full", flags.options.full_window_cache, "sliding-window models: keep every cell");
   app.add_option("--grade", flags.grade,
                  "what separates partitions: own buffers, a mask in one buffer, or own processes")
@@ -129,7 +134,9 @@ Result<ModelOptions> ModelFlags::resolve() const {
     resolved.path = pulled.path.string();
     return resolved;
   }
-  BH_TRY(const auto path, models::find_model(model.empty() ? std::string(kDefaultModel) : model, environment));
+  const auto name = model.empty() ? std::string(kDefaultModel) : model;
+  BH_TRY(const auto path, options.engine == "llama" ? models::find_model(name, environment)
+                                                    : models::find_model_or_folder(name, environment));
   resolved.path = path.string();
   return resolved;
 }

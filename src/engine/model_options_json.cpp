@@ -30,10 +30,12 @@ Json to_json(const ModelOptions& options) {
           {"gpu_layers", options.gpu_layers},
           {"flash_attention", options.flash_attention},
           {"full_window_cache", options.full_window_cache},
+          {"dtype", options.dtype},
           {"kv_type_k", options.kv_type_k},
           {"kv_type_v", options.kv_type_v},
           {"kernels", options.kernels},
-          {"isolation", name(options.isolation)}};
+          {"isolation", name(options.isolation)},
+          {"leaky", options.leaky}};
 }
 
 ModelOptions model_options_from(const Json& json) {
@@ -46,10 +48,12 @@ ModelOptions model_options_from(const Json& json) {
   json.at("gpu_layers").get_to(options.gpu_layers);
   json.at("flash_attention").get_to(options.flash_attention);
   json.at("full_window_cache").get_to(options.full_window_cache);
+  options.dtype = json.value("dtype", options.dtype);  // documents of version 0.1 have none
   json.at("kv_type_k").get_to(options.kv_type_k);
   json.at("kv_type_v").get_to(options.kv_type_v);
   json.at("kernels").get_to(options.kernels);
   options.isolation = isolation_from(json.at("isolation"));
+  options.leaky = json.value("leaky", false);
   return options;
 }
 

@@ -4,6 +4,7 @@
 #include "engines/fake/fake_engine.h"
 #include "engines/llama/llama_engine.h"
 #include "engines/process/process_engine.h"
+#include "engines/worker/framework_engine.h"
 
 namespace bulkhead::engines {
 
@@ -20,6 +21,10 @@ Result<std::unique_ptr<engine::Engine>> make_in_any_grade(const ModelOptions& op
 engine::Registry builtin_engines() {
   engine::Registry registry;
   registry.add({"llama", "libllama (llama.cpp), GGUF models", &make_in_any_grade<&llama::make_llama_engine>});
+  registry.add({"transformers", "Hugging Face Transformers in a worker; checkpoint folders, GGUF models",
+                &make_in_any_grade<&worker::make_transformers_engine>});
+  registry.add(
+      {"mlx", "mlx_lm in a worker; MLX models, checkpoint folders", &make_in_any_grade<&worker::make_mlx_engine>});
   registry.add({"fake", "next token is a hash of all visible tokens; for tests, needs no model",
                 &make_in_any_grade<&fake::make_from_options>});
   return registry;

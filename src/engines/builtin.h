@@ -6,7 +6,7 @@
 
 namespace bulkhead::engines {
 
-// "llama" and "fake", in that order.
+// "llama", "transformers", "mlx" and "fake", in that order.
 [[nodiscard]] engine::Registry builtin_engines();
 
 }  // namespace bulkhead::engines

@@ -85,6 +85,21 @@ Result<fs::path> find_named(const ManifestModel& model, const Environment& envir
   return path;
 }
 
+Result<std::string> folder_sha256(const fs::path& folder) {
+  std::set<fs::path> files;
+  std::error_code problem;
+  for (fs::directory_iterator entry(folder, problem), end; !problem && entry != end; entry.increment(problem)) {
+    if (is_file(entry->path()) && entry->path().extension() != ".sha256") files.insert(entry->path());
+  }
+  if (problem) return Error{ErrorCode::kResource, "cannot read the folder", folder.string(), {}};
+  std::string lines;
+  for (const auto& file : files) {
+    BH_TRY(const auto sum, model_sha256(file));
+    lines += fmt::format("{}  {}\n", sum, file.filename().string());
+  }
+  return sha256_hex(lines);
+}
+
 }  // namespace
 
 Result<fs::path> find_model(const std::string& name_or_path, const Environment& environment) {
@@ -102,6 +117,13 @@ Result<fs::path> find_model(const std::string& name_or_path, const Environment& 
                fmt::format("there is no model and no file named \"{}\"", name_or_path),
                {},
                fmt::format("run: bulkhead pull NAME, with one of: {}", environment.manifest.names())};
+}
+
+Result<fs::path> find_model_or_folder(const std::string& name_or_path, const Environment& environment) {
+  std::error_code ignored;
+  const bool named = environment.manifest.find(name_or_path) != nullptr;
+  if (!named && fs::is_directory(name_or_path, ignored)) return fs::path(name_or_path);
+  return find_model(name_or_path, environment);
 }
 
 std::vector<ListedModel> list_models(const Environment& environment) {
@@ -141,6 +163,8 @@ std::vector<ListedModel> list_models(const Environment& environment) {
 }
 
 Result<std::string> model_sha256(const fs::path& path, const std::function<void(std::uint64_t)>& progress) {
+  std::error_code ignored;
+  if (fs::is_directory(path, ignored)) return folder_sha256(path);
   if (const auto note = read_sum_note(path)) return note->sha256;
   const auto before = stamp_of(path);
   BH_TRY(auto sum, sha256_of_file(path, progress));

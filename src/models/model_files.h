@@ -21,6 +21,10 @@ namespace bulkhead::models {
 // named model's file has another size than the manifest says.
 [[nodiscard]] Result<std::filesystem::path> find_model(const std::string& name_or_path, const Environment& environment);
 
+// As find_model(), and a folder, for engines that read checkpoints too.
+[[nodiscard]] Result<std::filesystem::path> find_model_or_folder(const std::string& name_or_path,
+                                                                 const Environment& environment);
+
 struct ListedModel {
   std::string name;  // for a file outside the manifest: its file name
   std::vector<std::string> aliases;
@@ -37,10 +41,10 @@ struct ListedModel {
 // missing folder holds none.
 [[nodiscard]] std::vector<ListedModel> list_models(const Environment& environment);
 
-// SHA-256 of the file at `path`, lower-case hex. Reading a big file takes seconds, so the sum is kept beside it in
-// `path`.sha256 and holds as long as size and time of change are the same; that file is written where possible, and a
-// file of that name that is not ours is left alone. kResource when the model cannot be read. `progress` (may be empty)
-// gets the bytes hashed so far.
+// SHA-256 of the file at `path`, lower-case hex; of a folder: of the lines "SUM  NAME\n" of its plain files, by name.
+// Reading a big file takes seconds, so the sum is kept beside it in `path`.sha256 and holds as long as size and time of
+// change are the same; that file is written where possible, and a file of that name that is not ours is left alone.
+// kResource when the model cannot be read. `progress` (may be empty) gets the bytes hashed so far.
 [[nodiscard]] Result<std::string> model_sha256(const std::filesystem::path& path,
                                                const std::function<void(std::uint64_t)>& progress = {});
 

@@ -3,8 +3,8 @@
 #include "engines/process/process_engine.h"
 
 #include "engines/builtin.h"
-#include "engines/process/frame.h"
 #include "engines/real_models.h"
+#include "engines/worker/frame.h"
 #include "measure/process_memory.h"
 #include "temporary_folder.h"
 
@@ -33,6 +33,10 @@ using engine::GenerateRequest;
 using engine::SequenceId;
 using engine::Token;
 using ::testing::HasSubstr;
+using worker::encode;
+using worker::Frame;
+using worker::FrameReader;
+using worker::WorkerLink;
 using Clock = std::chrono::steady_clock;
 using namespace std::chrono_literals;
 

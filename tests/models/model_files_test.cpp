@@ -123,6 +123,21 @@ TEST_F(ModelsFolder, ASumFileThatIsNotOursIsLeftAlone) {
   EXPECT_EQ(read_file(folder_ / "m.gguf.sha256"), "0000  m.gguf\n");
 }
 
+TEST_F(ModelsFolder, EnginesThatReadFoldersGetThem) {
+  write_file(folder_ / "checkpoint" / "config.json", "{}");
+  write_file(folder_ / "checkpoint" / "model.safetensors", "weights");
+  const auto folder = (folder_ / "checkpoint").string();
+  const auto found = find_model_or_folder(folder, environment_);
+  ASSERT_TRUE(found.ok()) << found.error().to_string();
+  EXPECT_EQ(found.value(), folder);
+  EXPECT_EQ(find_model_or_folder("nosuch", environment_).error().code, ErrorCode::kUsage);
+  const auto sum = *model_sha256(folder);
+  EXPECT_EQ(sum, sha256_hex(sha256_hex("{}") + "  config.json\n" + sha256_hex("weights") + "  model.safetensors\n"));
+  EXPECT_EQ(*model_sha256(folder), sum) << "the notes beside the files do not count";
+  write_file(folder_ / "checkpoint" / "model.safetensors", "other");
+  EXPECT_NE(*model_sha256(folder), sum);
+}
+
 TEST_F(ModelsFolder, TheSumOfAMissingFileIsAnError) {
   const auto sum = model_sha256(folder_ / "missing.gguf");
   ASSERT_FALSE(sum.ok());

@@ -25,7 +25,7 @@ namespace {
 constexpr std::uint32_t kDefaultContext = 4096;
 
 Result<ggml_type> kv_type(const std::string& name, std::string_view flag) {
-  if (name == "f16") return GGML_TYPE_F16;
+  if (name == "auto" || name == "f16") return GGML_TYPE_F16;
   if (name == "q8_0") return GGML_TYPE_Q8_0;
   if (name == "q4_0") return GGML_TYPE_Q4_0;
   return Error{ErrorCode::kUsage, fmt::format("unknown KV cache type \"{}\"", name), std::string(flag),
@@ -36,6 +36,15 @@ Result<void> check_options(const ModelOptions& options) {
   if (options.grade != Grade::kBuffer && options.grade != Grade::kMask) {
     return Error{ErrorCode::kUsage, fmt::format("the llama engine has no grade \"{}\"", engine::name(options.grade)),
                  "--grade", "use buffer or mask"};
+  }
+  if (options.leaky) {
+    return Error{ErrorCode::kUsage, "the llama engine's caches do not leak", "--leaky",
+                 "use it with --engine transformers or mlx"};
+  }
+  if (options.dtype != "auto") {
+    return Error{ErrorCode::kUsage,
+                 fmt::format("the llama engine computes with its file's weights, not in {}", options.dtype), "--dtype",
+                 "leave it away"};
   }
   BH_TRY(const auto key, kv_type(options.kv_type_k, "-ctk"));
   BH_TRY(const auto value, kv_type(options.kv_type_v, "-ctv"));
@@ -186,8 +195,8 @@ Result<void> LoadedModel::note_facts(std::uint64_t file_bytes, std::string name,
             .trained_context_tokens = trained,
             .window_tokens = positive(llama_model_n_swa(model)),
             .kv_bytes_per_token = 0,
-            .kv_type_k = options_.kv_type_k,
-            .kv_type_v = options_.kv_type_v,
+            .kv_type_k = ggml_type_name(kv_type(options_.kv_type_k, "").value()),
+            .kv_type_v = ggml_type_name(kv_type(options_.kv_type_v, "").value()),
             .kernels = std::move(facts_.kernels),
             .isolation = options_.isolation,
             .threads = options_.threads > 0 ? options_.threads : physical_cores(),

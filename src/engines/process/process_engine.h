@@ -10,7 +10,7 @@
 #pragma once
 
 #include "engine/engine.h"
-#include "engines/process/worker_link.h"
+#include "engines/worker/worker_link.h"
 
 #include <bulkhead/options.h>
 
@@ -18,6 +18,8 @@
 #include <string>
 
 namespace bulkhead::engines::process {
+
+using worker::WorkerCommand;
 
 // The command that starts a worker: this very program where it is bulkhead, else the one that the environment variable
 // BULKHEAD_PROGRAM names. kUsage when there is neither.

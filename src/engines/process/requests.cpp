@@ -20,6 +20,9 @@ using engine::Engine;
 using engine::OpenOptions;
 using engine::SequenceId;
 using engine::Token;
+using worker::generate_options_from;
+using worker::hex;
+using worker::to_json;
 
 constexpr std::array kCapabilities = {Capability::kFork,       Capability::kForkEarlier,  Capability::kScore,
                                       Capability::kLogitHash,  Capability::kChatTemplate, Capability::kSnapshot,

@@ -4,8 +4,8 @@
 
 #include "base/result.h"
 #include "engine/engine.h"
-#include "engines/process/frame.h"
-#include "engines/process/values.h"
+#include "engines/worker/frame.h"
+#include "engines/worker/values.h"
 
 #include <cstddef>
 #include <functional>
@@ -13,6 +13,8 @@
 #include <string_view>
 
 namespace bulkhead::engines::process {
+
+using worker::Frame;
 
 struct Asked {
   const Frame& frame;

@@ -3,8 +3,8 @@
 
 #include "base/bytes.h"
 #include "engine/model_options_json.h"
-#include "engines/process/frame.h"
 #include "engines/process/requests.h"
+#include "engines/worker/frame.h"
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -26,6 +26,10 @@ namespace bulkhead::engines::process {
 namespace {
 
 using RequestId = std::uint64_t;
+using worker::encode;
+using worker::FrameReader;
+using worker::kProtocolVersion;
+using worker::to_json;
 
 // The descriptor that answers go to. Any thread.
 class Answers {

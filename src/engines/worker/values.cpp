@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "engines/process/values.h"
+#include "engines/worker/values.h"
 
 #include "engine/model_options_json.h"
 
@@ -9,7 +9,7 @@
 #include <cstdlib>
 #include <string_view>
 
-namespace bulkhead::engines::process {
+namespace bulkhead::engines::worker {
 namespace {
 
 using engine::Duration;
@@ -193,4 +193,4 @@ engine::SequenceState sequence_state_from(const Json& json) {
   return state;
 }
 
-}  // namespace bulkhead::engines::process
+}  // namespace bulkhead::engines::worker

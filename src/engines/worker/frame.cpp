@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "engines/process/frame.h"
+#include "engines/worker/frame.h"
 
 #include "base/bytes.h"
 
@@ -7,7 +7,7 @@
 
 #include <algorithm>
 
-namespace bulkhead::engines::process {
+namespace bulkhead::engines::worker {
 namespace {
 
 constexpr std::string_view kMagic = "BHWP";
@@ -58,4 +58,4 @@ Result<std::optional<Frame>> FrameReader::next() {
   return std::optional<Frame>(std::move(frame));
 }
 
-}  // namespace bulkhead::engines::process
+}  // namespace bulkhead::engines::worker

@@ -4,7 +4,7 @@
 #pragma once
 
 #include "engine/engine.h"
-#include "engines/process/worker_link.h"
+#include "engines/worker/worker_link.h"
 
 #include <functional>
 #include <memory>
@@ -15,7 +15,7 @@
 #include <string_view>
 #include <vector>
 
-namespace bulkhead::engines::process {
+namespace bulkhead::engines::worker {
 
 // Starts a worker and loads the model in it.
 using MakeWorker = std::function<Result<std::shared_ptr<WorkerLink>>()>;
@@ -55,4 +55,4 @@ class RemoteTokenizer final : public engine::Tokenizer {
   std::optional<engine::Token> bos_;
 };
 
-}  // namespace bulkhead::engines::process
+}  // namespace bulkhead::engines::worker

@@ -4,7 +4,7 @@
 #pragma once
 
 #include "base/result.h"
-#include "engines/process/frame.h"
+#include "engines/worker/frame.h"
 #include "subprocess/child_process.h"
 
 #include <chrono>
@@ -22,7 +22,7 @@
 #include <utility>
 #include <vector>
 
-namespace bulkhead::engines::process {
+namespace bulkhead::engines::worker {
 
 struct WorkerCommand {
   std::vector<std::string> arguments;  // program and its arguments
@@ -111,4 +111,4 @@ class WorkerLink {
   std::thread listener_;
 };
 
-}  // namespace bulkhead::engines::process
+}  // namespace bulkhead::engines::worker

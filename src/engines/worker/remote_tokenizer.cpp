@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
-#include "engines/process/remote_tokenizer.h"
+#include "engines/worker/remote_tokenizer.h"
 
 #include "base/bytes.h"
-#include "engines/process/answer_form.h"
+#include "engines/worker/answer_form.h"
 
 #include <cstdint>
 #include <utility>
 
-namespace bulkhead::engines::process {
+namespace bulkhead::engines::worker {
 
 using engine::ChatPart;
 using engine::Token;
@@ -98,4 +98,4 @@ Result<std::vector<ChatPart>> RemoteTokenizer::render_chat(std::span<const engin
   });
 }
 
-}  // namespace bulkhead::engines::process
+}  // namespace bulkhead::engines::worker

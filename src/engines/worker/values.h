@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-namespace bulkhead::engines::process {
+namespace bulkhead::engines::worker {
 
 [[nodiscard]] Json to_json(const Error& error);
 [[nodiscard]] Error error_from(const Json& json);
@@ -32,4 +32,4 @@ namespace bulkhead::engines::process {
 [[nodiscard]] std::string hex(std::uint64_t value);
 [[nodiscard]] std::uint64_t from_hex(const Json& json);
 
-}  // namespace bulkhead::engines::process
+}  // namespace bulkhead::engines::worker

@@ -7,7 +7,7 @@
 
 #include <string>
 
-namespace bulkhead::engines::process {
+namespace bulkhead::engines::worker {
 
 [[nodiscard]] inline Error other_form(std::string what) {
   return {ErrorCode::kRemote, "the worker gave an answer of another form: " + std::move(what), {}, {}};
@@ -23,4 +23,4 @@ template <typename Read>
   }
 }
 
-}  // namespace bulkhead::engines::process
+}  // namespace bulkhead::engines::worker

@@ -12,7 +12,7 @@
 #include <string_view>
 #include <vector>
 
-namespace bulkhead::engines::process {
+namespace bulkhead::engines::worker {
 
 // Both sides say theirs in the handshake; only equal ones talk.
 inline constexpr std::uint32_t kProtocolVersion = 1;
@@ -40,4 +40,4 @@ class FrameReader {
   std::vector<std::byte> bytes_;
 };
 
-}  // namespace bulkhead::engines::process
+}  // namespace bulkhead::engines::worker

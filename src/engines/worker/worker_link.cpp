@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-#include "engines/process/worker_link.h"
+#include "engines/worker/worker_link.h"
 
-#include "engines/process/values.h"
+#include "engines/worker/values.h"
 
 #include <fmt/format.h>
 #include <poll.h>
@@ -13,7 +13,7 @@
 #include <cerrno>
 #include <csignal>
 
-namespace bulkhead::engines::process {
+namespace bulkhead::engines::worker {
 namespace {
 
 using std::chrono::milliseconds;
@@ -246,4 +246,4 @@ Error WorkerLink::give_up(std::string why) {
   return *failure_;
 }
 
-}  // namespace bulkhead::engines::process
+}  // namespace bulkhead::engines::worker

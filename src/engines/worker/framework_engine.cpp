@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: MIT
+#include "engines/worker/framework_engine.h"
+
+#include "engines/worker/answer_form.h"
+#include "engines/worker/remote_engine.h"
+#include "measure/available_memory.h"
+
+#include <fmt/format.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <mutex>
+#include <string>
+#include <system_error>
+#include <utility>
+
+namespace bulkhead::engines::worker {
+namespace {
+
+using engine::ForkResult;
+using engine::OpenOptions;
+using engine::SequenceId;
+using engine::Snapshot;
+
+// The one worker of a model: the same for all, and another one once that has failed. Any thread.
+class SharedWorker {
+ public:
+  SharedWorker(ModelOptions options, WorkerCommand command, std::shared_ptr<WorkerLink> first)
+      : options_(std::move(options)), command_(std::move(command)), current_(std::move(first)) {}
+
+  [[nodiscard]] Result<std::shared_ptr<WorkerLink>> get() {
+    const std::lock_guard lock(mutex_);
+    if (!current_->alive()) {
+      BH_TRY(auto loaded, load_worker(options_, command_));
+      current_ = std::move(loaded.worker);
+    }
+    return current_;
+  }
+
+ private:
+  ModelOptions options_;
+  WorkerCommand command_;
+  std::mutex mutex_;  // of what follows
+  std::shared_ptr<WorkerLink> current_;
+};
+
+class FrameworkEngine final : public RemoteEngine {
+ public:
+  FrameworkEngine(std::shared_ptr<SharedWorker> shared, LoadedWorker first, std::unique_ptr<RemoteTokenizer> tokenizer,
+                  Grade grade)
+      : RemoteEngine(std::move(first.facts), std::move(first.capabilities), std::move(tokenizer), grade),
+        shared_(std::move(shared)) {}
+
+  [[nodiscard]] std::uint64_t bytes_for(std::uint32_t sequences, std::uint32_t tokens_each) const override {
+    return facts().kv_bytes_per_token * tokens_each * sequences;
+  }
+  [[nodiscard]] Result<void> reserve(std::uint32_t sequences, std::uint32_t tokens_each) override;
+  [[nodiscard]] Result<SequenceId> open(const OpenOptions& options) override;
+  [[nodiscard]] Result<ForkResult> fork(SequenceId source, std::uint32_t tokens, const OpenOptions& options) override;
+  [[nodiscard]] Result<SequenceId> restore(const Snapshot& snapshot, const OpenOptions& options) override;
+
+ private:
+  [[nodiscard]] Result<SequenceId> begin(Json head, const OpenOptions& options, std::span<const std::byte> tail);
+
+  std::shared_ptr<SharedWorker> shared_;
+};
+
+// Only checks: a cache gets its room with its first token.
+Result<void> FrameworkEngine::reserve(std::uint32_t sequences, std::uint32_t tokens_each) {
+  BH_CHECK(check_tokens(tokens_each));
+  const auto needed = bytes_for(sequences, tokens_each);
+  const auto available = measure::available_memory();
+  if (needed <= available) return {};
+  return Error{ErrorCode::kResource,
+               fmt::format("{} sequences of {} tokens each need {} MiB, {} MiB are available", sequences, tokens_each,
+                           needed >> 20U, available >> 20U),
+               {},
+               "use fewer or shorter sequences"};
+}
+
+Result<SequenceId> FrameworkEngine::begin(Json head, const OpenOptions& options, std::span<const std::byte> tail) {
+  BH_TRY(auto link, shared_->get());
+  BH_TRY(const auto made, link->call(with_options(std::move(head), options), tail));
+  BH_TRY(const auto sequence, sequence_in(made));
+  return keep(std::move(link), sequence);
+}
+
+Result<SequenceId> FrameworkEngine::open(const OpenOptions& options) {
+  return begin({{"do", "open"}}, options, {});
+}
+
+Result<ForkResult> FrameworkEngine::fork(SequenceId source, std::uint32_t tokens, const OpenOptions& options) {
+  const auto start = std::chrono::steady_clock::now();
+  BH_TRY(const auto* remote, find(source));
+  const auto link = remote->worker;
+  BH_TRY(const auto made, ask(source, with_options({{"do", "fork"}, {"tokens", tokens}}, options)));
+  BH_TRY(const auto sequence, sequence_in(made));
+  return read_form([&]() -> Result<ForkResult> {
+    const auto reused = made.head.at("reused_tokens").get<std::uint32_t>();
+    const auto prefilled = made.head.at("prefilled_tokens").get<std::uint32_t>();
+    return ForkResult{keep(link, sequence), reused, prefilled, std::chrono::steady_clock::now() - start};
+  });
+}
+
+Result<SequenceId> FrameworkEngine::restore(const Snapshot& snapshot, const OpenOptions& options) {
+  return begin({{"do", "restore"}}, options, snapshot.bytes());
+}
+
+std::filesystem::path environment_folder() {
+  if (const char* named = std::getenv("BULKHEAD_WORKERS"); named != nullptr && *named != '\0') return named;
+  if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache != nullptr && *cache != '\0') {
+    return std::filesystem::path(cache) / "bulkhead" / "workers";
+  }
+  const char* home = std::getenv("HOME");
+  return std::filesystem::path(home == nullptr ? "." : home) / ".cache" / "bulkhead" / "workers";
+}
+
+Result<std::unique_ptr<engine::Engine>> make_in(std::string_view module, const ModelOptions& options) {
+  BH_TRY(const auto command, framework_command(module));
+  return make_framework_engine(options, command);
+}
+
+}  // namespace
+
+Result<WorkerCommand> framework_command(std::string_view module) {
+  const auto folder = environment_folder();
+  const auto python = folder / "bin" / "python";
+  std::error_code ignored;
+  // .complete is written last: without it an installation is under way, or was broken off.
+  if (!std::filesystem::exists(python, ignored) || !std::filesystem::exists(folder / ".complete", ignored)) {
+    return Error{ErrorCode::kUsage, "the workers of other frameworks are not installed", folder.string(),
+                 "run scripts/install_workers.sh, or let BULKHEAD_WORKERS name the folder where they are"};
+  }
+  WorkerCommand command;
+  command.arguments = {python.string(), "-m", fmt::format("bulkhead_workers.{}", module)};
+  command.variables = {{"OMP_WAIT_POLICY", "passive"}, {"TOKENIZERS_PARALLELISM", "false"}};
+  // Python alone takes seconds to start where files are not cached.
+  command.handshake = std::chrono::seconds(60);
+  return command;
+}
+
+Result<std::unique_ptr<engine::Engine>> make_framework_engine(const ModelOptions& options,
+                                                              const WorkerCommand& command) {
+  if (options.grade != Grade::kBuffer) {
+    return Error{ErrorCode::kUsage,
+                 fmt::format("engine {} has no grade \"{}\"", options.engine, engine::name(options.grade)), "--grade",
+                 "use buffer or process"};
+  }
+  BH_TRY(auto first, load_worker(options, command));
+  const auto shared = std::make_shared<SharedWorker>(options, command, first.worker);
+  BH_TRY(auto tokenizer, RemoteTokenizer::fetch(first.worker, [shared] { return shared->get(); }));
+  return std::unique_ptr<engine::Engine>(std::make_unique<FrameworkEngine>(
+      shared, std::move(first), std::move(tokenizer), options.leaky ? Grade::kClaimed : Grade::kBuffer));
+}
+
+Result<std::unique_ptr<engine::Engine>> make_transformers_engine(const ModelOptions& options) {
+  return make_in("transformers_worker", options);
+}
+
+Result<std::unique_ptr<engine::Engine>> make_mlx_engine(const ModelOptions& options) {
+  return make_in("mlx_worker", options);
+}
+
+}  // namespace bulkhead::engines::worker

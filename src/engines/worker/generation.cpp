@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: MIT
+#include "engines/worker/generation.h"
+
+#include "engines/worker/answer_form.h"
+#include "engines/worker/values.h"
+
+#include <algorithm>
+#include <chrono>
+#include <functional>
+#include <list>
+#include <stop_token>
+#include <string>
+#include <utility>
+
+namespace bulkhead::engines::worker {
+namespace {
+
+using engine::GenerateResult;
+using Clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+
+struct Drawn {
+  std::size_t part = 0;  // of the call
+  engine::Token token = 0;
+  std::uint32_t index = 0;
+};
+
+// What one worker does for the call: all parts whose sequences it holds, in one request.
+struct Run {
+  std::shared_ptr<WorkerLink> worker;
+  std::vector<std::size_t> parts;  // places in the call
+  RequestId id = 0;
+  bool active = true;
+  std::optional<Drawn> waits = {};  // for its callback and those of the others
+  Clock::time_point heard = Clock::now();
+
+  // Owes an answer: the worker's silence counts.
+  [[nodiscard]] bool owes() const { return active && !waits; }
+};
+
+class Call {
+ public:
+  Call(std::span<const Part> parts, const engine::Tokenizer& tokenizer)
+      : parts_(parts), tokenizer_(&tokenizer), results_(parts.size()) {
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+      if (parts[i].refused) {
+        results_[i] = *parts[i].refused;
+        continue;
+      }
+      paced_ = paced_ || parts[i].request->options.on_token;
+      const auto same = [&](const Run& run) { return run.worker == parts[i].worker; };
+      const auto known = std::find_if(runs_.begin(), runs_.end(), same);
+      (known == runs_.end() ? runs_.emplace_back(Run{parts[i].worker, {}}) : *known).parts.push_back(i);
+    }
+  }
+
+  std::vector<Result<GenerateResult>> run() {
+    std::list<std::stop_callback<std::function<void()>>> cancels;
+    for (const auto& part : parts_) {
+      const auto& cancel = part.request->options.cancel;
+      if (cancel.stop_possible() && !cancel.stop_requested()) cancels.emplace_back(cancel, [this] { inbox_->wake(); });
+    }
+    for (std::size_t i = 0; i < runs_.size(); ++i) begin(i);
+    while (std::any_of(runs_.begin(), runs_.end(), [](const Run& run) { return run.active; })) {
+      if (auto item = inbox_->take(shortest_patience())) {
+        take(std::move(*item));
+      } else {
+        give_up_on_silent_ones();
+      }
+      pass_cancel_on();
+      if (std::none_of(runs_.begin(), runs_.end(), [](const Run& run) { return run.owes(); })) next_step();
+    }
+    std::vector<Result<GenerateResult>> results;
+    results.reserve(results_.size());
+    for (auto& result : results_) results.push_back(std::move(*result));
+    return results;
+  }
+
+ private:
+  [[nodiscard]] bool cancel_requested() const {
+    return std::any_of(parts_.begin(), parts_.end(),
+                       [](const Part& part) { return part.request->options.cancel.stop_requested(); });
+  }
+
+  void begin(std::size_t index) {
+    Run& run = runs_[index];
+    std::string stops;
+    Json requests = Json::array();
+    for (const auto place : run.parts) {
+      const auto& options = parts_[place].request->options;
+      for (const auto& stop : options.stop) stops += stop;
+      requests.push_back({{"sequence", parts_[place].sequence}, {"options", to_json(options)}});
+    }
+    Json head = {{"do", "generate"}, {"requests", std::move(requests)}, {"paced", paced_}};
+    if (cancel_requested()) head["cancelled"] = true;
+    run.id = run.worker->begin(std::move(head), std::as_bytes(std::span(stops)), inbox_, index);
+  }
+
+  void fail(Run& run, const Error& error) {
+    for (const auto place : run.parts) results_[place] = error;
+    run.active = false;
+  }
+
+  void take(Inbox::Item item) {
+    if (item.tag == Inbox::kNoTag) return;
+    Run& run = runs_[item.tag];
+    if (!run.active) return;
+    run.heard = Clock::now();
+    if (!item.frame.ok()) return fail(run, item.frame.error());
+    const auto& head = item.frame.value().head;
+    const auto read = read_form([&]() -> Result<void> {
+      if (head.contains("token")) {
+        const auto& token = head["token"];
+        const auto place = token.at("request").get<std::size_t>();
+        if (place >= run.parts.size()) return other_form("it tells of a token that was not asked for");
+        const Drawn drawn{run.parts[place], token.at("token").get<engine::Token>(),
+                          token.at("index").get<std::uint32_t>()};
+        if (paced_) run.waits = drawn;
+        return {};
+      }
+      const auto& outcomes = head.at("ok").at("results");
+      for (std::size_t i = 0; i < run.parts.size(); ++i) {
+        const auto& outcome = outcomes.at(i);
+        auto& result = results_[run.parts[i]];
+        if (outcome.contains("error")) {
+          result = error_from(outcome["error"]);
+        } else {
+          result = generate_result_from(outcome.at("ok"));
+        }
+      }
+      run.active = false;
+      return {};
+    });
+    if (!read.ok()) fail(run, read.error());
+  }
+
+  [[nodiscard]] milliseconds shortest_patience() const {
+    milliseconds shortest = std::chrono::hours(1);
+    for (const auto& run : runs_) {
+      if (!run.owes()) continue;
+      const auto silent = std::chrono::duration_cast<milliseconds>(Clock::now() - run.heard);
+      shortest = std::min(shortest, std::max(milliseconds(1), run.worker->patience() - silent));
+    }
+    return shortest;
+  }
+
+  void give_up_on_silent_ones() {
+    for (auto& run : runs_) {
+      if (run.owes() && Clock::now() - run.heard >= run.worker->patience()) run.worker->give_up_waiting();
+    }
+  }
+
+  void pass_cancel_on() {
+    if (cancel_passed_on_ || !cancel_requested()) return;
+    cancel_passed_on_ = true;
+    for (const auto& run : runs_) {
+      if (run.active) run.worker->tell(run.id, "cancel");
+    }
+  }
+
+  // All workers have drawn a token: the callbacks see them, in the order of the requests, and then the next ones are
+  // drawn.
+  void next_step() {
+    std::vector<Run*> waiting;
+    for (auto& run : runs_) {
+      if (run.active && run.waits) waiting.push_back(&run);
+    }
+    std::sort(waiting.begin(), waiting.end(),
+              [](const Run* one, const Run* other) { return one->waits->part < other->waits->part; });
+    std::vector<std::pair<Run*, bool>> decisions;
+    for (auto* run : waiting) {
+      const auto piece = tokenizer_->piece(run->waits->token);
+      const auto& on_token = parts_[run->waits->part].request->options.on_token;
+      decisions.emplace_back(run, !on_token || on_token({run->waits->token, run->waits->index, piece}));
+    }
+    pass_cancel_on();
+    for (const auto& [run, go_on] : decisions) {
+      run->waits.reset();
+      run->heard = Clock::now();
+      run->worker->tell(run->id, go_on ? "go" : "stop");
+    }
+  }
+
+  std::span<const Part> parts_;
+  const engine::Tokenizer* tokenizer_;
+  std::vector<std::optional<Result<GenerateResult>>> results_;  // in the order of parts_
+  std::vector<Run> runs_;
+  std::shared_ptr<Inbox> inbox_ = std::make_shared<Inbox>();
+  bool paced_ = false;
+  bool cancel_passed_on_ = false;
+};
+
+}  // namespace
+
+std::vector<Result<GenerateResult>> generate(std::span<const Part> parts, const engine::Tokenizer& tokenizer) {
+  return Call(parts, tokenizer).run();
+}
+
+}  // namespace bulkhead::engines::worker

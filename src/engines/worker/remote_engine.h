@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: MIT
+// The part of an engine that is the same for every engine whose sequences live in workers: each call of the seam about
+// one sequence is a request to the worker that holds it.
+//
+// A worker that dies, hangs or talks rubbish gives kRemote, with the end of its stderr, for the first call about each
+// of its sequences; those are poisoned then, and no other is touched. How sequences are spread over workers, and what
+// room is there, is left to the derived engines.
+#pragma once
+
+#include "engine/engine.h"
+#include "engines/worker/remote_tokenizer.h"
+#include "engines/worker/worker_link.h"
+
+#include <bulkhead/options.h>
+
+#include <map>
+#include <memory>
+#include <set>
+#include <span>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+namespace bulkhead::engines::worker {
+
+// A worker with the model in it, and what that says of itself.
+struct LoadedWorker {
+  std::shared_ptr<WorkerLink> worker;
+  engine::Facts facts;
+  std::set<std::string> capabilities;
+};
+
+// Starts a worker and loads the model in it, as an engine of grade `buffer`. Errors of WorkerLink::start() and of the
+// engine inside; kUsage for a guard, which watches this process's memory only.
+[[nodiscard]] Result<LoadedWorker> load_worker(const ModelOptions& options, const WorkerCommand& command);
+
+// `head` with the fields of `options` that travel.
+[[nodiscard]] Json with_options(Json head, const engine::OpenOptions& options);
+
+// The id in the answer to "open", "fork" and "restore".
+[[nodiscard]] Result<std::uint32_t> sequence_in(const Frame& answer);
+
+class RemoteEngine : public engine::Engine {
+ public:
+  [[nodiscard]] const engine::Facts& facts() const override { return facts_; }
+  [[nodiscard]] const engine::Tokenizer& tokenizer() const override { return *tokenizer_; }
+  [[nodiscard]] bool can(engine::Capability capability) const override;
+  [[nodiscard]] Result<engine::PrefillResult> prefill(engine::SequenceId id, std::span<const engine::Token> tokens,
+                                                      std::stop_token cancel) override;
+  [[nodiscard]] std::vector<Result<engine::GenerateResult>> generate(
+      std::span<const engine::GenerateRequest> requests) override;
+  [[nodiscard]] Result<std::vector<double>> score(engine::SequenceId id,
+                                                  std::span<const engine::Token> tokens) override;
+  [[nodiscard]] Result<engine::SequenceState> inspect(engine::SequenceId id) const override;
+  [[nodiscard]] Result<std::uint64_t> state_hash(engine::SequenceId id) const override;
+  // The snapshot of the engine inside, which fits that engine in any process.
+  [[nodiscard]] Result<engine::Snapshot> snapshot(engine::SequenceId id) override;
+  // Frees the room in the worker, where another one still needs that.
+  [[nodiscard]] Result<void> close(engine::SequenceId id) override;
+
+ protected:
+  // A sequence and the worker that holds it.
+  struct Remote {
+    std::shared_ptr<WorkerLink> worker;
+    std::uint32_t sequence = 0;  // the worker's own id
+    bool poisoned = false;
+  };
+
+  RemoteEngine(engine::Facts facts, std::set<std::string> capabilities, std::unique_ptr<RemoteTokenizer> tokenizer,
+               Grade grade);
+
+  // kClosed unless it is open and well.
+  [[nodiscard]] Result<const Remote*> find(engine::SequenceId id) const;
+  // One request about one sequence. A worker that fails takes its sequence along.
+  [[nodiscard]] Result<Frame> ask(engine::SequenceId id, Json head, const std::stop_token& cancel = {}) const;
+  [[nodiscard]] engine::SequenceId keep(std::shared_ptr<WorkerLink> worker, std::uint32_t sequence);
+  // kBadInput for none, kResource for more than the context.
+  [[nodiscard]] Result<void> check_tokens(std::uint32_t tokens_each) const;
+  [[nodiscard]] const std::map<engine::SequenceId, Remote>& remotes() const { return remotes_; }
+
+ private:
+  engine::Facts facts_;
+  std::set<std::string> capabilities_;
+  std::unique_ptr<RemoteTokenizer> tokenizer_;
+  mutable std::map<engine::SequenceId, Remote> remotes_;  // open and poisoned ones
+  std::uint32_t next_id_ = 0;
+};
+
+}  // namespace bulkhead::engines::worker

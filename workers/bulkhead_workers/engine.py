@@ -1,0 +1,510 @@
+# SPDX-License-Identifier: MIT
+"""The engine seam (src/engine/engine.h) over a network of any framework: sequences, their states after failures, and generation.
+
+Every computation runs for one sequence alone, with that sequence's own cache object: what is computed beside it cannot reach its numbers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import xxhash
+
+from . import snapshot
+from .chat_template import Message
+from .errors import SeamError, closed, unsupported
+from .network import Cache, Logits, Network
+from .protocol import Call, Frame, Head
+from .sampler import Sampler, sampling_from
+from .text import GeneratedText
+from .tokenizer import TextTokenizer
+
+DEFAULT_CONTEXT = 4096
+CHUNK = 256  # tokens computed at a time; boundaries depend on one call's tokens only
+SCORE_CHUNK = 64  # with logits for each
+CAPABILITIES = ("fork", "fork_earlier", "score", "logit_hash", "snapshot")
+VARIANCE = "the framework's kernels sum in another order for another number of tokens: a prefill in other chunks may differ in last bits"
+
+
+@dataclass
+class Sequence:
+    cache: Cache
+    capacity: int  # in tokens
+    tokens: list[int] = field(default_factory=list)
+    computed: int = 0  # of these, how many have cells: cache.length, unless the cache is shared (leaky)
+    logits: Logits | None = None  # after the newest token, where it has been computed. [vocabulary]
+    poisoned: bool = False
+
+    @property
+    def pending(self) -> list[int]:
+        """Drawn, and not yet in the cache."""
+        return self.tokens[self.computed :]
+
+
+@dataclass
+class Generation:
+    sequence: Sequence
+    sampler: Sampler
+    text: GeneratedText
+    max_tokens: int
+    hash_logits: bool
+    result: dict[str, Any] = field(default_factory=dict)
+    active: bool = True
+    error: SeamError | None = None
+
+    def end(self, finish: str) -> None:
+        self.active = False
+        self.result["finish"] = finish
+
+
+def check_options(options: Head, kernels: tuple[str, ...] = ("auto", "stock")) -> None:
+    """Refuses what no framework worker can do. `options`: ModelOptions as JSON."""
+
+    def refuse(flag: str, message: str, advice: str) -> None:
+        raise SeamError("unsupported", message, flag, advice)
+
+    if options["grade"] != "buffer":
+        refuse("--grade", f"framework workers have no grade \"{options['grade']}\"", "use buffer or process")
+    if options["kernels"] not in kernels:
+        refuse("--kernels", f"framework workers know no kernels \"{options['kernels']}\"", "leave --kernels away: a framework brings its own")
+    for flag, name in (("-ctk", "kv_type_k"), ("-ctv", "kv_type_v")):
+        if options[name] != "auto":
+            refuse(flag, f"framework workers keep the cache in the model's own type, not in {options[name]}", f"leave {flag} away, or use --dtype")
+
+
+def context_of(asked: int, network: Network) -> int:
+    """The context of one sequence. `bad_input` when more is asked than the model or the framework can do."""
+    description = network.description
+    most = min(description.trained_context_tokens, description.context_limit)
+    if asked > most:
+        reason = description.context_limit_reason if description.context_limit < description.trained_context_tokens else "the model was trained for"
+        raise SeamError("resource", f"a context of {asked} tokens is {asked - most} more than the {most} that {reason}", "-c", "use a smaller one")
+    return asked or min(most, DEFAULT_CONTEXT)
+
+
+class SequenceEngine:
+    """One loaded network and its sequences. The tokenizer's requests may come on any thread, the others on one."""
+
+    def __init__(self, network: Network, options: Head) -> None:
+        self._network = network
+        self._description = network.description
+        self._options = options
+        self._tokenizer = TextTokenizer(network.tokenizer, self._description.vocabulary, self._description.eos)
+        self._context = context_of(int(options["context_tokens"]), network)
+        self._leaky = bool(options.get("leaky", False))
+        self._sequences: dict[int, Sequence] = {}  # open and poisoned ones
+        self._next_id = 0
+        self._requests: dict[str, Callable[[Call], Frame]] = {
+            "bytes_for": self._bytes_for,
+            "reserve": self._reserve,
+            "open": self._open,
+            "prefill": self._prefill,
+            "fork": self._fork,
+            "generate": self._generate,
+            "score": self._score,
+            "inspect": self._inspect,
+            "state_hash": self._state_hash,
+            "snapshot": self._snapshot,
+            "restore": self._restore,
+            "close": self._close,
+        }
+
+    def facts(self) -> Head:
+        known = self._description
+        return {
+            "engine": known.engine + (" (leaky)" if self._leaky else ""),
+            "build": known.build,
+            "model_path": self._options["path"],
+            "model_name": known.model_name,
+            "architecture": known.architecture,
+            "model_bytes": known.model_bytes,
+            "vocabulary": known.vocabulary,
+            "context_tokens": self._context,
+            "trained_context_tokens": known.trained_context_tokens,
+            "window_tokens": known.window_tokens,
+            "kv_bytes_per_token": known.kv_bytes_per_token,
+            "kv_type_k": known.kv_type,
+            "kv_type_v": known.kv_type,
+            "kernels": known.kernels,
+            "isolation": self._options["isolation"],
+            "batch_invariant": False,
+            "variance": VARIANCE,
+            "threads": known.threads,
+            "flash_attention": known.flash_attention,
+            "chat_template": self._tokenizer.has_template,
+            "grade": "buffer",
+        }
+
+    # ---- what serve() asks ------------------------------------------------------------------------------------------
+
+    def describe(self) -> Head:
+        chat = ["chat_template"] if self._tokenizer.has_template else []
+        return {"facts": self.facts(), "capabilities": [*CAPABILITIES, *chat]}
+
+    def answer(self, what: str, call: Call) -> Frame:
+        if what not in self._requests:
+            raise SeamError("usage", f'there is no request "{what}"')
+        return self._requests[what](call)
+
+    def answer_any_time(self, what: str, frame: Frame) -> Frame:
+        if what == "vocabulary":
+            return Frame({"bos": self._tokenizer.bos}, self._tokenizer.vocabulary())
+        if what == "tokenize":
+            text = _decoded(frame.tail)
+            as_template = bool(frame.head.get("template", False))
+            return Frame({"tokens": self._tokenizer.tokenize_template(text) if as_template else self._tokenizer.tokenize(text)})
+        messages, at = [], 0
+        for message in frame.head["messages"]:
+            content = frame.tail[at : at + message["bytes"]]
+            at += message["bytes"]
+            messages.append(Message(message["role"], _decoded(content)))
+        if at > len(frame.tail):
+            raise SeamError("bad_input", "the messages are not all there")
+        parts = self._tokenizer.render_chat(messages, bool(frame.head["open_assistant_turn"]))
+        texts = [part.text.encode() for part in parts]
+        described = [{"bytes": len(text), "from_template": part.from_template} for text, part in zip(texts, parts, strict=True)]
+        return Frame({"parts": described}, b"".join(texts))
+
+    # ---- sequences --------------------------------------------------------------------------------------------------
+
+    def _find(self, identifier: int) -> Sequence:
+        sequence = self._sequences.get(identifier)
+        if sequence is None or sequence.poisoned:
+            raise closed(identifier)
+        return sequence
+
+    @contextmanager
+    def _poisoning(self, sequence: Sequence) -> Iterator[None]:
+        """What fails in here has begun to work: the sequence is poisoned."""
+        try:
+            yield
+        except BaseException:
+            sequence.poisoned = True
+            raise
+
+    def _check_capacity(self, tokens: int) -> None:
+        if tokens <= 0:
+            raise SeamError("bad_input", "a sequence needs room for at least one token")
+        if tokens > self._context:
+            message = f"{tokens} tokens are {tokens - self._context} more than the context of {self._context}"
+            raise SeamError("resource", message, "", "use less text, or a larger context (-c) where the model allows it")
+
+    def _check_fits(self, sequence: Sequence, tokens: list[int]) -> None:
+        if not tokens:
+            raise SeamError("bad_input", "there are no tokens to append")
+        size = self._description.vocabulary
+        outside = next((token for token in tokens if not 0 <= token < size), None)
+        if outside is not None:
+            raise SeamError("bad_input", f"token {outside} is outside the vocabulary of {size}")
+        if len(sequence.tokens) + len(tokens) > sequence.capacity:
+            message = f"{len(sequence.tokens)} tokens and {len(tokens)} more do not fit into {sequence.capacity}"
+            raise SeamError("resource", message, "", "open it with more room")
+
+    def _keep(self, sequence: Sequence) -> int:
+        identifier = self._next_id
+        self._next_id += 1
+        self._sequences[identifier] = sequence
+        return identifier
+
+    def _new_cache(self, capacity: int) -> Cache:
+        # A leaky one also takes what its forks write.
+        return self._network.new_cache(self._context if self._leaky else capacity)
+
+    def _compute(self, sequence: Sequence, tokens: list[int], every: bool = False) -> Logits:
+        """Cells of `tokens`, which come next; the logits after each, or after the last."""
+        if sequence.cache.length + len(tokens) > sequence.cache.capacity:
+            raise SeamError("resource", f"the cache that leaks is full with {sequence.cache.capacity} tokens", "--leaky")
+        rows = self._network.forward(sequence.cache, tokens, every)
+        sequence.computed += len(tokens)
+        sequence.logits = rows[-1].copy()
+        return rows
+
+    def _append(self, sequence: Sequence, tokens: list[int], cancelled: Callable[[], bool]) -> None:
+        """Computes pending and new tokens, in chunks."""
+        coming = sequence.pending + tokens
+        sequence.tokens += tokens
+        for begin in range(0, len(coming), CHUNK):
+            if cancelled():
+                raise SeamError("interrupted", "prefill was cancelled")
+            self._compute(sequence, coming[begin : begin + CHUNK])
+
+    def _prepare_to_draw(self, sequence: Sequence) -> Logits:
+        if sequence.logits is None:
+            self._compute(sequence, sequence.pending)
+        assert sequence.logits is not None
+        return sequence.logits
+
+    # ---- requests ---------------------------------------------------------------------------------------------------
+
+    def _bytes_for(self, call: Call) -> Frame:
+        each = self._description.kv_bytes_per_token * int(call.head["tokens_each"])
+        return Frame({"bytes": int(call.head["sequences"]) * each})
+
+    def _reserve(self, call: Call) -> Frame:
+        """Only checks: a cache allocates its room when its first token comes. The parent knows the machine's memory."""
+        self._check_capacity(int(call.head["tokens_each"]))
+        return Frame({})
+
+    def _open(self, call: Call) -> Frame:
+        capacity = int(call.head["capacity_tokens"])
+        self._check_capacity(capacity)
+        return Frame({"sequence": self._keep(Sequence(self._new_cache(capacity), capacity))})
+
+    def _prefill(self, call: Call) -> Frame:
+        begin = time.perf_counter_ns()
+        sequence = self._find(int(call.head["sequence"]))
+        tokens = [int(token) for token in call.head["tokens"]]
+        self._check_fits(sequence, tokens)
+        with self._poisoning(sequence):
+            self._append(sequence, tokens, call.cancelled)
+        return Frame({"tokens": len(tokens), "ns": time.perf_counter_ns() - begin})
+
+    def _fork(self, call: Call) -> Frame:
+        begin = time.perf_counter_ns()
+        source = self._find(int(call.head["sequence"]))
+        tokens = int(call.head["tokens"])
+        capacity = int(call.head["capacity_tokens"])
+        if tokens > len(source.tokens):
+            raise SeamError("bad_input", f"a fork at token {tokens} of {len(source.tokens)}")
+        if tokens > capacity:
+            raise SeamError("resource", f"{tokens} tokens do not fit into {capacity}", "", "fork it with more room")
+        self._check_capacity(capacity)
+        whole = tokens == len(source.tokens)
+        # The logits after an earlier token are gone, so that its cells stop one token before it: that one is computed again.
+        cells = source.computed if whole else max(tokens - 1, 0)
+        # The seed's mistake, on demand: the very same object, which both go on writing to.
+        cache = source.cache if self._leaky and whole else source.cache.copy(cells, self._context if self._leaky else capacity)
+        made = Sequence(cache, capacity, source.tokens[:tokens], cells)
+        if whole and source.logits is not None:
+            made.logits = source.logits.copy()
+        elif not whole and tokens > 0:
+            self._compute(made, made.pending)
+        computed = 0 if whole or tokens == 0 else 1
+        return Frame(
+            {
+                "sequence": self._keep(made),
+                "reused_tokens": tokens - computed,
+                "prefilled_tokens": computed,
+                "ns": time.perf_counter_ns() - begin,
+            }
+        )
+
+    def _score(self, call: Call) -> Frame:
+        sequence = self._find(int(call.head["sequence"]))
+        tokens = [int(token) for token in call.head["tokens"]]
+        self._check_fits(sequence, tokens)
+        if not sequence.tokens:
+            raise SeamError("bad_input", "the sequence is empty", "", "prefill it first")
+        scores: list[float] = []
+        with self._poisoning(sequence):
+            for begin in range(0, len(tokens), SCORE_CHUNK):
+                chunk = tokens[begin : begin + SCORE_CHUNK]
+                before = self._prepare_to_draw(sequence)
+                sequence.tokens += chunk
+                rows = self._compute(sequence, chunk, every=True)
+                scores += [_log_probability(row, token) for token, row in zip(chunk, [before, *rows[:-1]], strict=True)]
+        return Frame({"scores": len(scores)}, struct.pack(f"<{len(scores)}d", *scores))
+
+    def _inspect(self, call: Call) -> Frame:
+        sequence = self._find(int(call.head["sequence"]))
+        length = sequence.cache.length
+        return Frame(
+            {
+                "tokens": len(sequence.tokens),
+                "pending_tokens": len(sequence.pending),
+                "first_position": 0 if length else -1,
+                "last_position": length - 1,
+                "token_sha256": hashlib.sha256(np.asarray(sequence.tokens, dtype="<i4").tobytes()).hexdigest(),
+                "kv_bytes_used": length * self._description.kv_bytes_per_token,
+                "kv_bytes_allocated": sequence.cache.allocated_bytes,
+            }
+        )
+
+    def _state_hash(self, call: Call) -> Frame:
+        sequence = self._find(int(call.head["sequence"]))
+        digest = xxhash.xxh3_64(np.asarray(sequence.tokens, dtype="<i4").tobytes())
+        for cells in sequence.cache.cells():
+            digest.update(cells.data)
+        return Frame({"hash": digest.hexdigest()})
+
+    # ---- snapshots --------------------------------------------------------------------------------------------------
+
+    def _fit(self) -> snapshot.Fit:
+        facts = self.facts()
+
+        def yes(value: bool) -> str:
+            return "yes" if value else "no"
+
+        return {
+            "engine": facts["engine"],
+            "build": facts["build"],
+            "model": facts["model_name"],
+            "architecture": facts["architecture"],
+            "model_bytes": str(facts["model_bytes"]),
+            "model_digest": self._description.digest,
+            "vocabulary": str(facts["vocabulary"]),
+            "window_tokens": str(facts["window_tokens"]),
+            "kv_bytes_per_token": str(facts["kv_bytes_per_token"]),
+            "kv_type_k": facts["kv_type_k"],
+            "kv_type_v": facts["kv_type_v"],
+            "flash_attention": yes(facts["flash_attention"]),
+            "kernels": facts["kernels"],
+            "isolation": facts["isolation"],
+            "batch_invariant": yes(facts["batch_invariant"]),
+            "grade": facts["grade"],
+        }
+
+    def _snapshot(self, call: Call) -> Frame:
+        """Payload: a line of JSON, the logits where there are some, then the cells."""
+        sequence = self._find(int(call.head["sequence"]))
+        cells = b"".join(piece.tobytes() for piece in sequence.cache.cells())
+        logits = b"" if sequence.logits is None else sequence.logits.astype("<f4").tobytes()
+        if sequence.cache.length != sequence.computed:
+            raise unsupported("--leaky", "a cache that others have written to makes no snapshot")
+        head = json.dumps({"cells": sequence.computed, "logits": len(logits)}).encode() + b"\n"
+        return Frame({}, snapshot.pack(self._fit(), sequence.tokens, head + logits + cells))
+
+    def _restore(self, call: Call) -> Frame:
+        content = snapshot.unpack(call.tail, self._fit())
+        capacity = int(call.head["capacity_tokens"])
+        self._check_capacity(capacity)
+        if len(content.tokens) > capacity:
+            raise SeamError("resource", f"{len(content.tokens)} tokens do not fit into {capacity}", "", "restore it with more room")
+        logits, length, cells = self._read_payload(content)
+        room = self._context if self._leaky else capacity
+        cache = self._network.restored_cache(room, cells) if length else self._network.new_cache(room)
+        return Frame({"sequence": self._keep(Sequence(cache, capacity, content.tokens, length, logits))})
+
+    def _read_payload(self, content: snapshot.Content) -> tuple[Logits | None, int, list[memoryview]]:
+        head_bytes = bytes(content.payload[:100]).find(b"\n")
+        try:
+            head = json.loads(bytes(content.payload[: max(head_bytes, 0)]))
+            length, logit_bytes = int(head["cells"]), int(head["logits"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise snapshot.damaged("its cells are not there") from error
+        rest = content.payload[head_bytes + 1 :]
+        sizes = [length * each for each in self._description.cell_bytes]
+        whole = logit_bytes in (0, 4 * self._description.vocabulary) and len(rest) == logit_bytes + sum(sizes)
+        if not whole or not len(content.tokens) - 1 <= length <= len(content.tokens):
+            raise snapshot.damaged(f"{len(content.payload)} bytes do not hold the cells of {len(content.tokens)} tokens")
+        logits = np.frombuffer(rest[:logit_bytes], dtype="<f4").astype(np.float32) if logit_bytes else None
+        cells, at = [], logit_bytes
+        for size in sizes:
+            cells.append(rest[at : at + size])
+            at += size
+        return logits, length, cells
+
+    def _close(self, call: Call) -> Frame:
+        identifier = int(call.head["sequence"])
+        if self._sequences.pop(identifier, None) is None:
+            raise closed(identifier)
+        return Frame({})
+
+    # ---- generation -------------------------------------------------------------------------------------------------
+
+    def _start(self, request: Head, stops: list[bytes], earlier: set[int]) -> Generation:
+        identifier = int(request["sequence"])
+        sequence = self._find(identifier)
+        options = request["options"]
+        sampling = sampling_from(options)
+        if any(not stop for stop in stops):
+            raise SeamError("usage", "a stop string is empty", "stop", "leave it out")
+        if not sequence.tokens:
+            raise SeamError("bad_input", "the sequence is empty", "", "prefill it first")
+        if identifier in earlier:
+            raise SeamError("bad_input", f"sequence {identifier} appears twice")
+        forbidden = sorted(self._tokenizer.ends) if options["ignore_end"] else []
+        empty: dict[str, Any] = {"tokens": [], "text": "", "logit_hashes": [], "token_ns": []}
+        result = {**empty, "drafted_tokens": 0, "accepted_tokens": 0, "finish": "length"}
+        return Generation(
+            sequence, Sampler(sampling, forbidden), GeneratedText(stops), int(options["max_tokens"]), bool(options["hash_logits"]), result
+        )
+
+    def _generate(self, call: Call) -> Frame:
+        begin = time.perf_counter_ns()
+        started: list[Generation | SeamError] = []
+        seen: set[int] = set()
+        at = 0
+        for request in call.head["requests"]:
+            stops = []
+            for size in request["options"]["stop_bytes"]:
+                stops.append(call.tail[at : at + size])
+                at += size
+            if at > len(call.tail):
+                raise SeamError("bad_input", "the stop strings are not all there")
+            try:
+                started.append(self._start(request, stops, seen))
+            except SeamError as error:
+                started.append(error)
+            seen.add(int(request["sequence"]))
+        running = [(place, one) for place, one in enumerate(started) if isinstance(one, Generation)]
+        while any(generation.active for _, generation in running):
+            cancelled = call.cancelled()
+            for place, generation in running:
+                if generation.active and cancelled:
+                    generation.end("cancelled")
+                elif generation.active:
+                    self._step(generation, place, call, begin)
+        return Frame({"results": [_outcome(one) for one in started]})
+
+    def _step(self, generation: Generation, place: int, call: Call, begin: int) -> None:
+        sequence, result = generation.sequence, generation.result
+        if len(result["tokens"]) >= generation.max_tokens or len(sequence.tokens) >= sequence.capacity:
+            return generation.end("length")
+        try:
+            with self._poisoning(sequence):
+                logits = self._prepare_to_draw(sequence)
+                drawn = generation.sampler.draw(logits, sequence.tokens)
+                if drawn is None:
+                    raise SeamError("internal", "the model gave no finite logits")
+        except Exception as error:  # the other generations go on
+            generation.active = False
+            generation.error = error if isinstance(error, SeamError) else SeamError("internal", f"{type(error).__name__}: {error}")
+            return None
+        index = len(result["tokens"])
+        result["tokens"].append(drawn)
+        result["token_ns"].append(time.perf_counter_ns() - begin)
+        if generation.hash_logits:
+            result["logit_hashes"].append(xxhash.xxh3_64_hexdigest(np.ascontiguousarray(logits).data))
+        sequence.tokens.append(drawn)
+        sequence.logits = None
+        ends = drawn in self._tokenizer.ends
+        stopped = not ends and generation.text.append(self._tokenizer.piece(drawn))
+        wanted = call.on_token(place, drawn, index)
+        if ends:
+            generation.end("end")
+        elif stopped:
+            generation.end("stop")
+        elif not wanted:
+            generation.end("cancelled")
+        return None
+
+
+def _outcome(one: Generation | SeamError) -> Head:
+    error = one if isinstance(one, SeamError) else one.error
+    if error is not None:
+        return {"error": error.to_json()}
+    assert isinstance(one, Generation)
+    one.result["text"] = one.text.text()
+    return {"ok": one.result}
+
+
+def _log_probability(logits: Logits, token: int) -> float:
+    values = logits.astype(np.float64)
+    largest = values.max()
+    return float(values[token] - largest - np.log(np.exp(values - largest).sum()))
+
+
+def _decoded(text: bytes) -> str:
+    try:
+        return text.decode()
+    except UnicodeDecodeError as error:
+        raise SeamError("bad_input", f"the text is not UTF-8 at byte {error.start}") from error

@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: MIT
+"""The child's side of the worker protocol, version 1 (docs/worker-protocol.md): frames, and the loop that serves an engine.
+
+Two threads, as in src/engines/process/worker.cpp: one reads, and answers the tokenizer's requests at once; the other computes, one request
+after another. When stdin ends, the process ends, whatever it computes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import struct
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from .errors import SeamError
+
+VERSION = 1
+MAGIC = b"BHWP"
+HEADER = struct.Struct("<4sIQ")  # magic, bytes of the JSON, bytes of the tail
+MOST_JSON = 1 << 28
+MOST_TAIL = 1 << 38
+NOT_THE_PROTOCOL = 6  # exit code
+
+Head = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Frame:
+    head: Head
+    tail: bytes = b""
+
+
+def encode(head: Head, tail: bytes = b"") -> bytes:
+    text = json.dumps(head, ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode()
+    return HEADER.pack(MAGIC, len(text), len(tail)) + text + tail
+
+
+class NotTheProtocolError(Exception):
+    """What was read is no frame."""
+
+
+def read_frames(read: Callable[[int], bytes]) -> Iterator[Frame]:
+    """Frames until `read` gives nothing. `read(n)` gives at most n bytes, and b"" at the end."""
+    buffer = bytearray()
+    ended = False
+
+    def fill(size: int) -> bool:
+        nonlocal ended
+        while len(buffer) < size and not ended:
+            piece = read(max(size - len(buffer), 1 << 16))
+            ended = not piece
+            buffer.extend(piece)
+        return len(buffer) >= size
+
+    while fill(1):
+        if not MAGIC.startswith(bytes(buffer[: len(MAGIC)])):
+            raise NotTheProtocolError(f"it begins with {bytes(buffer[:80])!r}")
+        if not fill(HEADER.size):
+            return
+        magic, json_bytes, tail_bytes = HEADER.unpack_from(buffer)
+        if magic != MAGIC or json_bytes > MOST_JSON or tail_bytes > MOST_TAIL:
+            raise NotTheProtocolError(f"it begins with {bytes(buffer[:80])!r}")
+        whole = HEADER.size + json_bytes + tail_bytes
+        if not fill(whole):
+            return
+        text = bytes(buffer[HEADER.size : HEADER.size + json_bytes])
+        tail = bytes(buffer[HEADER.size + json_bytes : whole])
+        del buffer[:whole]
+        try:
+            head = json.loads(text)
+        except ValueError as error:
+            raise NotTheProtocolError(f"no JSON: {text[:80]!r}") from error
+        if not isinstance(head, dict):
+            raise NotTheProtocolError(f"no JSON object: {text[:80]!r}")
+        yield Frame(head, tail)
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request as an engine gets it."""
+
+    head: Head
+    tail: bytes
+    cancelled: Callable[[], bool]
+    on_token: Callable[[int, int, int], bool]  # (place of the request, token, index of the token); false ends that generation
+
+
+class Engine(Protocol):
+    """What serve() needs of an engine: `answer` computes, `answer_any_time` may run on another thread meanwhile."""
+
+    def describe(self) -> Head: ...
+
+    def answer(self, what: str, call: Call) -> Frame: ...
+
+    def answer_any_time(self, what: str, frame: Frame) -> Frame: ...
+
+
+ANY_TIME = ("tokenize", "render_chat", "vocabulary")
+
+
+@dataclass
+class _Progress:
+    """What other threads say about a request that is computed or waits."""
+
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    decisions: queue.SimpleQueue[bool] = field(default_factory=queue.SimpleQueue)
+
+
+class Worker:
+    """Serves the engine that `load` makes of the options of a load request."""
+
+    def __init__(self, source: int, sink: int, load: Callable[[Head], Engine]) -> None:
+        self._source = source
+        self._sink = sink
+        self._load = load
+        self._engine: Engine | None = None
+        self._waiting: queue.SimpleQueue[Frame] = queue.SimpleQueue()
+        self._progress: dict[int, _Progress] = {}
+        self._lock = threading.Lock()  # of _progress
+        self._sending = threading.Lock()
+
+    def run(self) -> None:
+        threading.Thread(target=self._read_all, daemon=True).start()
+        while True:
+            self._perform(self._waiting.get())
+
+    def _read_all(self) -> None:
+        try:
+            for frame in read_frames(lambda size: os.read(self._source, size)):
+                self._take(frame)
+        except (NotTheProtocolError, ValueError, TypeError, KeyError) as error:
+            print(f"worker: what it was sent is not the worker protocol: {error}", file=sys.stderr, flush=True)
+            os._exit(NOT_THE_PROTOCOL)
+        os._exit(0)
+
+    def _take(self, frame: Frame) -> None:
+        what = str(frame.head["do"])
+        identifier = int(frame.head["id"])
+        if what in ("cancel", "go", "stop"):
+            with self._lock:
+                progress = self._progress.get(identifier)
+            if progress is not None and what == "cancel":
+                progress.cancelled.set()
+            elif progress is not None:
+                progress.decisions.put(what == "go")
+            return
+        engine = self._engine
+        if what in ANY_TIME and engine is not None:
+            self._answer(identifier, what, lambda: engine.answer_any_time(what, frame))
+            return
+        progress = _Progress()
+        if frame.head.get("cancelled", False):
+            progress.cancelled.set()
+        with self._lock:
+            self._progress[identifier] = progress
+        self._waiting.put(frame)
+
+    def _perform(self, frame: Frame) -> None:
+        what = str(frame.head["do"])
+        identifier = int(frame.head["id"])
+        with self._lock:
+            progress = self._progress[identifier]
+        self._answer(identifier, what, lambda: self._compute(what, identifier, frame, progress))
+        with self._lock:
+            del self._progress[identifier]
+
+    def _compute(self, what: str, identifier: int, frame: Frame, progress: _Progress) -> Frame:
+        if what == "hello":
+            return Frame({"protocol": VERSION})
+        if what == "load":
+            if self._engine is not None:
+                raise SeamError("usage", "an engine is loaded already")
+            self._engine = self._load(dict(frame.head["options"]))
+            return Frame(self._engine.describe())
+        if self._engine is None:
+            raise SeamError("usage", "no engine is loaded yet")
+        paced = bool(frame.head.get("paced", False))
+
+        def on_token(request: int, token: int, index: int) -> bool:
+            self._send({"id": identifier, "token": {"request": request, "token": token, "index": index}})
+            return progress.decisions.get() if paced else True
+
+        return self._engine.answer(what, Call(frame.head, frame.tail, progress.cancelled.is_set, on_token))
+
+    def _answer(self, identifier: int, what: str, compute: Callable[[], Frame]) -> None:
+        try:
+            made = compute()
+            self._send({"id": identifier, "ok": made.head}, made.tail)
+            return
+        except SeamError as error:
+            failure = error
+        except (KeyError, TypeError, ValueError) as error:
+            traceback.print_exc()
+            failure = SeamError("bad_input", f'a request "{what}" of another form: {type(error).__name__}: {error}')
+        except MemoryError:
+            failure = SeamError("internal", "out of memory")
+        except Exception as error:  # the worker must go on: other sequences are well
+            traceback.print_exc()
+            failure = SeamError("internal", f"{type(error).__name__}: {error}")
+        self._send({"id": identifier, "error": failure.to_json()})
+
+    def _send(self, head: Head, tail: bytes = b"") -> None:
+        data = memoryview(encode(head, tail))
+        try:
+            with self._sending:
+                while data:
+                    data = data[os.write(self._sink, data) :]
+        except OSError:
+            os._exit(NOT_THE_PROTOCOL)  # nobody is there to hear more
+
+
+def serve(load: Callable[[Head], Engine]) -> None:
+    """Serves on stdin and stdout until stdin ends. Whatever libraries print goes to stderr: stdout speaks the protocol only."""
+    sink = os.dup(1)
+    os.dup2(2, 1)
+    with contextlib.suppress(KeyboardInterrupt):  # the parent decides when we end
+        Worker(0, sink, load).run()
