@@ -19,8 +19,10 @@ if [ "$(cat "$venv/.complete" 2>/dev/null)" != "$key" ]; then
   python3 -m venv "$venv"
   "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$requirements" >&2
 fi
-# Our own package lies beside them; it is copied anew whenever this runs.
+# Our own package lies beside them; it is copied anew where it differs, since a worker may be starting from it just now.
 packages=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-rm -rf "$packages/bulkhead_workers"
-cp -R workers/bulkhead_workers "$packages/"
-echo "$key" >"$venv/.complete"
+if ! diff -rq -x __pycache__ workers/bulkhead_workers "$packages/bulkhead_workers" >/dev/null 2>&1; then
+  rm -rf "$packages/bulkhead_workers"
+  cp -R workers/bulkhead_workers "$packages/"
+fi
+[ -f "$venv/.complete" ] || echo "$key" >"$venv/.complete"
