@@ -200,7 +200,7 @@ TEST(FakeEngine, ComesOutOfTheRegistry) {
   options.engine = "steam";
   const auto unknown = builtin_engines().make(options);
   EXPECT_EQ(unknown.error().code, ErrorCode::kUsage);
-  EXPECT_NE(unknown.error().advice.find("llama, fake"), std::string::npos);
+  EXPECT_NE(unknown.error().advice.find("llama, transformers, mlx, fake"), std::string::npos);
 }
 
 TEST(FakeEngine, ARestoreIntoTheWrongPartitionIsSeen) {
