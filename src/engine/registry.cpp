@@ -47,6 +47,23 @@ std::string_view name(Isolation isolation) noexcept {
   return "";
 }
 
+Result<std::vector<std::vector<double>>> Engine::score_continuations(
+    SequenceId sequence, std::span<const std::vector<Token>> continuations) {
+  BH_TRY(const auto state, inspect(sequence));
+  std::vector<std::vector<double>> all;
+  all.reserve(continuations.size());
+  for (const auto& continuation : continuations) {
+    const auto capacity = state.tokens + static_cast<std::uint32_t>(continuation.size());
+    BH_TRY(const auto forked, fork(sequence, state.tokens, {.capacity_tokens = capacity}));
+    auto scores = score(forked.sequence, continuation);
+    const auto closed = close(forked.sequence);
+    if (!scores.ok()) return scores.error();
+    if (!closed.ok()) return closed.error();
+    all.push_back(std::move(scores).value());
+  }
+  return all;
+}
+
 Result<std::uint64_t> Engine::state_hash(SequenceId sequence) const {
   return Error{ErrorCode::kUnsupported,
                fmt::format("this engine gives no hash of the state of sequence {}", sequence.value()),

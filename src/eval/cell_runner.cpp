@@ -33,13 +33,6 @@ class OpenSequence {
   SequenceId id_;
 };
 
-Result<OpenSequence> fork(Engine& engine, const OpenSequence& source, std::uint32_t tokens, std::uint32_t capacity,
-                          bool only_forked) {
-  BH_TRY(const auto forked,
-         engine.fork(source.id(), tokens, {.capacity_tokens = capacity, .only_forked = only_forked}));
-  return OpenSequence(engine, forked.sequence);
-}
-
 prompt::Block question_block(const prompt::Format& format, const std::string& text) {
   const bool chat = format.rendering == prompt::Rendering::kChat;
   return prompt::prompt_block(format, chat ? text : fmt::format("Question: {}\nAnswer:", text), {});
@@ -86,18 +79,17 @@ Result<Cell> run_item(Engine& engine, const OpenSequence& context, const Prepare
             .context = all.name,
             .context_tokens = static_cast<std::uint32_t>(all.shared),
             .candidates = prepared.item.candidates};
-  const auto length = static_cast<std::uint32_t>(prepared.prompt.size());
   const auto own = std::span<const Token>(prepared.prompt).subspan(all.shared);
-  BH_TRY(const auto asked, fork(engine, context, static_cast<std::uint32_t>(all.shared), all.longest, true));
+  BH_TRY(const auto forked, engine.fork(context.id(), static_cast<std::uint32_t>(all.shared),
+                                        {.capacity_tokens = all.longest, .only_forked = true}));
+  const OpenSequence asked(engine, forked.sequence);
   BH_TRY(const auto prefilled, engine.prefill(asked.id(), own, cancel));
   cell.item_tokens = prefilled.tokens;
-  for (std::size_t i = 0; i < prepared.candidates.size(); ++i) {
-    const auto& tokens = prepared.candidates[i];
-    BH_TRY(const auto answered, fork(engine, asked, length, all.longest, false));
-    BH_TRY(const auto scores, engine.score(answered.id(), tokens));
+  BH_TRY(const auto scores, engine.score_continuations(asked.id(), prepared.candidates));
+  for (std::size_t i = 0; i < scores.size(); ++i) {
     Candidate& candidate = cell.candidates[i];
-    for (const double score : scores) candidate.log_probability += score;
-    candidate.tokens = static_cast<std::uint32_t>(tokens.size());
+    for (const double score : scores[i]) candidate.log_probability += score;
+    candidate.tokens = static_cast<std::uint32_t>(scores[i].size());
     cell.item_tokens += candidate.tokens;
   }
   cell.seconds = std::chrono::duration<double>(Clock::now() - begin).count();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Runs the items of one context on an engine: the context is prefilled once and forked for every item, the item is
-// prefilled once and forked for every candidate, and each candidate is scored (log probability of given tokens).
+// prefilled once, and its candidates are scored as continuations of it (log probability of given tokens).
 #pragma once
 
 #include "base/result.h"
@@ -42,9 +42,10 @@ struct PreparedContext {
 
 // Runs those items for which `wanted` says so, in order, and hands each cell to `done` as soon as it is there; an error
 // of `done` ends the run. Conversation, condition, domain and difficulty of the cells stay empty. The engine needs room
-// for three sequences of `longest` tokens; whatever happens, all that were opened are closed. kInterrupted when
-// `cancel` is requested, between two items or during a prefill. The same tokens are computed in the same calls
-// whichever items are wanted, so a run that goes on later gives the same bits.
+// for three sequences of `longest` tokens, and goes faster with room for the context, the item and each candidate;
+// whatever happens, all that were opened are closed. kInterrupted when `cancel` is requested, between two items or
+// during a prefill. The same tokens are computed in the same calls whichever items are wanted, so a run that goes on
+// later gives the same bits.
 [[nodiscard]] Result<void> run_context(engine::Engine& engine, const PreparedContext& context,
                                        const std::function<bool(const Item&)>& wanted,
                                        const std::function<Result<void>(Cell)>& done, const std::stop_token& cancel);

@@ -17,7 +17,9 @@ namespace {
 using dataset::Conversation;
 using dataset::Dataset;
 
-constexpr std::uint32_t kSequences = 3;       // a context, an item, a candidate
+// A context, an item, and its candidates, which an engine may compute together.
+constexpr std::uint32_t kLeastSequences = 3;
+constexpr std::uint32_t kMostSequences = 18;
 constexpr std::uint32_t kReserveMargin = 32;  // see longest_estimate()
 constexpr std::array<std::string_view, 7> kKinds = {"own",     "updated", "absent",      "relay",
                                                     "compare", "sum",     kReferenceKind};
@@ -72,6 +74,14 @@ std::vector<Part> missing_parts(const Dataset& dataset, const EvaluationOptions&
     }
   }
   return parts;
+}
+
+std::uint32_t sequences_for(const std::vector<Part>& parts) {
+  std::size_t candidates = 1;
+  for (const auto& part : parts) {
+    for (const auto& item : part.items) candidates = std::max(candidates, item.candidates.size());
+  }
+  return std::clamp(static_cast<std::uint32_t>(candidates) + 2, kLeastSequences, kMostSequences);
 }
 
 std::size_t bytes_of(const Item& item) {
@@ -168,7 +178,7 @@ Result<void> evaluate(engine::Engine& engine, const Dataset& dataset, const prom
   tell();
   if (parts.empty()) return {};
   BH_TRY(const auto longest, longest_estimate(parts, engine, format, options.seed));
-  BH_CHECK(engine.reserve(kSequences, std::min(longest + kReserveMargin, engine.facts().context_tokens)));
+  BH_CHECK(engine.reserve(sequences_for(parts), std::min(longest + kReserveMargin, engine.facts().context_tokens)));
   const auto add = [&](Cell cell) -> Result<void> {
     BH_CHECK(store.add(cell));
     ++ended;

@@ -363,6 +363,42 @@ TEST_P(Conformance, ScoresAreLogProbabilitiesThatAddUp) {
   EXPECT_EQ(engine_->score(open(), tail).error().code, ErrorCode::kBadInput) << "nothing comes before the first token";
 }
 
+TEST_P(Conformance, ContinuationsScoreAsForksDoAndLeaveTheirSourceAlone) {
+  const auto source = open_with(kStory);
+  static_cast<void>(generate(source, greedy(3)));  // the last token is pending then
+  const auto before = inspect(source);
+  const auto& tokenizer = engine_->tokenizer();
+  std::vector<std::vector<Token>> continuations;
+  for (const auto* text : {" twelve ships came home", " no", " went down in the night, and nobody saw them"}) {
+    auto all = tokenizer.tokenize(text).value();
+    all.resize(std::min<std::size_t>(all.size(), 12));
+    for (std::size_t length = 1; length <= all.size(); length += 2) {
+      continuations.emplace_back(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(length));
+    }
+    continuations.push_back(std::move(all));
+  }
+
+  const auto scored = engine_->score_continuations(source, continuations);
+  ASSERT_TRUE(scored.ok()) << scored.error().to_string();
+  ASSERT_EQ(scored.value().size(), continuations.size());
+  for (std::size_t i = 0; i < continuations.size(); ++i) {
+    EXPECT_EQ(scored.value()[i], engine_->score(fork(source, before.tokens), continuations[i]).value()) << i;
+  }
+  EXPECT_EQ(inspect(source).token_sha256, before.token_sha256);
+  const auto longer =
+      std::vector<std::vector<Token>>(2, tokenizer.tokenize(std::string(kStory) + std::string(kOther)).value());
+  const auto of_longer = engine_->score_continuations(source, longer);
+  ASSERT_TRUE(of_longer.ok()) << of_longer.error().to_string();
+  EXPECT_EQ(of_longer.value()[1], engine_->score(fork(source, before.tokens, 1024), longer[1]).value());
+
+  EXPECT_TRUE(engine_->score_continuations(source, {}).value().empty());
+  const std::vector<std::vector<Token>> with_nothing = {continuations[0], {}};
+  EXPECT_EQ(engine_->score_continuations(source, with_nothing).error().code, ErrorCode::kBadInput);
+  EXPECT_EQ(engine_->score_continuations(open(), continuations).error().code, ErrorCode::kBadInput);
+  const auto next = generate(source, greedy(2));
+  EXPECT_EQ(next.tokens.size(), 2U);
+}
+
 TEST_P(Conformance, ScoringGoesOnWhereGenerationEnded) {
   const auto source = open_with(kStory);
   static_cast<void>(generate(source, greedy(3)));

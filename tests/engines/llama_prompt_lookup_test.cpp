@@ -54,9 +54,9 @@ TEST(PromptLookup, LearnsFromWhatCame) {
 
 TEST(BestDraftLength, GrowsWithTheChance) {
   const Tokens tokens{1, 2, 3, 4, 5, 6, 7};
-  EXPECT_EQ(best_draft_length(std::vector<Draft>{{tokens, 0, 0.01}}, 7), 0U);
-  EXPECT_EQ(best_draft_length(std::vector<Draft>{{tokens, 0, 0.99}}, 7), 7U);
-  const auto middle = best_draft_length(std::vector<Draft>{{tokens, 0, 0.5}}, 7);
+  EXPECT_EQ(best_draft_length(std::vector<Draft>{{tokens, 0, 0.01}}, 7, {}), 0U);
+  EXPECT_EQ(best_draft_length(std::vector<Draft>{{tokens, 0, 0.99}}, 7, {}), 7U);
+  const auto middle = best_draft_length(std::vector<Draft>{{tokens, 0, 0.5}}, 7, {});
   EXPECT_GT(middle, 0U);
   EXPECT_LT(middle, 7U);
 }
@@ -64,15 +64,56 @@ TEST(BestDraftLength, GrowsWithTheChance) {
 TEST(BestDraftLength, StaysWithinTheLimits) {
   const Tokens tokens{1, 2, 3, 4, 5, 6, 7, 8, 9};
   const Draft sure{tokens, 0, 0.99};
-  EXPECT_EQ(best_draft_length(std::vector<Draft>{sure}, 2), 2U);
-  EXPECT_EQ(best_draft_length(std::vector<Draft>{sure, sure}, 9), 3U) << "two sequences of 1 + 3 columns";
-  EXPECT_EQ(best_draft_length(std::vector<Draft>(5, sure), 9), 0U) << "five sequences leave no cheap column";
-  EXPECT_EQ(best_draft_length(std::vector<Draft>{}, 9), 0U);
+  EXPECT_EQ(best_draft_length(std::vector<Draft>{sure}, 2, {}), 2U);
+  EXPECT_EQ(best_draft_length(std::vector<Draft>{sure, sure}, 9, {}), 3U) << "two sequences of 1 + 3 columns";
+  EXPECT_EQ(best_draft_length(std::vector<Draft>(5, sure), 9, {}), 0U) << "five sequences leave no cheap column";
+  EXPECT_EQ(best_draft_length(std::vector<Draft>{}, 9, {}), 0U);
+}
+
+TEST(BestDraftLength, ShrinksWhereAColumnIsDear) {
+  const Tokens tokens{1, 2, 3, 4, 5, 6, 7};
+  const std::vector<Draft> drafts{{tokens, 0, 0.7}};
+  StepTimes cheap;
+  StepTimes dear;
+  for (std::uint32_t columns = 1; columns <= kCheapColumns; ++columns) {
+    cheap.learn(columns, 1 + 0.01 * columns);
+    dear.learn(columns, columns);
+  }
+  EXPECT_GT(best_draft_length(drafts, 7, cheap), best_draft_length(drafts, 7, {}));
+  EXPECT_EQ(best_draft_length(drafts, 7, dear), 0U);
+}
+
+TEST(StepTimes, EstimatesWhatWasNotSeenFromItsNeighbour) {
+  StepTimes times;
+  EXPECT_LT(times.expected(1), times.expected(2));
+  times.learn(1, 3);
+  EXPECT_DOUBLE_EQ(times.expected(1), 3);
+  EXPECT_GT(times.expected(4), 3);
+  times.learn(4, 12);
+  EXPECT_DOUBLE_EQ(times.expected(4), 12);
+  EXPECT_GT(times.expected(5), 12);
+  EXPECT_LT(times.expected(3), 12);
+}
+
+TEST(StepTimes, BelievesAShorterTimeSoonerThanALongerOne) {
+  StepTimes times;
+  times.learn(2, 10);
+  times.learn(2, 15);
+  EXPECT_NEAR(times.expected(2), 10.5, 1e-9);
+  times.learn(2, 5);
+  EXPECT_LT(times.expected(2), 8);
+  const auto before = times.expected(2);
+  times.learn(2, 1000);
+  EXPECT_DOUBLE_EQ(times.expected(2), before) << "something else took the machine";
+  times.learn(0, 1);
+  times.learn(kCheapColumns + 1, 1);
+  times.learn(2, 0);
+  EXPECT_DOUBLE_EQ(times.expected(2), before);
 }
 
 TEST(BestDraftLength, OneWithoutAProposalDoesNotForbidTheOthers) {
   const Tokens tokens{1, 2, 3};
-  EXPECT_EQ(best_draft_length(std::vector<Draft>{{tokens, 0, 0.99}, {}}, 3), 3U);
+  EXPECT_EQ(best_draft_length(std::vector<Draft>{{tokens, 0, 0.99}, {}}, 3, {}), 3U);
 }
 
 }  // namespace

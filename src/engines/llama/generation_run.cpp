@@ -102,11 +102,14 @@ void GenerationRun::decode_and_draw(std::span<Generation* const> generations) {
     most = std::min(most, room_for_draft(*generation));
   }
   const auto proposals = look_up_drafts(generations);
-  const auto length = best_draft_length(proposals, most);
+  const auto length = best_draft_length(proposals, most, times_);
   std::vector<std::vector<Token>> drafts;
   for (std::size_t i = 0; i < generations.size(); ++i)
     drafts.push_back(filled(proposals[i], length, sequences[i]->tokens.back()));
+  const auto before = Clock::now();
   auto outcomes = decode_step(sequences, drafts, vocabulary_);
+  times_.learn(static_cast<std::uint32_t>(generations.size()) * (1 + length),
+               std::chrono::duration<double>(Clock::now() - before).count());
   for (std::size_t i = 0; i < generations.size(); ++i) {
     Generation& generation = *generations[i];
     if (!outcomes[i].error) {

@@ -61,6 +61,7 @@ class GenerationRun {
   bool draft_;
   Clock::time_point begin_ = Clock::now();
   Clock::duration drawing_{};  // time spent in samplers
+  StepTimes times_;
 };
 
 }  // namespace bulkhead::engines::llama

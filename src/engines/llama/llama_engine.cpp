@@ -4,6 +4,7 @@
 #include "base/hash.h"
 #include "engine/generation.h"
 #include "engines/llama/context_pool.h"
+#include "engines/llama/continuation.h"
 #include "engines/llama/generation_run.h"
 #include "engines/llama/loaded_model.h"
 #include "engines/llama/mutant.h"
@@ -50,13 +51,6 @@ class CancelScope {
  private:
   Cancellation* cancellation_;
 };
-
-double log_probability(std::span<const float> logits, Token token) {
-  const double largest = *std::max_element(logits.begin(), logits.end());
-  double sum = 0;
-  for (const float logit : logits) sum += std::exp(static_cast<double>(logit) - largest);
-  return static_cast<double>(logits[static_cast<std::size_t>(token)]) - largest - std::log(sum);
-}
 
 std::vector<Token> tokens_where(std::uint32_t vocabulary, const auto& predicate) {
   std::vector<Token> found;
@@ -107,6 +101,8 @@ class LlamaEngine final : public engine::Engine {
   [[nodiscard]] Result<ForkResult> fork(SequenceId source, std::uint32_t tokens, const OpenOptions& options) override;
   [[nodiscard]] std::vector<Result<GenerateResult>> generate(std::span<const GenerateRequest> requests) override;
   [[nodiscard]] Result<std::vector<double>> score(SequenceId id, std::span<const Token> tokens) override;
+  [[nodiscard]] Result<std::vector<std::vector<double>>> score_continuations(
+      SequenceId id, std::span<const std::vector<Token>> continuations) override;
   [[nodiscard]] Result<SequenceState> inspect(SequenceId id) const override;
   [[nodiscard]] Result<std::uint64_t> state_hash(SequenceId id) const override;
   [[nodiscard]] Result<engine::Snapshot> snapshot(SequenceId id) override;
@@ -115,6 +111,7 @@ class LlamaEngine final : public engine::Engine {
 
  private:
   [[nodiscard]] Result<Sequence*> find(SequenceId id);
+  [[nodiscard]] Result<void> check_tokens(std::span<const Token> tokens) const;
   [[nodiscard]] Result<void> check_append(const Sequence& sequence, std::span<const Token> tokens) const;
   [[nodiscard]] Result<SequenceId> open_beside(const OpenOptions& options, PoolContext* preferred);
   [[nodiscard]] bool covers(const Place& place, std::uint32_t position) const;
@@ -127,6 +124,9 @@ class LlamaEngine final : public engine::Engine {
   [[nodiscard]] Result<void> fill(Sequence& made, std::vector<Token> tokens, const SequenceImage& image);
   [[nodiscard]] Result<Generation> start(const GenerateRequest& request, std::span<const GenerateRequest> earlier);
   [[nodiscard]] Result<void> ensure_logits(Sequence& sequence) const;
+  [[nodiscard]] Result<std::vector<Continuation>> fork_each(SequenceId source,
+                                                            std::span<const std::vector<Token>> continuations,
+                                                            std::vector<SequenceId>& forks);
 
   std::shared_ptr<const LoadedModel> model_;
   LlamaTokenizer tokenizer_;
@@ -151,7 +151,7 @@ Result<Sequence*> LlamaEngine::find(SequenceId id) {
   return &found->second;
 }
 
-Result<void> LlamaEngine::check_append(const Sequence& sequence, std::span<const Token> tokens) const {
+Result<void> LlamaEngine::check_tokens(std::span<const Token> tokens) const {
   if (tokens.empty()) return Error{ErrorCode::kBadInput, "there are no tokens to append", {}, {}};
   for (const Token token : tokens) {
     if (token < 0 || token >= static_cast<Token>(facts_.vocabulary)) {
@@ -161,6 +161,11 @@ Result<void> LlamaEngine::check_append(const Sequence& sequence, std::span<const
                    {}};
     }
   }
+  return {};
+}
+
+Result<void> LlamaEngine::check_append(const Sequence& sequence, std::span<const Token> tokens) const {
+  BH_CHECK(check_tokens(tokens));
   if (sequence.size() + tokens.size() > sequence.capacity) {
     return Error{
         ErrorCode::kResource,
@@ -398,6 +403,51 @@ Result<std::vector<double>> LlamaEngine::score(SequenceId id, std::span<const To
     tokens = tokens.subspan(chunk.size());
   }
   return scores;
+}
+
+Result<std::vector<std::vector<double>>> LlamaEngine::score_continuations(
+    SequenceId id, std::span<const std::vector<Token>> continuations) {
+  const bool alone = !facts_.batch_invariant || continuations.size() < 2;  // a batch would move bits, or gain nothing
+  if (alone || std::ranges::max(continuations, {}, &std::vector<Token>::size).size() > kScoreTokens) {
+    return Engine::score_continuations(id, continuations);
+  }
+  BH_TRY(auto* source, find(id));
+  for (const auto& continuation : continuations) BH_CHECK(check_tokens(continuation));
+  if (source->size() == 0) return Error{ErrorCode::kBadInput, "the sequence is empty", {}, "prefill it first"};
+  BH_CHECK(ensure_logits(*source));
+  std::vector<std::vector<double>> scores;
+  for (std::size_t first = 0; first < continuations.size(); first += kContinuations) {
+    const auto some = continuations.subspan(first, std::min<std::size_t>(kContinuations, continuations.size() - first));
+    std::vector<SequenceId> forks;
+    auto batch = fork_each(id, some, forks);
+    if (batch.ok()) score_batch(*source->logits, batch.value(), facts_.vocabulary);
+    for (const auto fork : forks) static_cast<void>(close(fork));
+    if (!batch.ok()) return batch.error();
+    for (auto& one : batch.value()) {
+      if (one.error) return *one.error;
+      scores.push_back(std::move(one.scores));
+    }
+  }
+  return scores;
+}
+
+// A fork for each continuation that needs one: the first token's probability is known already.
+Result<std::vector<Continuation>> LlamaEngine::fork_each(SequenceId source,
+                                                         std::span<const std::vector<Token>> continuations,
+                                                         std::vector<SequenceId>& forks) {
+  const auto size = sequences_.at(source).size();
+  const auto longest = std::ranges::max(continuations, {}, &std::vector<Token>::size).size();
+  std::vector<Continuation> batch;
+  for (const auto& tokens : continuations) {
+    Sequence* made = nullptr;
+    if (tokens.size() > 1) {
+      BH_TRY(const auto forked, fork(source, size, {.capacity_tokens = size + static_cast<std::uint32_t>(longest)}));
+      forks.push_back(forked.sequence);
+      made = &sequences_.at(forked.sequence);
+    }
+    batch.push_back({tokens, made, {}, {}});
+  }
+  return batch;
 }
 
 Result<SequenceState> LlamaEngine::inspect(SequenceId id) const {

@@ -9,8 +9,6 @@ namespace {
 
 using engine::Token;
 
-// How much longer a step takes for each column beyond the first; measured between 0.04 and 0.07 (docs/results).
-constexpr double kColumnCost = 0.06;
 // A draft must promise this much, so that a wrong estimate costs little.
 constexpr double kMargin = 1.02;
 // Old observations fade: a text that stops quoting is noticed within some tens of tokens.
@@ -70,7 +68,7 @@ void PromptLookup::learn(const Draft& draft, std::span<const Token> came) {
   }
 }
 
-std::uint32_t best_draft_length(std::span<const Draft> drafts, std::uint32_t most) {
+std::uint32_t best_draft_length(std::span<const Draft> drafts, std::uint32_t most, const StepTimes& times) {
   const auto sequences = static_cast<std::uint32_t>(drafts.size());
   if (sequences == 0 || sequences * 2 > kCheapColumns) return 0;
   std::uint32_t best = 0;
@@ -78,8 +76,7 @@ std::uint32_t best_draft_length(std::span<const Draft> drafts, std::uint32_t mos
   for (std::uint32_t length = 0; length <= most && sequences * (1 + length) <= kCheapColumns; ++length) {
     double tokens = 0;
     for (const auto& draft : drafts) tokens += expected_tokens(draft, length);
-    const double time = 1 + kColumnCost * (sequences * (1 + length) - 1);
-    const double rate = tokens / time / (length == 0 ? 1 : kMargin);
+    const double rate = tokens / times.expected(sequences * (1 + length)) / (length == 0 ? 1 : kMargin);
     if (rate <= best_rate) continue;
     best_rate = rate;
     best = length;

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "engine/engine.h"
+#include "engines/llama/step_times.h"
 
 #include <array>
 #include <cstdint>
@@ -12,10 +13,6 @@
 #include <vector>
 
 namespace bulkhead::engines::llama {
-
-// Columns (sequences times tokens each) of one step up to which a further column is nearly free on a CPU: the weights
-// are read once for all of them.
-inline constexpr std::uint32_t kCheapColumns = 8;
 
 // What may come next, and how likely each token of it is to be right.
 struct Draft {
@@ -52,7 +49,8 @@ class PromptLookup {
 
 // The length for all drafts of one step, the same for each since libllama decodes only sequences of equal lengths
 // together: the one with the most tokens to be expected per unit of time, 0 when drafting does not pay.
-// `most`: no sequence may be given more.
-[[nodiscard]] std::uint32_t best_draft_length(std::span<const Draft> drafts, std::uint32_t most);
+// `most`: no sequence may be given more. `times`: what a step costs by its columns.
+[[nodiscard]] std::uint32_t best_draft_length(std::span<const Draft> drafts, std::uint32_t most,
+                                              const StepTimes& times);
 
 }  // namespace bulkhead::engines::llama

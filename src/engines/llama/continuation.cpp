@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT
+#include "engines/llama/continuation.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace bulkhead::engines::llama {
+namespace {
+
+using engine::Token;
+
+// The log of the sum of e^logit.
+double log_sum(std::span<const float> logits) {
+  const double largest = *std::max_element(logits.begin(), logits.end());
+  double sum = 0;
+  for (const float logit : logits) sum += std::exp(static_cast<double>(logit) - largest);
+  return largest + std::log(sum);
+}
+
+double logit_of(std::span<const float> logits, Token token) {
+  return static_cast<double>(logits[static_cast<std::size_t>(token)]);
+}
+
+// The tokens behind the first, without the last, up to `length` with some token: its cells are never looked at.
+std::vector<Token> padded_draft(std::span<const Token> tokens, std::size_t length) {
+  std::vector<Token> draft(tokens.begin() + 1, tokens.end() - 1);
+  draft.resize(length, tokens.front());
+  return draft;
+}
+
+// All forks lie in one context, the longest continuation comes first, and all their rows fit into kScoreTokens.
+void score_group(std::span<Continuation* const> group, std::uint32_t vocabulary) {
+  const auto longest = group.front()->tokens.size();
+  std::vector<Sequence*> forks;
+  std::vector<std::vector<Token>> drafts;
+  for (auto* one : group) {
+    one->fork->tokens.push_back(one->tokens.front());
+    one->fork->pending = true;
+    one->fork->logits.reset();
+    forks.push_back(one->fork);
+    drafts.push_back(padded_draft(one->tokens, longest - 2));
+  }
+  const auto outcomes = decode_step(forks, drafts, vocabulary);
+  for (std::size_t i = 0; i < group.size(); ++i) {
+    Continuation& one = *group[i];
+    const auto& rows = outcomes[i].logits;
+    one.error = outcomes[i].error;
+    // After a failed batch decode_step() tries each without its draft: then rows are missing.
+    if (!one.error && rows.size() + 1 < one.tokens.size()) {
+      one.error = Error{ErrorCode::kInternal, "libllama could not decode the continuations together", {}, {}};
+    }
+    for (std::size_t j = 1; !one.error && j < one.tokens.size(); ++j) {
+      one.scores.push_back(log_probability(rows[j - 1], one.tokens[j]));
+    }
+  }
+}
+
+}  // namespace
+
+double log_probability(std::span<const float> logits, Token token) {
+  return logit_of(logits, token) - log_sum(logits);
+}
+
+void score_batch(std::span<const float> logits, std::span<Continuation> batch, std::uint32_t vocabulary) {
+  const double sum = log_sum(logits);
+  std::vector<Continuation*> waiting;
+  for (auto& one : batch) {
+    one.scores = {logit_of(logits, one.tokens.front()) - sum};
+    if (one.fork != nullptr) waiting.push_back(&one);
+  }
+  // Long ones first: neighbours are then of nearly equal lengths, and little is padded.
+  std::stable_sort(waiting.begin(), waiting.end(),
+                   [](const Continuation* a, const Continuation* b) { return a->tokens.size() > b->tokens.size(); });
+  while (!waiting.empty()) {
+    const auto* context = waiting.front()->fork->place.context;
+    const auto rest = std::stable_partition(
+        waiting.begin(), waiting.end(), [&](const Continuation* one) { return one->fork->place.context == context; });
+    const auto fit = static_cast<std::ptrdiff_t>(kScoreTokens / (waiting.front()->tokens.size() - 1));
+    const auto end = waiting.begin() + std::min(fit, rest - waiting.begin());
+    score_group(std::span(waiting.begin(), end), vocabulary);
+    waiting.erase(waiting.begin(), end);
+  }
+}
+
+}  // namespace bulkhead::engines::llama
