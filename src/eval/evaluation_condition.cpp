@@ -21,7 +21,7 @@ using dataset::Conversation;
 std::vector<EvaluationContext> of_run(const Conversation& conversation, std::string_view condition) {
   std::vector<EvaluationContext> contexts;
   const auto found = plan::find_condition(condition);
-  for (auto& spec : found.value()->contexts(conversation.scenario)) contexts.push_back({std::move(spec), {}});
+  for (auto& spec : found.value()->contexts(conversation.scenario)) contexts.push_back({std::move(spec), {}, {}});
   return contexts;
 }
 
@@ -97,7 +97,34 @@ std::vector<EvaluationContext> no_messages(const Conversation& conversation, std
   return contexts;
 }
 
-constexpr std::array<EvaluationCondition, 8> kTable = {{
+// `semantic` with a message from every other cluster: one cache for each topic, and a summary of all the rest.
+std::vector<EvaluationContext> summaries(const Conversation& conversation, std::uint64_t /*seed*/) {
+  auto contexts = of_run(conversation, "semantic");
+  for (auto& context : contexts) {
+    auto& from = context.spec.content.messages_from;
+    from.clear();
+    for (const auto& cluster : conversation.scenario.clusters) {
+      if (cluster.id != context.spec.clusters.front()) from.push_back(cluster.label);
+    }
+  }
+  return contexts;
+}
+
+// `semantic` with the sender's turns where its output would stand.
+std::vector<EvaluationContext> full_texts(const Conversation& conversation, std::uint64_t /*seed*/) {
+  auto contexts = of_run(conversation, "semantic");
+  for (auto& context : contexts) {
+    for (const auto& cluster : conversation.scenario.clusters) {
+      std::string& text = context.messages[cluster.label];
+      for (const int id : cluster.turns) {
+        text += (text.empty() ? "" : "\n\n") + conversation.scenario.find_turn(id)->text;
+      }
+    }
+  }
+  return contexts;
+}
+
+constexpr std::array<EvaluationCondition, 10> kTable = {{
     {"sequential", "Sequential", "nothing", "what separate caches change", sequential},
     {"prompted", "Prompted", "words", "whether an instruction does the same", prompted},
     {"turn_based", "Turn-based", "markers", "whether markers do the same", turn_based},
@@ -106,6 +133,8 @@ constexpr std::array<EvaluationCondition, 8> kTable = {{
     {"filler", "Length-matched filler", "own caches", "how much of it is shorter contexts", with_filler},
     {"random_clusters", "Random clusters", "own caches", "whether the right clusters matter", random_clusters},
     {"no_messages", "Semantic without messages", "own caches", "what messages carry", no_messages},
+    {"summaries", "Summaries of all others", "own caches", "what it costs to know a little of everything", summaries},
+    {"full_texts", "Full texts as messages", "own caches", "what an output leaves out of its turns", full_texts},
 }};
 
 }  // namespace
@@ -127,7 +156,10 @@ std::vector<prompt::Block> blocks_of(const EvaluationContext& context, const Con
                                      const prompt::Format& format) {
   Scenario shown = conversation.scenario;
   std::map<std::string, std::string> messages;
-  for (const auto& cluster : shown.clusters) messages[cluster.label] = cluster.expected_output;
+  for (const auto& cluster : shown.clusters) {
+    const auto other = context.messages.find(cluster.label);
+    messages[cluster.label] = other == context.messages.end() ? cluster.expected_output : other->second;
+  }
   for (auto& turn : shown.turns) {
     if (const auto filler = context.fillers.find(turn.id); filler != context.fillers.end()) turn.text = filler->second;
   }

@@ -21,8 +21,9 @@ namespace bulkhead::eval {
 
 // One context and the clusters whose questions are asked in it. What it shows is what a run would show.
 struct EvaluationContext {
-  plan::ContextSpec spec;              // `clusters`: whose questions are asked here
-  std::map<int, std::string> fillers;  // turn id -> text that stands in the turn's place
+  plan::ContextSpec spec;                            // `clusters`: whose questions are asked here
+  std::map<int, std::string> fillers;                // turn id -> text that stands in the turn's place
+  std::map<std::string, std::string> messages = {};  // label of the sender -> text, where it is not the reference
 };
 
 struct EvaluationCondition {
@@ -33,7 +34,7 @@ struct EvaluationCondition {
   std::vector<EvaluationContext> (*contexts)(const dataset::Conversation& conversation, std::uint64_t seed);
 };
 
-// sequential, prompted, turn_based, semantic; regrouped, filler, random_clusters, no_messages.
+// sequential, prompted, turn_based, semantic; regrouped, filler, random_clusters, no_messages, summaries, full_texts.
 [[nodiscard]] std::span<const EvaluationCondition> evaluation_conditions() noexcept;
 
 // kUsage, with the known names.
@@ -46,8 +47,8 @@ struct Segment {
   friend bool operator==(const Segment&, const Segment&) = default;
 };
 
-// The context's blocks, ready for assembly. A message is the sender's reference text: what a right output would say, so
-// that no comparison hangs on how well a model writes.
+// The context's blocks, ready for assembly. A message is the sender's reference text unless the context says
+// otherwise: what a right output would say, so that no comparison hangs on how well a model writes.
 [[nodiscard]] std::vector<prompt::Block> blocks_of(const EvaluationContext& context,
                                                    const dataset::Conversation& conversation,
                                                    const prompt::Format& format);

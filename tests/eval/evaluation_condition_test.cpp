@@ -125,6 +125,46 @@ TEST(EvaluationCondition, SemanticShowsItsOwnTurnsAndTheMessagesItWaitsFor) {
   }
 }
 
+TEST(EvaluationCondition, SummariesShowEveryOtherClustersReference) {
+  for (const auto* conversation : some()) {
+    for (const auto& context : contexts("summaries", *conversation)) {
+      const auto& asked = context.spec.clusters.at(0);
+      auto shown = segments(context, *conversation);
+      std::erase_if(shown, [](const Segment& one) { return one.cluster.empty(); });
+      std::vector<Segment> expected;
+      for (const auto& cluster : conversation->scenario.clusters) {
+        if (cluster.id != asked) expected.push_back({cluster.id, cluster.expected_output});
+      }
+      const auto own = turns_of(*conversation, asked);
+      expected.insert(expected.end(), own.begin(), own.end());
+      EXPECT_EQ(shown, expected);
+    }
+  }
+}
+
+TEST(EvaluationCondition, FullTextsStandWhereMessagesStood) {
+  std::size_t messages = 0;
+  for (const auto* conversation : some()) {
+    const auto semantic = contexts("semantic", *conversation);
+    const auto full = contexts("full_texts", *conversation);
+    ASSERT_EQ(full.size(), semantic.size());
+    for (std::size_t i = 0; i < full.size(); ++i) {
+      const auto before = segments(semantic[i], *conversation);
+      const auto after = segments(full[i], *conversation);
+      ASSERT_EQ(after.size(), before.size());
+      for (std::size_t j = 0; j < after.size(); ++j) {
+        EXPECT_EQ(after[j].cluster, before[j].cluster);
+        if (after[j] == before[j]) continue;
+        ++messages;
+        for (const auto& turn : turns_of(*conversation, after[j].cluster)) {
+          EXPECT_NE(after[j].text.find(turn.text), std::string::npos);
+        }
+      }
+    }
+  }
+  EXPECT_GT(messages, 0U);
+}
+
 TEST(EvaluationCondition, FillerIsAsLongAndHoldsNothingForeign) {
   for (const auto* conversation : some()) {
     for (const auto& context : contexts("filler", *conversation)) {
