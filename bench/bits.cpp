@@ -89,8 +89,13 @@ Result<std::vector<Token>> tokens(const Engine& engine, std::uint32_t count, std
   return made;
 }
 
+// Tokens of the longest sequence.
+std::uint32_t room_for(const Change& change, std::uint32_t context, std::uint32_t steps) {
+  return std::max(context, change.long_neighbour) + steps + 8;
+}
+
 Result<Hashes> decode(Engine& engine, const Change& change, std::uint32_t context, std::uint32_t steps) {
-  const auto room = std::max(context, change.long_neighbour) + steps + 8;
+  const auto room = room_for(change, context, steps);
   BH_CHECK(engine.reserve(change.company + 3, room));
   std::vector<engine::SequenceId> members;
   const auto add_other = [&](std::uint32_t length) -> Result<void> {
@@ -131,9 +136,11 @@ Result<Hashes> decode(Engine& engine, const Change& change, std::uint32_t contex
   return std::move(results[place]).value().logit_hashes;
 }
 
-Result<std::unique_ptr<Engine>> make(const std::string& path, const Setting& setting, std::uint32_t threads) {
+Result<std::unique_ptr<Engine>> make(const std::string& path, const Setting& setting, std::uint32_t threads,
+                                     std::uint32_t room) {
   ModelOptions options;
   options.path = path;
+  options.context_tokens = room;
   options.kernels = setting.kernels;
   options.flash_attention = setting.flash_attention;
   options.kv_type_k = options.kv_type_v = setting.kv_type;
@@ -151,7 +158,7 @@ std::string compared(const Hashes& alone, const Hashes& changed) {
 }
 
 Result<void> print_row(const std::string& path, const Setting& setting, std::uint32_t context, std::uint32_t steps) {
-  BH_TRY(const auto kept, make(path, setting, 2));
+  BH_TRY(const auto kept, make(path, setting, 2, room_for({}, context, steps)));
   BH_TRY(const auto alone, decode(*kept, {}, context, steps));
   fmt::print("| {} | {} | {} | {} | {} |", setting.kernels, setting.flash_attention ? "on" : "off", setting.kv_type,
              engine::name(setting.grade), context);
@@ -160,7 +167,7 @@ Result<void> print_row(const std::string& path, const Setting& setting, std::uin
       fmt::print(" |");
       continue;
     }
-    BH_TRY(const auto engine, make(path, setting, change.threads));
+    BH_TRY(const auto engine, make(path, setting, change.threads, room_for(change, context, steps)));
     BH_TRY(const auto changed, decode(*engine, change, context, steps));
     fmt::print(" {} |", compared(alone, changed));
   }
