@@ -117,17 +117,13 @@ TEST(Eval, StoppedBySignalItKeepsItsCellsAndSaysSo) {
 // SIGKILL at random moments, until the program ends by itself.
 TEST(Eval, KilledAtRandomMomentsItEndsWithTheSameCells) {
   const TemporaryFolder folder;
+  // Few resamples: what is killed is to be the work on cells.
+  const auto analysis = analysis_file(folder, {{"resamples", 200}, {"draws", 1000}});
   const auto arguments = [&](const char* name) {
-    return std::vector<std::string>{testing::program(),
-                                    "eval",
-                                    kData + "/conversations.jsonl",
-                                    "--engine",
-                                    "fake",
-                                    "-q",
-                                    "--conversations",
-                                    "8",
-                                    "--out",
-                                    (folder / name).string()};
+    return std::vector<std::string>{testing::program(), "eval",  kData + "/conversations.jsonl",
+                                    "--engine",         "fake",  "-q",
+                                    "--conversations",  "8",     "--analysis",
+                                    analysis,           "--out", (folder / name).string()};
   };
   const auto begin = std::chrono::steady_clock::now();
   ASSERT_EQ(subprocess::run_child({.arguments = arguments("whole")}, {}, {})->exit_code, 0);
