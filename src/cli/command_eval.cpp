@@ -2,19 +2,28 @@
 #include "cli/command.h"
 #include "cli/interrupt.h"
 #include "cli/progress_line.h"
+#include "cli/reports.h"
 #include "cli/session.h"
 #include "dataset/dataset.h"
 #include "engines/builtin.h"
+#include "eval/cells_csv.h"
 #include "eval/comparison.h"
 #include "eval/evaluation.h"
 #include "eval/evaluation_condition.h"
 #include "eval/evaluation_summary.h"
+#include "eval/facet.h"
+#include "measure/process_memory.h"
+#include "models/manifest.h"
 #include "models/model_files.h"
+#include "report/evaluation_document.h"
+#include "run/provenance.h"
 #include "store/safe_file.h"
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <memory>
 
 namespace bulkhead::cli {
@@ -44,32 +53,98 @@ std::string time_left(Clock::time_point begin, std::uint64_t done, std::uint64_t
   return fmt::format("evaluation, {:.1f} h left", left / kHour);
 }
 
-Result<Json> document_of(eval::RunStore& store, const Json& configuration, const eval::AnalysisPlan& plan,
-                         bool complete) {
-  BH_TRY(const auto cells, store.cells());
-  BH_TRY(auto analysis, eval::compare(cells, plan));
-  analysis["plan_sha256"] = plan.sha256;
-  return Json{{"schema", "bulkhead-eval-1"}, {"configuration", configuration},       {"complete", complete},
-              {"cells", cells.size()},       {"conditions", eval::summarize(cells)}, {"analysis", std::move(analysis)}};
+// What `model` is called in an analysis: its name in the manifest, else its file's; an engine without files is its own
+// model.
+std::string model_name(const ModelOptions& model, const models::Manifest& manifest) {
+  if (model.path.empty()) return model.engine;
+  const auto file = std::filesystem::path(model.path).filename().string();
+  const auto& known = manifest.models();
+  const auto named = std::find_if(known.begin(), known.end(), [&](const auto& one) { return one.file == file; });
+  return named == known.end() ? file : named->name;
+}
+
+// An analysis fixed for something else says nothing beforehand about this evaluation.
+Result<void> check_plan(const std::string& path, const eval::AnalysisPlan& plan, const dataset::Dataset& dataset,
+                        const ModelOptions& model, const std::string& model_sha256) {
+  const auto other = [&](std::string_view what, std::string_view there, std::string_view here) {
+    return Error{ErrorCode::kUsage,
+                 fmt::format("the analysis was fixed for the {} {}; this evaluation has {}", what, there, here), path,
+                 "give what it was fixed for, or leave out --analysis"};
+  };
+  if (plan.dataset_sha256 != dataset.sha256) return other("data set", plan.dataset_sha256, dataset.sha256);
+  const auto& manifest = models::Manifest::built_in();
+  const auto* planned = manifest.find(plan.model);
+  const auto wanted = planned == nullptr ? plan.model : planned->name;
+  const auto name = model_name(model, manifest);
+  if (wanted != name) return other("model", wanted, name);
+  if (planned != nullptr && planned->sha256 != model_sha256) {
+    return other("model of SHA-256", planned->sha256, model_sha256);
+  }
+  return {};
+}
+
+// What is evaluated, on what: all that can be refused before a model is loaded.
+struct Subject {
+  dataset::Dataset dataset;
+  eval::AnalysisPlan plan;
+  ModelOptions model;
+  std::string model_sha256;  // empty: a model without files
+};
+
+Result<Subject> read_subject(const Flags& flags) {
+  Subject subject;
+  BH_TRY(subject.dataset, dataset::load_dataset(flags.dataset));
+  if (!flags.analysis.empty()) {
+    BH_TRY(subject.plan, eval::read_analysis_plan(flags.analysis));
+  }
+  BH_TRY(subject.model, flags.model.resolve());
+  if (!subject.model.path.empty()) {
+    BH_TRY(subject.model_sha256, models::model_sha256(subject.model.path));
+  }
+  if (!flags.analysis.empty()) {
+    BH_CHECK(check_plan(flags.analysis, subject.plan, subject.dataset, subject.model, subject.model_sha256));
+  }
+  return subject;
+}
+
+Json made_json(const engine::Engine& engine, const Subject& subject, const Invocation& invocation) {
+  const auto& dataset = subject.dataset;
+  const auto file = std::filesystem::path(dataset.name).filename().string();
+  return {{"bulkhead", run::build_json()},
+          {"machine", run::machine_json()},
+          {"model", run::model_json(engine.facts(), subject.model_sha256)},
+          {"engine", run::engine_json(engine.facts())},
+          {"dataset", {{"file", file}, {"sha256", dataset.sha256}, {"conversations", dataset.conversations.size()}}},
+          {"command", invocation.arguments},
+          {"peak_rss_bytes", measure::process_memory().peak_bytes}};
+}
+
+// summary.json, without its first fields.
+Result<Json> analysis_of(const std::vector<eval::Cell>& cells, const Subject& subject) {
+  const auto sizes = eval::sizes_of(subject.dataset);
+  BH_TRY(auto analysis, eval::compare(cells, subject.plan));
+  BH_TRY(analysis["facets"], eval::facet_differences(cells, sizes, subject.plan));
+  return Json{
+      {"cells", cells.size()}, {"conditions", eval::summarize(cells, sizes)}, {"analysis", std::move(analysis)}};
+}
+
+Result<void> write_folder(const std::string& folder, const Json& document, const std::vector<eval::Cell>& cells) {
+  const std::filesystem::path path(folder);
+  BH_CHECK(store::write_file_atomically(path / "cells.csv", eval::to_csv(cells)));
+  BH_CHECK(store::write_file_atomically(path / "summary.json", document.dump(1) + '\n'));
+  return write_evaluation_reports(document, folder);
 }
 
 // The summary, also after an interruption: then `complete` is false.
-Result<Json> evaluate(Flags& flags, ProgressLine& line) {
-  BH_TRY(const auto dataset, dataset::load_dataset(flags.dataset));
-  eval::AnalysisPlan plan;
-  if (!flags.analysis.empty()) {
-    BH_TRY(plan, eval::read_analysis_plan(flags.analysis));
-  }
-  BH_TRY(const auto model, flags.model.resolve());
-  BH_TRY(const auto engine, engines::builtin_engines().make(model));
+Result<Json> evaluate(Flags& flags, const Invocation& invocation, ProgressLine& line) {
+  BH_TRY(const auto subject, read_subject(flags));
+  const auto& dataset = subject.dataset;
+  BH_TRY(const auto engine, engines::builtin_engines().make(subject.model));
   const auto& facts = engine->facts();
   const std::string format_name = !flags.format.empty() ? flags.format : facts.chat_template ? "bulkhead" : "raw";
   BH_TRY(const auto format, prompt::load_format(format_name));
-  std::string model_sha256;
-  if (!facts.model_path.empty()) {
-    BH_TRY(model_sha256, models::model_sha256(facts.model_path));
-  }
-  const auto configuration = eval::evaluation_configuration(facts, model_sha256, dataset, format, flags.options.seed);
+  const auto configuration =
+      eval::evaluation_configuration(facts, subject.model_sha256, dataset, format, flags.options.seed);
   BH_TRY(auto store, eval::RunStore::open(flags.folder, configuration));
   flags.options.cancel = stop_on_signal();
   flags.options.progress = [&, begin = Clock::now()](std::uint64_t done, std::uint64_t total) {
@@ -77,22 +152,26 @@ Result<Json> evaluate(Flags& flags, ProgressLine& line) {
   };
   const auto evaluated = eval::evaluate(*engine, dataset, format, flags.options, store);
   if (!evaluated.ok() && evaluated.error().code != ErrorCode::kInterrupted) return evaluated.error();
-  BH_TRY(auto document, document_of(store, configuration, plan, evaluated.ok()));
-  const auto path = std::filesystem::path(flags.folder) / "summary.json";
-  BH_CHECK(store::write_file_atomically(path, document.dump(1) + '\n'));
+  BH_TRY(const auto cells, store.cells());
+  Json document = {{"schema", report::kEvaluationSchema},
+                   {"made", made_json(*engine, subject, invocation)},
+                   {"configuration", configuration},
+                   {"complete", evaluated.ok()}};
+  BH_TRY(const auto analysis, analysis_of(cells, subject));
+  document.update(analysis);
+  BH_CHECK(write_folder(flags.folder, document, cells));
   return document;
 }
 
-int run_eval(Flags& flags) {
+int run_eval(Flags& flags, const Invocation& invocation) {
   apply_verbosity(flags.common);
   const bool silent = flags.common.quiet || flags.common.progress == "never";
   ProgressLine line(silent ? ProgressLine::Mode::kNever : ProgressLine::Mode::kAuto);
-  const auto document = evaluate(flags, line);
+  const auto document = evaluate(flags, invocation, line);
   line.finish();
   if (!document.ok()) return print_error(document.error(), flags.common);
-  const bool json = flags.common.json || flags.common.output == "json";
-  fmt::print("{}", json ? document->dump(1) + '\n' : eval::summary_table((*document)["conditions"]));
-  if (!flags.common.quiet) fmt::print(stderr, "cells: {}/cells.sqlite\n", flags.folder);
+  print_evaluation(*document, flags.common);
+  if (!flags.common.quiet) fmt::print(stderr, "report: {}/report.html\n", flags.folder);
   if ((*document)["complete"].get<bool>()) return 0;
   fmt::print(stderr, "bulkhead: stopped; the same command goes on from here\n");
   const int by_signal = signal_exit_code();
@@ -101,7 +180,7 @@ int run_eval(Flags& flags) {
 
 }  // namespace
 
-Command add_eval(CLI::App& program) {
+Command add_eval(CLI::App& program, const Invocation& invocation) {
   auto flags = std::make_shared<Flags>();
   auto* command = program.add_subcommand("eval", "Measure what isolation changes, over a data set of conversations.");
   std::string known;
@@ -127,7 +206,7 @@ Command add_eval(CLI::App& program) {
                       "hypotheses and margins fixed beforehand, such as datasets/bulkhead-bench/analysis.json");
   add_model_flags(*command, flags->model);
   add_common_flags(*command, flags->common);
-  return [flags] { return run_eval(*flags); };
+  return [flags, invocation] { return run_eval(*flags, invocation); };
 }
 
 }  // namespace bulkhead::cli

@@ -37,7 +37,7 @@ int dispatch(int argc, const char* const* argv) {
       {"run", add_run(program, invocation)}, {"plan", add_plan(program)},
       {"validate", add_validate(program)},   {"pull", add_pull(program)},
       {"models", add_models(program)},       {"report", add_report(program)},
-      {"verify", add_verify(program)},       {"eval", add_eval(program)},
+      {"verify", add_verify(program)},       {"eval", add_eval(program, invocation)},
       {"worker", add_worker(program)},       {"completion", add_completion(program)}};
   std::vector<std::string> arguments(invocation.arguments.rbegin(), invocation.arguments.rend() - 1);
   try {

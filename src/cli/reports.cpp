@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "cli/reports.h"
 
+#include "eval/evaluation_summary.h"
 #include "report/csv.h"
+#include "report/evaluation_markdown.h"
 #include "report/html.h"
 #include "report/markdown.h"
 #include "report/table.h"
@@ -13,15 +15,32 @@
 
 namespace bulkhead::cli {
 
-Result<void> write_reports(const Json& results, const std::string& folder) {
+namespace {
+
+Result<void> write_pair(const std::string& folder, const std::string& markdown, const std::string& html) {
   const std::filesystem::path path(folder);
-  BH_TRY(const auto html, report::to_html(results));
-  BH_CHECK(store::write_file_atomically(path / "report.md", report::to_markdown(results)));
+  BH_CHECK(store::write_file_atomically(path / "report.md", markdown));
   return store::write_file_atomically(path / "report.html", html);
 }
 
+std::string form_of(const CommonFlags& flags) {
+  return flags.json ? "json" : flags.output;
+}
+
+}  // namespace
+
+Result<void> write_reports(const Json& results, const std::string& folder) {
+  BH_TRY(const auto html, report::to_html(results));
+  return write_pair(folder, report::to_markdown(results), html);
+}
+
+Result<void> write_evaluation_reports(const Json& evaluation, const std::string& folder) {
+  BH_TRY(const auto html, report::evaluation_html(evaluation));
+  return write_pair(folder, report::evaluation_markdown(evaluation), html);
+}
+
 void print_results(const Json& results, const CommonFlags& flags) {
-  const auto form = flags.json ? std::string("json") : flags.output;
+  const auto form = form_of(flags);
   if (form == "json")
     fmt::print("{}\n", results.dump(1));
   else if (form == "md")
@@ -30,6 +49,18 @@ void print_results(const Json& results, const CommonFlags& flags) {
     fmt::print("{}", report::to_csv(results));
   else
     fmt::print("{}", report::to_table(results));
+}
+
+void print_evaluation(const Json& evaluation, const CommonFlags& flags) {
+  const auto form = form_of(flags);
+  if (form == "json")
+    fmt::print("{}\n", evaluation.dump(1));
+  else if (form == "md")
+    fmt::print("{}", report::evaluation_markdown(evaluation));
+  else if (form == "csv")
+    fmt::print("{}", report::evaluation_csv(evaluation));
+  else
+    fmt::print("{}", eval::summary_table(evaluation["conditions"]));
 }
 
 }  // namespace bulkhead::cli

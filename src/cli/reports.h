@@ -16,4 +16,8 @@ namespace bulkhead::cli {
 // Prints `results` on stdout in the form the flags ask for.
 void print_results(const Json& results, const CommonFlags& flags);
 
+// The same two of an evaluation's summary.
+[[nodiscard]] Result<void> write_evaluation_reports(const Json& evaluation, const std::string& folder);
+void print_evaluation(const Json& evaluation, const CommonFlags& flags);
+
 }  // namespace bulkhead::cli

@@ -2,8 +2,9 @@
 #include "eval/comparison.h"
 
 #include "base/hash.h"
+#include "eval/endpoint.h"
 #include "eval/evaluation_condition.h"
-#include "eval/evaluation_summary.h"
+#include "eval/paired_items.h"
 #include "measure/bootstrap.h"
 #include "measure/effect_size.h"
 #include "measure/equivalence.h"
@@ -15,92 +16,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
-#include <map>
 #include <utility>
 
 namespace bulkhead::eval {
 namespace {
 
-constexpr std::string_view kBaseline = "semantic";
 constexpr std::int64_t kMostDraws = 100'000'000;
 
-double is_chosen(const Cell& cell, Standing standing) {
-  return chosen(cell, Scoring::kPerToken).standing == standing ? 1.0 : 0.0;
-}
+using CellList = std::vector<const Cell*>;
 
-double nll_per_token(const Cell& cell) {
-  const auto& text = cell.candidates.front();
-  return -text.log_probability / text.tokens;
-}
-
-bool is_absent(const Cell& cell) {
-  return cell.kind == "absent";
-}
-
-bool needs_message(const Cell& cell) {
-  return cell.kind == "relay" || cell.kind == "compare" || cell.kind == "sum";
-}
-
-bool is_reference(const Cell& cell) {
-  return cell.kind == kReferenceKind;
-}
-
-double is_intrusion(const Cell& cell) {
-  return is_chosen(cell, Standing::kForeign);
-}
-
-double is_right(const Cell& cell) {
-  return is_chosen(cell, Standing::kRight);
-}
-
-constexpr std::array<Endpoint, 5> kEndpoints = {{
-    {"intrusions", "share of own and updated questions", Better::kLower, is_primary, is_intrusion},
-    {"accuracy", "share of own and updated questions", Better::kHigher, is_primary, is_right},
-    {"absent", "share of absent questions answered with not known here", Better::kHigher, is_absent, is_right},
-    {"messages", "share of relay, compare and sum questions", Better::kHigher, needs_message, is_right},
-    {"nll", "nats per token of a reference text, mean over texts", Better::kLower, is_reference, nll_per_token},
-}};
-
-using ItemKey = std::pair<std::string, std::string>;  // conversation, item
-
-std::map<ItemKey, double> values_of(const std::vector<Cell>& cells, const Endpoint& endpoint,
-                                    std::string_view condition) {
-  std::map<ItemKey, double> values;
-  for (const auto& cell : cells) {
-    if (cell.key.condition == condition && endpoint.counts(cell)) {
-      values[{cell.key.conversation, cell.key.item}] = endpoint.value(cell);
-    }
-  }
-  return values;
-}
-
-struct Pairs {
-  std::vector<double> differences;    // [n] first minus second condition
-  std::vector<std::size_t> clusters;  // [n] number of the conversation
-  std::size_t conversations = 0;
-  double first_sum = 0;
-  double second_sum = 0;
-};
-
-Pairs pair_up(const std::vector<Cell>& cells, const Endpoint& endpoint, std::string_view first,
-              std::string_view second) {
-  Pairs pairs;
-  std::map<std::string, std::size_t> numbers;
-  const auto others = values_of(cells, endpoint, second);
-  for (const auto& [key, value] : values_of(cells, endpoint, first)) {
-    const auto other = others.find(key);
-    if (other == others.end()) continue;
-    pairs.differences.push_back(value - other->second);
-    pairs.clusters.push_back(numbers.emplace(key.first, numbers.size()).first->second);
-    pairs.first_sum += value;
-    pairs.second_sum += other->second;
-  }
-  pairs.conversations = numbers.size();
-  return pairs;
-}
-
-Result<Json> statistics_of(const Pairs& pairs, const AnalysisPlan& plan) {
+Result<Json> statistics_of(const PairedItems& pairs, const AnalysisPlan& plan) {
   BH_TRY(const auto interval,
          measure::bootstrap_mean(pairs.differences, pairs.clusters,
                                  {.confidence = 1 - plan.alpha, .resamples = plan.resamples, .seed = plan.seed}));
@@ -121,20 +46,26 @@ Result<Json> statistics_of(const Pairs& pairs, const AnalysisPlan& plan) {
               {"conversations_below", effect.losses}};
 }
 
-Result<Json> comparison_of(const std::vector<Cell>& cells, const Endpoint& endpoint, std::string_view first,
+Json plan_json(const AnalysisPlan& plan) {
+  return {{"sha256", plan.sha256}, {"dataset_sha256", plan.dataset_sha256}, {"model", plan.model},
+          {"alpha", plan.alpha},   {"resamples", plan.resamples},           {"draws", plan.draws},
+          {"seed", plan.seed}};
+}
+
+Result<Json> comparison_of(const CellList& cells, const Endpoint& endpoint, std::string_view first,
                            std::string_view second, const AnalysisPlan& plan) {
-  const auto pairs = pair_up(cells, endpoint, first, second);
+  const auto pairs = pair_items(cells, endpoint, first, second);
   if (pairs.differences.empty()) return Json();
-  const auto n = static_cast<double>(pairs.differences.size());
   Json json = {{"endpoint", endpoint.name},
                {"unit", endpoint.unit},
+               {"better", name(endpoint.better)},
                {"condition", first},
                {"against", second},
                {"items", pairs.differences.size()},
                {"conversations", pairs.conversations},
-               {"mean", pairs.first_sum / n},
-               {"mean_against", pairs.second_sum / n},
-               {"difference", (pairs.first_sum - pairs.second_sum) / n}};
+               {"mean", pairs.mean_first},
+               {"mean_against", pairs.mean_second},
+               {"difference", pairs.difference()}};
   json["statistics"] = nullptr;
   if (pairs.conversations < 2) return json;
   BH_TRY(json["statistics"], statistics_of(pairs, plan));
@@ -155,16 +86,12 @@ Result<void> add_holm(std::vector<Json>& comparisons) {
   return {};
 }
 
-const Endpoint& endpoint_named(std::string_view name) {
-  return *std::find_if(kEndpoints.begin(), kEndpoints.end(), [&](const Endpoint& one) { return one.name == name; });
-}
-
-Result<Json> hypotheses_json(const std::vector<Cell>& cells, const AnalysisPlan& plan) {
+Result<Json> hypotheses_json(const CellList& cells, const AnalysisPlan& plan) {
   Json list = Json::array();
   bool all_held = true;
   for (const auto& hypothesis : plan.hypotheses) {
     BH_TRY(auto comparison,
-           comparison_of(cells, endpoint_named(hypothesis.endpoint), hypothesis.higher, hypothesis.lower, plan));
+           comparison_of(cells, *find_endpoint(hypothesis.endpoint), hypothesis.higher, hypothesis.lower, plan));
     const bool measured = !comparison.is_null() && !comparison["statistics"].is_null();
     const bool holds = measured && all_held && comparison["difference"].get<double>() > 0 &&
                        comparison["statistics"]["p"].get<double>() < plan.alpha;
@@ -180,16 +107,14 @@ Result<Json> hypotheses_json(const std::vector<Cell>& cells, const AnalysisPlan&
 }
 
 // Differences turned so that positive is better for `condition`; "no worse": their mean lies above -margin.
-Result<Json> no_worse_json(const std::vector<Cell>& cells, const AnalysisPlan& plan) {
+Result<Json> no_worse_json(const CellList& cells, const AnalysisPlan& plan) {
   Json list = Json::array();
   for (const auto& claim : plan.no_worse) {
-    const auto& endpoint = endpoint_named(claim.endpoint);
-    auto pairs = pair_up(cells, endpoint, claim.condition, claim.than);
-    Json json = {{"endpoint", claim.endpoint},
-                 {"condition", claim.condition},
-                 {"than", claim.than},
-                 {"margin", claim.margin},
-                 {"outcome", "not measured"}};
+    const auto& endpoint = *find_endpoint(claim.endpoint);
+    auto pairs = pair_items(cells, endpoint, claim.condition, claim.than);
+    Json json = {{"endpoint", claim.endpoint}, {"condition", claim.condition}, {"than", claim.than},
+                 {"margin", claim.margin},     {"outcome", "not measured"},    {"conversations", pairs.conversations},
+                 {"better_by", nullptr},       {"interval", nullptr},          {"p", nullptr}};
     if (pairs.conversations >= 2) {
       if (endpoint.better == Better::kLower) {
         for (auto& difference : pairs.differences) difference = -difference;
@@ -197,8 +122,8 @@ Result<Json> no_worse_json(const std::vector<Cell>& cells, const AnalysisPlan& p
       BH_TRY(const auto means, measure::cluster_means(pairs.differences, pairs.clusters));
       BH_TRY(const auto test, measure::equivalence_test(means, {-claim.margin, claim.margin}, plan.alpha));
       json["outcome"] = test.p_above < plan.alpha ? "holds" : "fails";
-      json["conversations"] = means.size();
       json["better_by"] = test.mean;
+      json["interval"] = {test.interval.low, test.interval.high};
       json["p"] = test.p_above;
     }
     list.push_back(std::move(json));
@@ -209,11 +134,14 @@ Result<Json> no_worse_json(const std::vector<Cell>& cells, const AnalysisPlan& p
 Result<std::string> known_word(const JsonView& object, std::string_view key, bool endpoint) {
   BH_TRY(const auto view, object.at(key));
   BH_TRY(auto word, view.string());
-  const bool known = endpoint ? std::any_of(kEndpoints.begin(), kEndpoints.end(),
-                                            [&](const Endpoint& one) { return one.name == word; })
-                              : find_evaluation_condition(word).ok();
+  const bool known = endpoint ? find_endpoint(word) != nullptr : find_evaluation_condition(word).ok();
   if (!known) return view.fail(fmt::format("there is no {} \"{}\"", endpoint ? "endpoint" : "condition", word));
   return word;
+}
+
+Result<std::string> text_at(const JsonView& object, std::string_view key) {
+  BH_TRY(const auto view, object.at(key));
+  return view.string();
 }
 
 Result<std::int64_t> whole_number(const JsonView& object, std::string_view key) {
@@ -253,10 +181,6 @@ Result<void> read_claims(const JsonView& root, AnalysisPlan& plan) {
 
 }  // namespace
 
-std::span<const Endpoint> endpoints() noexcept {
-  return kEndpoints;
-}
-
 Result<AnalysisPlan> read_analysis_plan(const std::string& path) {
   BH_TRY(auto text, read_text_file(path));
   AnalysisPlan plan;
@@ -265,6 +189,8 @@ Result<AnalysisPlan> read_analysis_plan(const std::string& path) {
   const JsonView root(document);
   BH_CHECK(
       root.only({"about", "dataset_sha256", "model", "alpha", "resamples", "draws", "seed", "hypotheses", "no_worse"}));
+  BH_TRY(plan.dataset_sha256, text_at(root, "dataset_sha256"));
+  BH_TRY(plan.model, text_at(root, "model"));
   BH_TRY(plan.alpha, share_at(root, "alpha"));
   BH_TRY(const auto resamples, whole_number(root, "resamples"));
   plan.resamples = static_cast<std::size_t>(resamples);
@@ -277,20 +203,22 @@ Result<AnalysisPlan> read_analysis_plan(const std::string& path) {
 }
 
 Result<Json> compare(const std::vector<Cell>& cells, const AnalysisPlan& plan) {
+  CellList list;
+  for (const auto& cell : cells) list.push_back(&cell);
   Json all = Json::array();
-  for (const auto& endpoint : kEndpoints) {
+  for (const auto& endpoint : endpoints()) {
     std::vector<Json> family;
     for (const auto& condition : evaluation_conditions()) {
       if (condition.name == kBaseline) continue;
-      BH_TRY(auto one, comparison_of(cells, endpoint, condition.name, kBaseline, plan));
+      BH_TRY(auto one, comparison_of(list, endpoint, condition.name, kBaseline, plan));
       if (!one.is_null()) family.push_back(std::move(one));
     }
     BH_CHECK(add_holm(family));
     for (auto& one : family) all.push_back(std::move(one));
   }
-  Json json = {{"comparisons", std::move(all)}};
-  BH_TRY(json["hypotheses"], hypotheses_json(cells, plan));
-  BH_TRY(json["no_worse"], no_worse_json(cells, plan));
+  Json json = {{"plan", plan_json(plan)}, {"comparisons", std::move(all)}};
+  BH_TRY(json["hypotheses"], hypotheses_json(list, plan));
+  BH_TRY(json["no_worse"], no_worse_json(list, plan));
   return json;
 }
 

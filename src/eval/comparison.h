@@ -9,7 +9,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -34,7 +33,9 @@ struct NoWorse {
 
 // The analysis, fixed before a run (datasets/bulkhead-bench/analysis.json).
 struct AnalysisPlan {
-  std::string sha256;  // of the file; empty: none was given
+  std::string sha256;          // of the file; empty: none was given
+  std::string dataset_sha256;  // of the data set it was fixed for
+  std::string model;           // it was fixed for: a name of the model manifest, else a file name
   double alpha = 0.05;
   std::size_t resamples = 10'000;  // bootstrap
   std::size_t draws = 100'000;     // permutation test
@@ -46,22 +47,9 @@ struct AnalysisPlan {
 // kBadInput, with file and field, for what breaks the form, and for unknown endpoints or conditions.
 [[nodiscard]] Result<AnalysisPlan> read_analysis_plan(const std::string& path);
 
-// Whether more of an endpoint is worse.
-enum class Better { kLower, kHigher };
-
-// What is compared: a number for each cell that counts.
-struct Endpoint {
-  std::string_view name;  // "intrusions", "accuracy", "absent", "messages", "nll"
-  std::string_view unit;
-  Better better;
-  bool (*counts)(const Cell& cell);
-  double (*value)(const Cell& cell);
-};
-[[nodiscard]] std::span<const Endpoint> endpoints() noexcept;
-
-// {"comparisons": [...], "hypotheses": [...], "no_worse": [...]}. Comparisons are of items that both conditions have;
-// `difference` is condition minus semantic. Statistics are null with fewer than two conversations. Holm's correction is
-// over the conditions of one endpoint.
+// {"plan": {...}, "comparisons": [...], "hypotheses": [...], "no_worse": [...]}. Comparisons are of items that both
+// conditions have; `difference` is condition minus semantic. Statistics are null with fewer than two conversations.
+// Holm's correction is over the conditions of one endpoint.
 [[nodiscard]] Result<Json> compare(const std::vector<Cell>& cells, const AnalysisPlan& plan);
 
 }  // namespace bulkhead::eval

@@ -2,6 +2,7 @@
 #include "eval/evaluation_summary.h"
 
 #include "dataset/dataset.h"
+#include "eval/endpoint.h"
 #include "eval/evaluation_condition.h"
 
 #include <fmt/format.h>
@@ -58,9 +59,10 @@ Json kinds_json(const CellList& cells) {
   return kinds;
 }
 
-Json condition_json(const EvaluationCondition& condition, const CellList& cells) {
-  std::set<std::string> conversations;
-  std::map<std::pair<std::string, std::string>, std::uint64_t> contexts;
+// What answers, texts and costs come to over `cells` of one condition.
+Json figures_json(const CellList& cells) {
+  std::set<std::string_view> conversations;
+  std::map<std::pair<std::string_view, std::string_view>, std::uint64_t> contexts;
   std::uint64_t item_tokens = 0;
   double seconds = 0;
   CellList primary;
@@ -73,18 +75,50 @@ Json condition_json(const EvaluationCondition& condition, const CellList& cells)
   }
   std::uint64_t context_tokens = 0;
   for (const auto& [key, tokens] : contexts) context_tokens += tokens;
-  return {{"name", condition.name},
-          {"separates", condition.separates},
-          {"conversations", conversations.size()},
+  return {{"conversations", conversations.size()},
           {"cells", cells.size()},
           {"primary", counts_json(count_answers(primary, Scoring::kPerToken))},
           {"primary_by_total", counts_json(count_answers(primary, Scoring::kTotal))},
-          {"kinds", kinds_json(cells)},
           {"reference", reference_json(cells)},
           {"contexts", contexts.size()},
           {"context_tokens", context_tokens},
           {"item_tokens", item_tokens},
           {"item_seconds", seconds}};
+}
+
+// The mean of each endpoint over the condition's own items.
+Json endpoints_json(const CellList& cells) {
+  Json json = Json::object();
+  for (const auto& endpoint : endpoints()) {
+    std::uint64_t items = 0;
+    double sum = 0;
+    for (const auto* cell : cells) {
+      if (!endpoint.counts(*cell)) continue;
+      ++items;
+      sum += endpoint.value(*cell);
+    }
+    json[std::string(endpoint.name)] = {{"items", items},
+                                        {"mean", items == 0 ? Json() : Json(sum / static_cast<double>(items))}};
+  }
+  return json;
+}
+
+Json condition_json(const EvaluationCondition& condition, const CellList& cells, const ConversationSizes& sizes) {
+  Json json = {{"name", condition.name},
+               {"title", condition.title},
+               {"separates", condition.separates},
+               {"asks", condition.asks}};
+  json.update(figures_json(cells));
+  json["endpoints"] = endpoints_json(cells);
+  json["kinds"] = kinds_json(cells);
+  json["facets"] = Json::array();
+  for (const auto& group : facet_groups(cells, sizes)) {
+    Json one = {{"facet", group.facet}, {"group", group.group}};
+    one.update(figures_json(group.cells));
+    one.erase("primary_by_total");
+    json["facets"].push_back(std::move(one));
+  }
+  return json;
 }
 
 std::string share(const Json& counts, const char* hits) {
@@ -95,10 +129,6 @@ std::string share(const Json& counts, const char* hits) {
 }
 
 }  // namespace
-
-bool is_primary(const Cell& cell) noexcept {
-  return cell.kind == name(dataset::QuestionKind::kOwn) || cell.kind == name(dataset::QuestionKind::kUpdated);
-}
 
 AnswerCounts count_answers(const std::vector<const Cell*>& cells, Scoring scoring) {
   AnswerCounts counts;
@@ -112,13 +142,13 @@ AnswerCounts count_answers(const std::vector<const Cell*>& cells, Scoring scorin
   return counts;
 }
 
-Json summarize(const std::vector<Cell>& cells) {
+Json summarize(const std::vector<Cell>& cells, const ConversationSizes& sizes) {
   std::map<std::string, CellList> by_condition;
   for (const auto& cell : cells) by_condition[cell.key.condition].push_back(&cell);
   Json list = Json::array();
   for (const auto& condition : evaluation_conditions()) {
     const auto found = by_condition.find(std::string(condition.name));
-    if (found != by_condition.end()) list.push_back(condition_json(condition, found->second));
+    if (found != by_condition.end()) list.push_back(condition_json(condition, found->second, sizes));
   }
   return list;
 }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
-// Summary of an evaluation: counts, rates and costs per condition, from the cells alone. docs/evaluation.md says what
-// each figure counts.
+// Summary of an evaluation: counts, rates and costs per condition, of all conversations and cut by facet.
+// docs/evaluation.md says what each figure counts.
 #pragma once
 
 #include "base/json.h"
 #include "eval/cell.h"
+#include "eval/facet.h"
 
 #include <cstdint>
 #include <string>
@@ -22,12 +23,9 @@ struct AnswerCounts {
 // Over the question cells among `cells`; references do not count.
 [[nodiscard]] AnswerCounts count_answers(const std::vector<const Cell*>& cells, Scoring scoring);
 
-// The questions of the primary endpoint: own and updated.
-[[nodiscard]] bool is_primary(const Cell& cell) noexcept;
-
 // One object for each condition there are cells of, in the order of the table of conditions. Tokens of a context count
-// once, however many items it has.
-[[nodiscard]] Json summarize(const std::vector<Cell>& cells);
+// once, however many items it has. `sizes` are those of the data set's conversations, for the cuts by them.
+[[nodiscard]] Json summarize(const std::vector<Cell>& cells, const ConversationSizes& sizes);
 
 // The summary as a table for people.
 [[nodiscard]] std::string summary_table(const Json& summary);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "report/csv.h"
 
+#include "report/csv_line.h"
 #include "report/view.h"
 
 #include <fmt/format.h>
@@ -9,24 +10,6 @@
 
 namespace bulkhead::report {
 namespace {
-
-std::string quoted(const std::string& value) {
-  std::string line = one_line(value);
-  if (line.find_first_of("\",") == std::string::npos) return line;
-  std::string out = "\"";
-  for (const char byte : line) {
-    out += byte;
-    if (byte == '"') out += '"';
-  }
-  return out + '"';
-}
-
-std::string line_of(const std::vector<std::string>& values) {
-  std::vector<std::string> cells;
-  cells.reserve(values.size());
-  for (const auto& value : values) cells.push_back(quoted(value));
-  return fmt::format("{}\n", fmt::join(cells, ","));
-}
 
 // "latency (cluster_1) x2; redis (cluster_1) x1"
 std::string foreign_list(const Json& output) {
@@ -81,13 +64,13 @@ std::vector<std::string> record_of(const Json& run, const Json& condition, const
 }  // namespace
 
 std::string to_csv(const Json& results) {
-  std::string out = line_of({"scenario",   "seed",      "greedy",        "condition",      "isolation_achieved",
-                             "label",      "cluster",   "partition",     "context_tokens", "tokens",
-                             "finish",     "own_terms", "foreign_terms", "foreign",        "ttft_ms",
-                             "prefill_ms", "decode_ms", "itl_median_ms", "itl_p95_ms",     "logit_hash"});
+  std::string out = csv_line({"scenario",   "seed",      "greedy",        "condition",      "isolation_achieved",
+                              "label",      "cluster",   "partition",     "context_tokens", "tokens",
+                              "finish",     "own_terms", "foreign_terms", "foreign",        "ttft_ms",
+                              "prefill_ms", "decode_ms", "itl_median_ms", "itl_p95_ms",     "logit_hash"});
   for (const auto& run : list(results, "runs")) {
     for (const auto& condition : list(run, "conditions")) {
-      for (const auto& output : list(condition, "outputs")) out += line_of(record_of(run, condition, output));
+      for (const auto& output : list(condition, "outputs")) out += csv_line(record_of(run, condition, output));
     }
   }
   return out;

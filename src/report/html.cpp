@@ -4,6 +4,8 @@
 #include "base/hash.h"
 #include "base/utf8.h"
 #include "embedded/report_assets.h"
+#include "report/evaluation_document.h"
+#include "report/evaluation_verdict.h"
 #include "report/marks.h"
 #include "report/results.h"
 #include "report/view.h"
@@ -11,8 +13,11 @@
 #include <fmt/format.h>
 
 #include <cstdint>
+#include <initializer_list>
 #include <map>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 namespace bulkhead::report {
 namespace {
@@ -64,9 +69,22 @@ std::string escaped(std::string_view value) {
   return out;
 }
 
+// JSON that can neither end its script element nor open a comment in it.
+std::string script_data(const Json& page) {
+  std::string out;
+  for (const char byte : page.dump(-1, ' ', false, Json::error_handler_t::replace)) {
+    if (byte == '<') {
+      out += "\\u003c";
+    } else {
+      out += byte;
+    }
+  }
+  return out;
+}
+
 // The results with every output's text replaced by its marked pieces: [text], [text, "own", cluster] or [text,
 // "foreign", cluster].
-std::string page_data(const Json& results) {
+Json with_marked_texts(const Json& results) {
   Json page = results;
   for (auto& run : page["runs"]) {
     for (auto& condition : run["conditions"]) {
@@ -85,15 +103,22 @@ std::string page_data(const Json& results) {
       }
     }
   }
-  std::string out;
-  for (const char byte : page.dump(-1, ' ', false, Json::error_handler_t::replace)) {
-    if (byte == '<') {
-      out += "\\u003c";  // no text can end the script element, nor open a comment in it
-    } else {
-      out += byte;
-    }
+  return page;
+}
+
+// The summary with its sentences: "verdicts" [{claim, outcome, sentence}], "reservations", and "words" of endpoints.
+Json with_verdicts(const Json& evaluation) {
+  Json page = evaluation;
+  page["verdicts"] = Json::array();
+  for (const auto& one : verdicts_of(evaluation)) {
+    page["verdicts"].push_back({{"claim", one.claim}, {"outcome", one.outcome}, {"sentence", one.sentence}});
   }
-  return out;
+  page["reservations"] = reservations_of(evaluation);
+  page["words"] = Json::object();
+  for (const auto& one : all_endpoint_words()) {
+    page["words"][one.name] = {{"title", one.title}, {"about", one.about}, {"share", one.share}};
+  }
+  return page;
 }
 
 // Replaces each {{name}} of the template once; what is put in is not searched again.
@@ -115,26 +140,45 @@ Result<std::string> filled(std::string_view page, const std::map<std::string_vie
   return out.append(page);
 }
 
+// `scripts`: assets of ours, in the order in which they run, after D3 and Plot.
+Result<std::string> page_of(std::string_view heading, const std::string& title, const Json& data,
+                            std::initializer_list<std::string_view> scripts) {
+  BH_TRY(const auto page, asset("report.html"));
+  BH_TRY(const auto style, asset("report.css"));
+  std::vector<std::string> bodies(2);
+  BH_TRY(bodies[0], library("d3.min.js", "d3.license.txt"));
+  BH_TRY(bodies[1], library("plot.umd.min.js", "plot.license.txt"));
+  for (const auto name : scripts) {
+    BH_TRY(auto body, asset(fmt::format("{}.js", name)));
+    bodies.push_back(std::move(body));
+  }
+  // Plot writes style elements and attributes of its own, hence 'unsafe-inline' for styles; they can load nothing.
+  std::string policy = "default-src 'none'; base-uri 'none'; form-action 'none'; style-src 'unsafe-inline'; script-src";
+  std::string elements;
+  for (const auto& body : bodies) {
+    policy += ' ' + policy_hash(body);
+    elements += fmt::format("<script>{}</script>\n", body);
+  }
+  return filled(page, {{"heading", std::string(heading)},
+                       {"title", escaped(title)},
+                       {"style", style},
+                       {"data", script_data(data)},
+                       {"scripts", elements},
+                       {"policy", policy}});
+}
+
 }  // namespace
 
 Result<std::string> to_html(const Json& results) {
   BH_CHECK(check_results(results));
-  BH_TRY(const auto page, asset("report.html"));
-  BH_TRY(const auto style, asset("report.css"));
-  std::map<std::string_view, std::string> places = {
-      {"title", escaped(text(member(results, "model"), "name"))}, {"style", style}, {"data", page_data(results)}};
-  BH_TRY(places["d3"], library("d3.min.js", "d3.license.txt"));
-  BH_TRY(places["plot"], library("plot.umd.min.js", "plot.license.txt"));
-  for (const std::string_view name : {"charts", "elements", "overview", "report"}) {
-    BH_TRY(places[name], asset(fmt::format("{}.js", name)));
-  }
-  // Plot writes style elements and attributes of its own, hence 'unsafe-inline' for styles; they can load nothing.
-  std::string policy = "default-src 'none'; base-uri 'none'; form-action 'none'; style-src 'unsafe-inline'; script-src";
-  for (const std::string_view name : {"d3", "plot", "charts", "elements", "overview", "report"}) {
-    policy += ' ' + policy_hash(places[name]);
-  }
-  places["policy"] = policy;
-  return filled(page, places);
+  return page_of("Bulkhead report", text(member(results, "model"), "name"), with_marked_texts(results),
+                 {"charts", "elements", "overview", "report"});
+}
+
+Result<std::string> evaluation_html(const Json& evaluation) {
+  BH_CHECK(check_evaluation(evaluation));
+  return page_of("Bulkhead evaluation", text(member(member(evaluation, "made"), "model"), "name"),
+                 with_verdicts(evaluation), {"charts", "elements", "evaluation_charts", "evaluation"});
 }
 
 }  // namespace bulkhead::report

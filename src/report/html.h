@@ -13,4 +13,7 @@ namespace bulkhead::report {
 // and the scripts set text only, never markup. kCorrupt for what check_results() refuses.
 [[nodiscard]] Result<std::string> to_html(const Json& results);
 
+// The same of an evaluation's summary. kCorrupt for what check_evaluation() refuses.
+[[nodiscard]] Result<std::string> evaluation_html(const Json& evaluation);
+
 }  // namespace bulkhead::report

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "report/markdown.h"
 
-#include "base/utf8.h"
+#include "report/markdown_table.h"
 #include "report/marks.h"
 #include "report/view.h"
 
@@ -11,40 +11,6 @@
 
 namespace bulkhead::report {
 namespace {
-
-// Backslashes before what Markdown, tables, maths or HTML could take for theirs. Line breaks are left alone.
-std::string escaped(std::string_view value) {
-  std::string out;
-  for (const char byte : to_valid_utf8(value)) {
-    const auto code = static_cast<unsigned char>(byte);
-    if (byte == '<') {
-      out += "&lt;";
-    } else if (byte == '&') {
-      out += "&amp;";
-    } else if (std::string_view("\\`*_[]>|~$#").find(byte) != std::string_view::npos) {
-      out += '\\';
-      out += byte;
-    } else {
-      out += code < 0x20U && byte != '\n' ? ' ' : byte;
-    }
-  }
-  return out;
-}
-
-std::string cell(std::string_view value) {
-  return escaped(one_line(value));
-}
-
-std::string row(const std::vector<std::string>& cells) {
-  return fmt::format("| {} |\n", fmt::join(cells, " | "));
-}
-
-// `right` columns at the end are numbers.
-std::string head(const std::vector<std::string>& titles, std::size_t right) {
-  std::string rule = "|";
-  for (std::size_t i = 0; i < titles.size(); ++i) rule += i + right >= titles.size() ? "---:|" : "---|";
-  return row(titles) + rule + "\n";
-}
 
 // A list, table or heading sign at the start of a line of quoted text is text.
 std::string line_start_escaped(std::string line) {
@@ -77,7 +43,7 @@ std::string quote(const std::string& markdown) {
 std::string quoted_output(const Json& output, const Json& scenario) {
   std::string markdown;
   for (const auto& segment : marked_text(output, scenario)) {
-    const std::string words = escaped(segment.text);
+    const std::string words = markdown_escaped(segment.text);
     // Bold across a line break would leave the quote.
     markdown += segment.mark == Mark::kForeign && words.find('\n') == std::string::npos ? "**" + words + "**" : words;
   }
@@ -94,24 +60,24 @@ std::string summary_table(const ScenarioRuns& runs) {
   const auto greedy =
       std::any_of(figures.begin(), figures.end(), [](const auto& f) { return !f.foreign_greedy.empty(); });
   const auto sampled = std::any_of(figures.begin(), figures.end(), [](const auto& f) { return !f.foreign.empty(); });
-  const std::string names = cell(fmt::format("{}", fmt::join(labels, "/")));
+  const std::string names = markdown_cell(fmt::format("{}", fmt::join(labels, "/")));
   std::vector<std::string> titles = {"Condition", "What separates topics", "Isolation achieved?",
                                      "Tokens per partition"};
   if (sampled) titles.push_back("Foreign terms " + names);
   if (greedy) titles.push_back("Foreign terms " + names + ", greedy");
   for (const auto* title : {"Prefill", "Decode", "Wall"}) titles.emplace_back(title);
-  std::string out = head(titles, titles.size() - 3);
+  std::string out = table_head(titles, titles.size() - 3);
   for (const auto& entry : figures) {
     std::vector<std::string> sizes;
     sizes.reserve(entry.partition_tokens.size());
     for (const auto& values : entry.partition_tokens) sizes.push_back(range_words(values));
-    std::vector<std::string> cells = {cell(entry.title), cell(entry.separates), verdict_words(entry),
+    std::vector<std::string> cells = {markdown_cell(entry.title), markdown_cell(entry.separates), verdict_words(entry),
                                       fmt::format("{}", fmt::join(sizes, " + "))};
     if (sampled) cells.push_back(foreign_words(entry.foreign, labels));
     if (greedy) cells.push_back(foreign_words(entry.foreign_greedy, labels));
     for (const auto* values : {&entry.prefill_ms, &entry.decode_ms, &entry.wall_ms})
       cells.push_back(median_words(*values));
-    out += row(cells);
+    out += table_row(cells);
   }
   out += "\nForeign terms: occurrences of other topics' terminology in an output, mean over the sampled runs. ";
   out += "Times: medians over all runs; a batch that serves several conditions is divided among them by tokens.\n";
@@ -123,9 +89,9 @@ std::string reasons_section(const ScenarioRuns& runs) {
   std::string out;
   for (const auto& entry : figures_of(runs)) {
     if (entry.reasons.empty()) continue;
-    out += fmt::format("\nWhy not {}:\n\n", cell(entry.title));
+    out += fmt::format("\nWhy not {}:\n\n", markdown_cell(entry.title));
     for (std::size_t i = 0; i < std::min(kShown, entry.reasons.size()); ++i)
-      out += "- " + cell(entry.reasons[i]) + "\n";
+      out += "- " + markdown_cell(entry.reasons[i]) + "\n";
     if (entry.reasons.size() > kShown) {
       out += fmt::format("- and {} more (results.json has all)\n", entry.reasons.size() - kShown);
     }
@@ -137,13 +103,13 @@ std::string terms_section(const Json& results, const Json& scenario) {
   std::string rows;
   for (const auto& entry : list(results, "term_summary")) {
     if (text(entry, "scenario") != text(scenario, "id")) continue;
-    rows += row({cell(text(entry, "label")), cell(text(entry, "condition")),
-                 flag(entry, "greedy") ? "greedy" : "sampled", grouped(count(entry, "n")),
-                 decimal(number(entry, "foreign_mean"), 2), decimal(number(entry, "own_mean"), 2)});
+    rows += table_row({markdown_cell(text(entry, "label")), markdown_cell(text(entry, "condition")),
+                       flag(entry, "greedy") ? "greedy" : "sampled", grouped(count(entry, "n")),
+                       decimal(number(entry, "foreign_mean"), 2), decimal(number(entry, "own_mean"), 2)});
   }
   if (rows.empty()) return {};
   return "\n### Terms per output\n\n" +
-         head({"Output", "Condition", "Sampling", "Runs", "Foreign, mean", "Own, mean"}, 3) + rows;
+         table_head({"Output", "Condition", "Sampling", "Runs", "Foreign, mean", "Own, mean"}, 3) + rows;
 }
 
 std::string summary_section(const Json& results) {
@@ -153,10 +119,10 @@ std::string summary_section(const Json& results) {
     std::vector<double> walls;
     walls.reserve(runs.runs.size());
     for (const Json* run : runs.runs) walls.push_back(number(*run, "wall_ms"));
-    out += fmt::format("\n## Summary: {}\n\n", cell(text(scenario, "id")));
+    out += fmt::format("\n## Summary: {}\n\n", markdown_cell(text(scenario, "id")));
     out += fmt::format("{} turns in {} clusters ({}), {}; a whole run takes {} (median).\n\n",
                        list(scenario, "turns").size(), list(scenario, "clusters").size(),
-                       cell(text(scenario, "domain")), cell(runs_words(runs)), median_words(walls));
+                       markdown_cell(text(scenario, "domain")), markdown_cell(runs_words(runs)), median_words(walls));
     out += summary_table(runs) + reasons_section(runs) + terms_section(results, scenario);
   }
   return out;
@@ -167,26 +133,26 @@ std::string differences_section(const Json& results) {
   for (const auto& difference : list(results, "count_differences")) {
     const auto here = count(difference, "this_tokens");
     const auto there = count(difference, "other_tokens");
-    out += fmt::format("\n{}: {} tokens in this format, {} in {}.\n\n", cell(text(difference, "condition")),
-                       grouped(here), grouped(there), cell(text(difference, "other_format")));
-    out += head({"Because of", "Tokens"}, 1);
+    out += fmt::format("\n{}: {} tokens in this format, {} in {}.\n\n", markdown_cell(text(difference, "condition")),
+                       grouped(here), grouped(there), markdown_cell(text(difference, "other_format")));
+    out += table_head({"Because of", "Tokens"}, 1);
     std::int64_t explained = 0;
     for (const auto& part : list(difference, "parts")) {
       const auto tokens = static_cast<std::int64_t>(number(part, "tokens"));
       explained += tokens;
-      out += row({cell(text(part, "reason")), fmt::format("{:+}", tokens)});
+      out += table_row({markdown_cell(text(part, "reason")), fmt::format("{:+}", tokens)});
     }
     const auto whole = static_cast<std::int64_t>(here) - static_cast<std::int64_t>(there);
-    if (explained != whole) out += row({"not explained", fmt::format("{:+}", whole - explained)});
-    out += row({"**difference**", fmt::format("**{:+}**", whole)});
+    if (explained != whole) out += table_row({"not explained", fmt::format("{:+}", whole - explained)});
+    out += table_row({"**difference**", fmt::format("**{:+}**", whole)});
   }
   return out.empty() ? out : "\n## Why the token counts differ between formats\n" + out;
 }
 
 std::string partitions_table(const Json& run) {
-  std::string out = head({"Partition", "Turns", "Messages", "Context", "Prefilled", "Reused", "Generated", "KV used",
-                          "KV allocated", "Prefill"},
-                         7);
+  std::string out = table_head({"Partition", "Turns", "Messages", "Context", "Prefilled", "Reused", "Generated",
+                                "KV used", "KV allocated", "Prefill"},
+                               7);
   for (const auto& condition : list(run, "conditions")) {
     for (const auto& partition : list(condition, "partitions")) {
       std::vector<std::string> turns;
@@ -195,27 +161,28 @@ std::string partitions_table(const Json& run) {
       for (const auto& message : list(partition, "messages")) {
         messages.push_back(fmt::format("{} ({} tokens)", text(message, "label"), grouped(count(message, "tokens"))));
       }
-      out += row({cell(text(partition, "name")), fmt::format("{}", fmt::join(turns, " ")),
-                  messages.empty() ? "-" : cell(fmt::format("{}", fmt::join(messages, ", "))),
-                  grouped(count(partition, "context_tokens")), grouped(count(partition, "prefilled_tokens")),
-                  grouped(count(partition, "reused_tokens")), grouped(count(partition, "generated_tokens")),
-                  bytes_words(count(partition, "kv_bytes_used")), bytes_words(count(partition, "kv_bytes_allocated")),
-                  duration_words(number(partition, "prefill_ms"))});
+      out += table_row({markdown_cell(text(partition, "name")), fmt::format("{}", fmt::join(turns, " ")),
+                        messages.empty() ? "-" : markdown_cell(fmt::format("{}", fmt::join(messages, ", "))),
+                        grouped(count(partition, "context_tokens")), grouped(count(partition, "prefilled_tokens")),
+                        grouped(count(partition, "reused_tokens")), grouped(count(partition, "generated_tokens")),
+                        bytes_words(count(partition, "kv_bytes_used")),
+                        bytes_words(count(partition, "kv_bytes_allocated")),
+                        duration_words(number(partition, "prefill_ms"))});
     }
   }
   return out;
 }
 
 std::string origins_table(const Json& run) {
-  std::string out = head({"Partition", "Context", "Of these"}, 0);
+  std::string out = table_head({"Partition", "Context", "Of these"}, 0);
   for (const auto& condition : list(run, "conditions")) {
     for (const auto& partition : list(condition, "partitions")) {
       std::vector<std::string> parts;
       for (const auto& [kind, tokens] : member(partition, "origins").items()) {
-        parts.push_back(fmt::format("{} {}", cell(kind), grouped(count(member(partition, "origins"), kind))));
+        parts.push_back(fmt::format("{} {}", markdown_cell(kind), grouped(count(member(partition, "origins"), kind))));
       }
-      out += row({cell(text(partition, "name")), grouped(count(partition, "context_tokens")),
-                  fmt::format("{}", fmt::join(parts, ", "))});
+      out += table_row({markdown_cell(text(partition, "name")), grouped(count(partition, "context_tokens")),
+                        fmt::format("{}", fmt::join(parts, ", "))});
     }
   }
   return out;
@@ -224,14 +191,14 @@ std::string origins_table(const Json& run) {
 std::string output_section(const Json& condition, const Json& output, const Json& scenario) {
   std::vector<std::string> foreign;
   for (const auto& term : list(output, "foreign")) {
-    foreign.push_back(
-        fmt::format("{} ({}, {})", cell(text(term, "term")), cell(text(term, "cluster")), count(term, "count")));
+    foreign.push_back(fmt::format("{} ({}, {})", markdown_cell(text(term, "term")),
+                                  markdown_cell(text(term, "cluster")), count(term, "count")));
   }
   const Json& latency = member(output, "itl_ms");
-  std::string out =
-      fmt::format("\n#### Output {}, {}\n\n", cell(text(output, "label")), cell(text(condition, "title")));
+  std::string out = fmt::format("\n#### Output {}, {}\n\n", markdown_cell(text(output, "label")),
+                                markdown_cell(text(condition, "title")));
   out += fmt::format("{} tokens, ended by {}; own terms {}, foreign terms {}{}. ", grouped(count(output, "tokens")),
-                     cell(text(output, "finish")), count(output, "own_terms"), count(output, "foreign_terms"),
+                     markdown_cell(text(output, "finish")), count(output, "own_terms"), count(output, "foreign_terms"),
                      foreign.empty() ? "" : fmt::format(": {}", fmt::join(foreign, ", ")));
   out += fmt::format("First token after {}", duration_words(number(output, "ttft_ms")));
   if (number(latency, "median") > 0.0) {
@@ -260,7 +227,7 @@ std::string outputs_section(const Json& run) {
 std::string runs_section(const Json& results) {
   std::string out;
   for (const auto& run : list(results, "runs")) {
-    out += fmt::format("\n## Run: {}, {}\n\n", cell(text(member(run, "scenario"), "id")), run_words(run));
+    out += fmt::format("\n## Run: {}, {}\n\n", markdown_cell(text(member(run, "scenario"), "id")), run_words(run));
     out += fmt::format("Wall time {}; first request to last token {}.\n", duration_words(number(run, "wall_ms")),
                        duration_words(number(run, "first_request_to_last_token_ms")));
     out += "\n### Partitions\n\n" + partitions_table(run);
@@ -278,9 +245,9 @@ std::string facts_section(const Json& results) {
   const Json& machine = member(results, "machine");
   const Json& memory = member(results, "memory");
   const Json& bulkhead = member(results, "bulkhead");
-  std::string out = "\n## Facts\n\n" + head({"What", "Value"}, 0);
+  std::string out = "\n## Facts\n\n" + table_head({"What", "Value"}, 0);
   const auto fact = [&](std::string_view what, const std::string& value) {
-    out += row({std::string(what), cell(value)});
+    out += table_row({std::string(what), markdown_cell(value)});
   };
   fact("Model",
        fmt::format("{}, {}, {}", text(model, "name"), text(model, "architecture"), bytes_words(count(model, "bytes"))));
@@ -316,11 +283,11 @@ std::string facts_section(const Json& results) {
 }  // namespace
 
 std::string to_markdown(const Json& results) {
-  std::string out =
-      fmt::format("# Bulkhead report\n\n{} with the format {}.\n", cell(text(member(results, "model"), "name")),
-                  cell(text(member(results, "settings"), "format")));
+  std::string out = fmt::format("# Bulkhead report\n\n{} with the format {}.\n",
+                                markdown_cell(text(member(results, "model"), "name")),
+                                markdown_cell(text(member(results, "settings"), "format")));
   if (!flag(results, "complete")) {
-    out += fmt::format("\n**Incomplete:** {}\n", cell(text(results, "incomplete_reason")));
+    out += fmt::format("\n**Incomplete:** {}\n", markdown_cell(text(results, "incomplete_reason")));
   }
   return out + summary_section(results) + differences_section(results) + facts_section(results) + runs_section(results);
 }

@@ -32,10 +32,19 @@ std::vector<eval::Cell> cells_of(const std::filesystem::path& folder) {
   return cells;
 }
 
+// The committed analysis, fixed for the fake engine; `change` is merged into it.
+std::string analysis_file(const TemporaryFolder& folder, const Json& change = Json::object()) {
+  auto plan = Json::parse(testing::read_file(kData + "/analysis.json"));
+  plan["model"] = "fake";
+  plan.merge_patch(change);
+  std::ofstream(folder / "analysis.json") << plan.dump();
+  return (folder / "analysis.json").string();
+}
+
 TEST(Eval, PrintsASummaryAndTakesUpWhereItStopped) {
   const TemporaryFolder folder;
-  const auto command = kEval + "--conversations 3 --conditions semantic,sequential --analysis " + kData +
-                       "/analysis.json --out " + (folder / "run").string();
+  const auto command = kEval + "--conversations 3 --conditions semantic,sequential --analysis " +
+                       analysis_file(folder) + " --out " + (folder / "run").string();
   const auto table = run_program(folder.path(), command);
   ASSERT_EQ(table.code, 0) << table.err;
   EXPECT_NE(table.out.find("semantic"), std::string::npos) << table.out;
@@ -48,6 +57,12 @@ TEST(Eval, PrintsASummaryAndTakesUpWhereItStopped) {
   EXPECT_EQ(json["analysis"]["hypotheses"][0]["comparison"]["conversations"], 3);
   EXPECT_EQ(json["analysis"]["hypotheses"][1]["outcome"], "not measured") << "regrouped was not run";
   EXPECT_EQ(json["cells"], cells_of(folder / "run").size());
+  const auto& made = json["made"];
+  EXPECT_EQ(made["model"]["name"], "fake");
+  EXPECT_EQ(made["dataset"]["conversations"], 120);
+  EXPECT_EQ(made["command"].back(), "--json");
+  EXPECT_GT(made["peak_rss_bytes"].get<std::uint64_t>(), 0U);
+  EXPECT_FALSE(made["bulkhead"]["commit"].get<std::string>().empty());
 }
 
 TEST(Eval, RefusesWithTheCodeOfTheFault) {
@@ -66,6 +81,29 @@ TEST(Eval, RefusesWithTheCodeOfTheFault) {
   EXPECT_EQ(run_program(folder.path(), kEval + run + " --conversations 1").code, 4);
 }
 
+// Before the model is read, and before the folder is made.
+TEST(Eval, RefusesAnAnalysisOfAnotherDataSetOrModel) {
+  const TemporaryFolder folder;
+  const auto refusal = [&](const std::string& options, const std::string& analysis) {
+    const auto ended = run_program(folder.path(), "eval " + kData + "/conversations.jsonl -q " + options + " --out " +
+                                                      (folder / "run").string() + " --analysis " + analysis);
+    EXPECT_EQ(ended.code, 2) << ended.err;
+    EXPECT_FALSE(std::filesystem::exists(folder / "run"));
+    return ended.err;
+  };
+  const auto model = refusal("--engine fake", kData + "/analysis.json");
+  EXPECT_NE(model.find("the model qwen2.5-coder-0.5b; this evaluation has fake"), std::string::npos) << model;
+  const auto data = refusal("--engine fake", analysis_file(folder, {{"dataset_sha256", "12ab"}}));
+  EXPECT_NE(data.find("the data set 12ab; this evaluation has 5c6c74ba"), std::string::npos) << data;
+  std::ofstream(folder / "other.gguf") << "no model: it would be refused with 4 if it were read";
+  const auto file = refusal("-m " + (folder / "other.gguf").string(), kData + "/analysis.json");
+  EXPECT_NE(file.find("the model qwen2.5-coder-0.5b; this evaluation has other.gguf"), std::string::npos) << file;
+  const auto name = "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf";
+  std::ofstream(folder / name) << "the name alone makes no model";
+  const auto sum = refusal("-m " + (folder / name).string(), kData + "/analysis.json");
+  EXPECT_NE(sum.find("the model of SHA-256 1d961463"), std::string::npos) << sum;
+}
+
 TEST(Eval, StoppedBySignalItKeepsItsCellsAndSaysSo) {
   const TemporaryFolder folder;
   const auto run = folder / "run";
@@ -79,17 +117,13 @@ TEST(Eval, StoppedBySignalItKeepsItsCellsAndSaysSo) {
 // SIGKILL at random moments, until the program ends by itself.
 TEST(Eval, KilledAtRandomMomentsItEndsWithTheSameCells) {
   const TemporaryFolder folder;
+  // Few resamples: what is killed is to be the work on cells.
+  const auto analysis = analysis_file(folder, {{"resamples", 200}, {"draws", 1000}});
   const auto arguments = [&](const char* name) {
-    return std::vector<std::string>{testing::program(),
-                                    "eval",
-                                    kData + "/conversations.jsonl",
-                                    "--engine",
-                                    "fake",
-                                    "-q",
-                                    "--conversations",
-                                    "8",
-                                    "--out",
-                                    (folder / name).string()};
+    return std::vector<std::string>{testing::program(), "eval",  kData + "/conversations.jsonl",
+                                    "--engine",         "fake",  "-q",
+                                    "--conversations",  "8",     "--analysis",
+                                    analysis,           "--out", (folder / name).string()};
   };
   const auto begin = std::chrono::steady_clock::now();
   ASSERT_EQ(subprocess::run_child({.arguments = arguments("whole")}, {}, {})->exit_code, 0);
@@ -119,7 +153,11 @@ TEST(Eval, KilledAtRandomMomentsItEndsWithTheSameCells) {
   EXPECT_EQ(cells_of(folder / "killed"), whole);
   const auto summary = [&](const char* name) {
     auto json = Json::parse(testing::read_file(folder / name / "summary.json"));
-    for (auto& condition : json["conditions"]) condition.erase("item_seconds");
+    json.erase("made");
+    for (auto& condition : json["conditions"]) {
+      condition.erase("item_seconds");
+      for (auto& one : condition["facets"]) one.erase("item_seconds");
+    }
     return json;
   };
   EXPECT_EQ(summary("killed"), summary("whole"));

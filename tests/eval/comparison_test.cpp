@@ -110,6 +110,8 @@ TEST(AnalysisPlan, CommittedOneIsReadAndBrokenOnesAreNamed) {
   EXPECT_NE(broken("/alpha", 0.7).find("alpha"), std::string::npos);
   EXPECT_NE(broken("/hypotheses/0/endpoint", "style").find("no endpoint \"style\""), std::string::npos);
   EXPECT_NE(broken("/no_worse/0/than", "other").find("no condition \"other\""), std::string::npos);
+  EXPECT_NE(broken("/model", 1).find("model"), std::string::npos);
+  EXPECT_NE(broken("/dataset_sha256", nullptr).find("dataset_sha256"), std::string::npos);
   EXPECT_NE(broken("/extra", 1).find("extra"), std::string::npos);
 }
 

@@ -9,7 +9,10 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
 #include <set>
+#include <string>
+#include <vector>
 
 namespace bulkhead::eval {
 namespace {
@@ -92,7 +95,7 @@ TEST(EvaluationSummary, CountsAnswersIntrusionsAndTokens) {
   cells.push_back(
       {.key = {"law-01", "semantic", "reference:c1"}, .kind = "reference", .context = "c1", .context_tokens = 100});
   cells.back().candidates = {{"text", "", Standing::kRight, -6.0, 4}};
-  const auto summary = summarize(cells);
+  const auto summary = summarize(cells, {{"law-01", {3, 15}}});
   ASSERT_EQ(summary.size(), 1U);
   const auto& one = summary[0];
   EXPECT_EQ(one["primary"]["questions"], 3);
@@ -102,9 +105,70 @@ TEST(EvaluationSummary, CountsAnswersIntrusionsAndTokens) {
   EXPECT_EQ(one["reference"]["nll_per_token"], 1.5);
   EXPECT_EQ(one["context_tokens"], 100) << "one context, however many items";
   EXPECT_EQ(one["item_tokens"], 40);
+  EXPECT_EQ(one["endpoints"]["intrusions"]["items"], 3);
+  EXPECT_NEAR(one["endpoints"]["intrusions"]["mean"].get<double>(), 1.0 / 3, 1e-12);
+  EXPECT_TRUE(one["endpoints"]["messages"]["mean"].is_null());
   const auto table = summary_table(summary);
   EXPECT_NE(table.find("33.3 % (1/3)"), std::string::npos) << table;
   EXPECT_NE(table.find("1.5000"), std::string::npos) << table;
+}
+
+TEST(EvaluationSummary, FacetsCutTheSameCells) {
+  std::vector<Cell> cells;
+  for (const auto* id : {"law-01", "law-02", "health-01", "unknown"}) {
+    auto cell = answered("q1", "own", std::string_view(id) == "law-02" ? Standing::kForeign : Standing::kRight);
+    cell.key.conversation = id;
+    cell.domain = std::string_view(id).starts_with("law") ? "law" : "health";
+    cell.difficulty = 2;
+    cells.push_back(std::move(cell));
+  }
+  const auto summary = summarize(cells, {{"law-01", {3, 60}}, {"law-02", {7, 15}}, {"health-01", {3, 15}}});
+  const auto& facets = summary[0]["facets"];
+  std::vector<std::string> seen;
+  std::map<std::string, int> covered;
+  for (const auto& one : facets) {
+    seen.push_back(one["facet"].get<std::string>() + " " + one["group"].get<std::string>());
+    covered[one["facet"]] += one["cells"].get<int>();
+  }
+  EXPECT_EQ(seen, (std::vector<std::string>{"domain health", "domain law", "difficulty 2", "clusters 3", "clusters 7",
+                                            "turns 15", "turns 60"}));
+  EXPECT_EQ(covered["domain"], 4);
+  EXPECT_EQ(covered["clusters"], 3) << "the size of one conversation is not known";
+  EXPECT_EQ(facets[1]["primary"]["intrusions"], 1);
+  EXPECT_EQ(facets[1]["conversations"], 2);
+  EXPECT_EQ(facets[4]["context_tokens"], 100);
+}
+
+TEST(EvaluationSummary, FacetDifferencesHaveIntervals) {
+  std::vector<Cell> cells;
+  for (int i = 0; i < 8; ++i) {
+    for (const auto* condition : {"semantic", "sequential"}) {
+      for (const auto* kind : {"own", "relay"}) {
+        const bool foreign = i % 2 == 0 && std::string_view(condition) == "sequential";
+        auto cell = answered(std::string("q-") + kind, kind, foreign ? Standing::kForeign : Standing::kRight);
+        cell.key.conversation = "c" + std::to_string(i);
+        cell.key.condition = condition;
+        cell.domain = i < 7 ? "law" : "health";
+        cells.push_back(std::move(cell));
+      }
+    }
+  }
+  AnalysisPlan plan;
+  plan.resamples = 200;
+  const auto list = facet_differences(cells, {}, plan).value();
+  const auto one = [&](const std::string& group, const std::string& endpoint) {
+    for (const auto& entry : list) {
+      if (entry["group"] == group && entry["endpoint"] == endpoint) return entry;
+    }
+    return Json();
+  };
+  EXPECT_NEAR(one("law", "intrusions")["difference"].get<double>(), 4.0 / 7, 1e-12) << "own questions only";
+  EXPECT_EQ(one("law", "intrusions")["items"], 7);
+  EXPECT_GT(one("law", "intrusions")["interval"][0].get<double>(), 0);
+  EXPECT_TRUE(one("health", "intrusions")["interval"].is_null()) << "one conversation";
+  EXPECT_EQ(one("relay", "intrusions")["difference"], 0.5);
+  EXPECT_EQ(one("relay", "accuracy")["difference"], -0.5);
+  EXPECT_TRUE(one("sum", "accuracy").is_null());
 }
 
 // A tie of all scores must not favour the right answer: a model that knows nothing is at chance, not at 100 %.

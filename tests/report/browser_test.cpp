@@ -1,65 +1,18 @@
 // SPDX-License-Identifier: MIT
-// report.html in a real browser: chromium draws it without a window and prints the page it has made. Skipped, and says
-// so, where there is no chromium (Debian: apt-get install chromium; BULKHEAD_CHROMIUM names another one).
+// report.html of a run in a real browser.
+#include "browser.h"
 #include "fixture.h"
 #include "report/html.h"
 
 #include <gtest/gtest.h>
 
-#include <cstdio>
-#include <cstdlib>
-#include <memory>
 #include <string>
 
 namespace bulkhead::report {
 namespace {
 
-class Browser : public ::testing::Test {
- protected:
-  void SetUp() override {
-    for (const std::string& name :
-         {from_environment(), std::string("chromium"), std::string("chromium-browser"), std::string("google-chrome")}) {
-      if (!name.empty() && std::system(("command -v '" + name + "' >/dev/null 2>&1").c_str()) == 0) {
-        program_ = name;
-        return;
-      }
-    }
-    GTEST_SKIP() << "no chromium on this machine: the report was not tried in a browser";
-  }
-
-  // The page's elements after its scripts ran.
-  [[nodiscard]] std::string drawn(const std::string& page, const std::string& options = {}) const {
-    folder_.write("report.html", page);
-    // Time is virtual: the page is printed when its timers are done, however slow the machine is.
-    const std::string command =
-        "'" + program_ +
-        "' --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --disable-background-networking" +
-        " --disable-component-update --disable-sync --no-first-run --virtual-time-budget=5000 --user-data-dir='" +
-        (folder_.path() / "profile").string() + "' " + options + " --dump-dom 'file://" +
-        (folder_.path() / "report.html").string() + "' 2>/dev/null </dev/null";
-    const std::unique_ptr<FILE, int (*)(FILE*)> pipe(popen(command.c_str(), "r"), &pclose);
-    EXPECT_NE(pipe, nullptr);
-    std::string out;
-    char part[4096];
-    for (std::size_t n = 0; pipe && (n = fread(part, 1, sizeof(part), pipe.get())) > 0;) out.append(part, n);
-    return out;
-  }
-
-  // The visible part: what stands before the data and the scripts.
-  static std::string body_of(const std::string& dom) {
-    const auto begin = dom.find("<main");
-    return begin == std::string::npos ? std::string() : dom.substr(begin, dom.find("</main>") - begin);
-  }
-
- private:
-  static std::string from_environment() {
-    const char* name = std::getenv("BULKHEAD_CHROMIUM");
-    return name == nullptr ? std::string() : std::string(name);
-  }
-
-  std::string program_;
-  Folder folder_;
-};
+using Browser = testing::Browser;
+using testing::body_of;
 
 std::string page_of(const Json& results) {
   auto page = to_html(results);

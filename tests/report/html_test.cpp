@@ -76,7 +76,8 @@ TEST(Html, RefusesWhatIsNoResults) {
 }
 
 TEST(Html, ScriptsMakeNoMarkupOfText) {
-  for (const auto* name : {"charts.js", "elements.js", "overview.js", "report.js"}) {
+  for (const auto* name :
+       {"charts.js", "elements.js", "overview.js", "report.js", "evaluation_charts.js", "evaluation.js"}) {
     const auto script = read_text_file(std::string(BULKHEAD_SOURCE_DIR "/src/report/assets/") + name);
     ASSERT_TRUE(script.ok());
     for (const auto* way : {"innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "Function("}) {

@@ -351,5 +351,5 @@ const charts = (() => {
     return box;
   }
 
-  return { sizes, times, map, foreign, seconds, bytes, kindOrder, kindNames, kindColor, clusterColor, number };
+  return { frame, sizes, times, map, foreign, seconds, bytes, kindOrder, kindNames, kindColor, clusterColor, number };
 })();

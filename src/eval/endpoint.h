@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT
+// Endpoint: what conditions are compared by, a number for each cell that counts. docs/evaluation.md lists them.
+#pragma once
+
+#include "eval/cell.h"
+
+#include <span>
+#include <string_view>
+
+namespace bulkhead::eval {
+
+// Whether more of an endpoint is worse.
+enum class Better { kLower, kHigher };
+[[nodiscard]] std::string_view name(Better better) noexcept;  // "lower", "higher"
+
+struct Endpoint {
+  std::string_view name;  // "intrusions", "accuracy", "absent", "messages", "nll"
+  std::string_view unit;
+  Better better;
+  bool (*counts)(const Cell& cell);
+  double (*value)(const Cell& cell);
+};
+[[nodiscard]] std::span<const Endpoint> endpoints() noexcept;
+
+// Null when there is none of this name.
+[[nodiscard]] const Endpoint* find_endpoint(std::string_view name) noexcept;
+
+// The questions of the primary endpoint: own and updated.
+[[nodiscard]] bool is_primary(const Cell& cell) noexcept;
+
+}  // namespace bulkhead::eval
