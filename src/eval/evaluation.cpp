@@ -166,7 +166,7 @@ Result<void> evaluate(engine::Engine& engine, const Dataset& dataset, const prom
   BH_CHECK(check_kinds(options.kinds));
   if (!engine.can(engine::Capability::kScore)) {
     return Error{ErrorCode::kUnsupported, fmt::format("the engine {} cannot score given tokens", engine.facts().engine),
-                 "--engine", "choose llama"};
+                 "--engine", "choose llama, transformers, mlx or fake"};
   }
   const auto parts = missing_parts(dataset, options, conditions, store);
   std::uint64_t total = 0;
