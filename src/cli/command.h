@@ -20,6 +20,7 @@ struct Invocation {
 using Command = std::function<int()>;
 
 Command add_run(CLI::App& program, const Invocation& invocation);
+Command add_compare(CLI::App& program);
 Command add_plan(CLI::App& program);
 Command add_validate(CLI::App& program);
 Command add_pull(CLI::App& program);

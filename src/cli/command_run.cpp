@@ -3,6 +3,7 @@
 #include "cli/interrupt.h"
 #include "cli/progress_line.h"
 #include "cli/reports.h"
+#include "cli/run_flags.h"
 #include "cli/session.h"
 #include "cli/transcript_file.h"
 #include "engine/recording_engine.h"
@@ -19,24 +20,12 @@
 namespace bulkhead::cli {
 namespace {
 
-struct Flags {
-  CommonFlags common;
-  ModelFlags model;
-  ExperimentFlags experiment;
-  SamplingOptions sampling;
-  std::uint32_t repeat = 1;
-  std::uint32_t parallel = 16;
-  bool ignore_end = false;
-  bool no_speculation = false;
-  std::string folder;
-};
-
 std::string default_folder() {
   const auto now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
   return fmt::format("runs/{:%Y%m%d-%H%M%S}", fmt::localtime(now));
 }
 
-run::ExperimentOptions experiment_options(const Flags& flags, const Invocation& invocation, ProgressLine& line) {
+run::ExperimentOptions experiment_options(const RunFlags& flags, const Invocation& invocation, ProgressLine& line) {
   run::ExperimentOptions options;
   options.settings = flags.experiment.settings();
   options.sampling = flags.sampling;
@@ -67,13 +56,14 @@ Result<Json> run_session(Session& session, run::ExperimentOptions& options) {
   if (!session.engine->facts().model_path.empty()) {
     BH_TRY(options.model_sha256, models::model_sha256(session.engine->facts().model_path));
   }
+  options.load_time = session.load_time;
   options.transcript_header = transcript_header(session.model, options.model_sha256);
   BH_TRY(auto results, run::run_experiment(*session.engine, plans, options));
   BH_CHECK(write_reports(results, options.folder));
   return results;
 }
 
-int run_command(const Flags& flags, const Invocation& invocation) {
+int run_command(const RunFlags& flags, const Invocation& invocation) {
   apply_verbosity(flags.common);
   ProgressLine line(flags.common.quiet || flags.common.progress == "never" ? ProgressLine::Mode::kNever
                                                                            : ProgressLine::Mode::kAuto);
@@ -99,22 +89,9 @@ int run_command(const Flags& flags, const Invocation& invocation) {
 }  // namespace
 
 Command add_run(CLI::App& program, const Invocation& invocation) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<RunFlags>();
   auto* command = program.add_subcommand("run", "Run scenarios under the four conditions and report.");
-  add_experiment_flags(*command, flags->experiment);
-  add_model_flags(*command, flags->model);
-  add_sampling_flags(*command, flags->sampling);
-  command->add_option("--repeat", flags->repeat, "how many seeds: the given one, +1, +2, ... (1 when greedy)")
-      ->check(CLI::Range(1, 10000))
-      ->capture_default_str();
-  command->add_option("--parallel", flags->parallel, "-np: most sequences open at once")
-      ->check(CLI::Range(1, 256))
-      ->capture_default_str();
-  command->add_flag("--ignore-eos", flags->ignore_end, "generate on after an end token (for timings)");
-  command->add_flag("--no-speculation", flags->no_speculation,
-                    "do not verify drafts looked up in the context: the same texts, more slowly");
-  command->add_option("--out", flags->folder, "run folder; default: runs/DATE-TIME");
-  add_common_flags(*command, flags->common);
+  add_run_flags(*command, *flags);
   return [flags, invocation] { return run_command(*flags, invocation); };
 }
 

@@ -33,12 +33,17 @@ int dispatch(int argc, const char* const* argv) {
   program.set_version_flag("--version", version_text);
   program.require_subcommand(1);
   program.footer("Exit codes: docs/exit-codes.md. Data goes to stdout, progress and errors to stderr.");
-  const std::map<std::string, Command> commands = {
-      {"run", add_run(program, invocation)}, {"plan", add_plan(program)},
-      {"validate", add_validate(program)},   {"pull", add_pull(program)},
-      {"models", add_models(program)},       {"report", add_report(program)},
-      {"verify", add_verify(program)},       {"eval", add_eval(program, invocation)},
-      {"worker", add_worker(program)},       {"completion", add_completion(program)}};
+  const std::map<std::string, Command> commands = {{"run", add_run(program, invocation)},
+                                                   {"compare", add_compare(program)},
+                                                   {"plan", add_plan(program)},
+                                                   {"validate", add_validate(program)},
+                                                   {"pull", add_pull(program)},
+                                                   {"models", add_models(program)},
+                                                   {"report", add_report(program)},
+                                                   {"verify", add_verify(program)},
+                                                   {"eval", add_eval(program, invocation)},
+                                                   {"worker", add_worker(program)},
+                                                   {"completion", add_completion(program)}};
   std::vector<std::string> arguments(invocation.arguments.rbegin(), invocation.arguments.rend() - 1);
   try {
     program.parse(arguments);

@@ -7,6 +7,8 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
+
 namespace bulkhead::cli {
 
 plan::Settings ExperimentFlags::settings() const {
@@ -41,7 +43,9 @@ Result<Session> open_session(const ModelFlags& model, const ExperimentFlags& exp
     session.format = std::make_shared<const prompt::Format>(std::move(format));
   }
   BH_TRY(session.model, model.resolve());
+  const auto begin = std::chrono::steady_clock::now();
   BH_TRY(session.engine, engines::builtin_engines().make(session.model));
+  session.load_time = std::chrono::steady_clock::now() - begin;
   if (session.format == nullptr) {
     BH_TRY(auto format, prompt::load_format(session.engine->facts().chat_template ? "bulkhead" : "raw"));
     session.format = std::make_shared<const prompt::Format>(std::move(format));

@@ -34,6 +34,7 @@ struct Session {
   std::shared_ptr<const prompt::Format> format;
   ModelOptions model;  // that `engine` was made with
   std::unique_ptr<engine::Engine> engine;
+  engine::Duration load_time{};  // that making it took
 };
 
 // Files first, then the model: what is cheap to refuse is refused before the weights are read.

@@ -21,6 +21,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -74,6 +75,16 @@ struct Facts {
   bool flash_attention = false;
   bool chat_template = false;  // the model brings one
   Grade grade = Grade::kBuffer;
+  // How this back end does what others do in another way, in its own words, for people who compare engines. Keys that
+  // all of them use: loading, tokenizer, context, generation, sampling, cache, attention, device, weights, computing.
+  std::map<std::string, std::string> implementation = {};
+};
+
+// Memory of processes that an engine runs beside this one, as each asks its own system.
+struct WorkerMemory {
+  std::uint32_t processes = 0;
+  std::uint64_t peak_rss_bytes = 0;     // most that was ever resident, summed over them
+  std::uint64_t peak_device_bytes = 0;  // most on a GPU, where the framework counts it; else 0
 };
 
 struct ChatMessage {
@@ -170,6 +181,10 @@ class Engine {
   [[nodiscard]] virtual const Facts& facts() const = 0;
   [[nodiscard]] virtual const Tokenizer& tokenizer() const = 0;
   [[nodiscard]] virtual bool can(Capability capability) const = 0;
+
+  // Of the workers that run now; none for an engine inside this process, and none for grade `process`, whose workers
+  // end with their sequences. kRemote when one does not answer.
+  [[nodiscard]] virtual Result<WorkerMemory> worker_memory() const;
 
   // Bytes that reserve() would allocate for the same arguments.
   [[nodiscard]] virtual std::uint64_t bytes_for(std::uint32_t sequences, std::uint32_t tokens_each) const = 0;

@@ -64,6 +64,10 @@ Result<std::vector<std::vector<double>>> Engine::score_continuations(
   return all;
 }
 
+Result<WorkerMemory> Engine::worker_memory() const {
+  return WorkerMemory{};
+}
+
 Result<std::uint64_t> Engine::state_hash(SequenceId sequence) const {
   return Error{ErrorCode::kUnsupported,
                fmt::format("this engine gives no hash of the state of sequence {}", sequence.value()),

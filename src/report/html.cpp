@@ -2,10 +2,10 @@
 #include "report/html.h"
 
 #include "base/hash.h"
-#include "base/utf8.h"
 #include "embedded/report_assets.h"
 #include "report/evaluation_document.h"
 #include "report/evaluation_verdict.h"
+#include "report/html_text.h"
 #include "report/marks.h"
 #include "report/results.h"
 #include "report/view.h"
@@ -55,20 +55,6 @@ std::string policy_hash(std::string_view script) {
   return out + "'";
 }
 
-std::string escaped(std::string_view value) {
-  std::string out;
-  for (const char byte : to_valid_utf8(value)) {
-    switch (byte) {
-      case '<': out += "&lt;"; break;
-      case '>': out += "&gt;"; break;
-      case '&': out += "&amp;"; break;
-      case '"': out += "&quot;"; break;
-      default: out += byte;
-    }
-  }
-  return out;
-}
-
 // JSON that can neither end its script element nor open a comment in it.
 std::string script_data(const Json& page) {
   std::string out;
@@ -99,6 +85,7 @@ Json with_marked_texts(const Json& results) {
           segments.push_back(std::move(entry));
         }
         output.erase("text");
+        output.erase("token_ids");
         output["segments"] = std::move(segments);
       }
     }
@@ -160,7 +147,7 @@ Result<std::string> page_of(std::string_view heading, const std::string& title, 
     elements += fmt::format("<script>{}</script>\n", body);
   }
   return filled(page, {{"heading", std::string(heading)},
-                       {"title", escaped(title)},
+                       {"title", html_escaped(title)},
                        {"style", style},
                        {"data", script_data(data)},
                        {"scripts", elements},

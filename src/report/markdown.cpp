@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "report/markdown.h"
 
+#include "report/markdown_quote.h"
 #include "report/markdown_table.h"
 #include "report/marks.h"
 #include "report/view.h"
@@ -12,34 +13,6 @@
 namespace bulkhead::report {
 namespace {
 
-// A list, table or heading sign at the start of a line of quoted text is text.
-std::string line_start_escaped(std::string line) {
-  const auto first = line.find_first_not_of(" \t");
-  if (first == std::string::npos) return {};
-  line.erase(0, first);
-  const auto digits = line.find_first_not_of("0123456789");
-  if (line[0] == '-' || line[0] == '+' || line[0] == '=') {
-    line.insert(0, "\\");
-  } else if (digits != 0 && digits != std::string::npos && (line[digits] == '.' || line[digits] == ')')) {
-    line.insert(digits, "\\");
-  }
-  return line;
-}
-
-// A block quote that keeps the line breaks.
-std::string quote(const std::string& markdown) {
-  std::string out;
-  std::size_t at = 0;
-  while (at < markdown.size()) {
-    const std::size_t end = std::min(markdown.find('\n', at), markdown.size());
-    const std::string line = line_start_escaped(markdown.substr(at, end - at));
-    const bool broken = end + 1 < markdown.size() && markdown[end + 1] != '\n' && !line.empty();
-    out += line.empty() ? ">\n" : fmt::format("> {}{}\n", line, broken ? "\\" : "");
-    at = end + 1;
-  }
-  return out.empty() ? "> (nothing)\n" : out;
-}
-
 std::string quoted_output(const Json& output, const Json& scenario) {
   std::string markdown;
   for (const auto& segment : marked_text(output, scenario)) {
@@ -47,7 +20,7 @@ std::string quoted_output(const Json& output, const Json& scenario) {
     // Bold across a line break would leave the quote.
     markdown += segment.mark == Mark::kForeign && words.find('\n') == std::string::npos ? "**" + words + "**" : words;
   }
-  return quote(markdown);
+  return markdown_quote(markdown);
 }
 
 std::string median_words(const std::vector<double>& values) {

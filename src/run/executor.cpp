@@ -271,10 +271,13 @@ class Execution {
     const auto& planned = plan_.contexts[step.context].outputs[output_index(step)];
     const auto& partition = partitions_.at(step.partition);
     const auto& ledger = partition.ledger();
+    const auto& input = context.tokens->outputs[output_index(step)];
     OutputResult output{.label = planned.label,
                         .cluster = planned.cluster,
                         .partition = step.partition,
                         .prompt = planned.prompt,
+                        .input_tokens = static_cast<std::uint32_t>(input.size()),
+                        .input_sha256 = sha256_of_tokens(input.tokens),
                         .generated = generated,
                         .prefill_time = ledger.prefill_time};
     if (!generated.token_times.empty()) {

@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
 #include <map>
 #include <tuple>
@@ -38,6 +39,23 @@ Json settings_json(const plan::Plan& plan, const ExperimentOptions& options) {
           {"ignore_end", options.ignore_end},
           {"speculate", options.speculate},
           {"conditions", conditions}};
+}
+
+Json engine_document(const engine::Facts& facts, const ExperimentOptions& options) {
+  auto engine = engine_json(facts);
+  if (options.load_time) engine["load_ms"] = std::chrono::duration<double, std::milli>(*options.load_time).count();
+  return engine;
+}
+
+Json memory_json(const engine::Engine& engine, std::uint64_t kv_bytes) {
+  Json memory = {{"peak_rss_bytes", measure::process_memory().peak_bytes}, {"kv_bytes_allocated", kv_bytes}};
+  // A worker that died is told of by the run; its memory is no reason to lose what was finished.
+  if (const auto workers = engine.worker_memory(); workers.ok()) {
+    memory["workers"] = {{"processes", workers.value().processes},
+                         {"peak_rss_bytes", workers.value().peak_rss_bytes},
+                         {"peak_device_bytes", workers.value().peak_device_bytes}};
+  }
+  return memory;
 }
 
 // The two formats of the seed experiment are each other's comparison; the others stand alone.
@@ -185,7 +203,7 @@ Result<Json> run_experiment(engine::Engine& engine, const std::vector<plan::Plan
                    {"bulkhead", build_json()},
                    {"machine", machine_json()},
                    {"model", model_json(engine.facts(), options.model_sha256)},
-                   {"engine", engine_json(engine.facts())},
+                   {"engine", engine_document(engine.facts(), options)},
                    {"settings", settings_json(plans.front(), options)},
                    {"memory", Json::object()},
                    {"count_differences", differences},
@@ -217,8 +235,7 @@ Result<Json> run_experiment(engine::Engine& engine, const std::vector<plan::Plan
                                       : last  ? Json(nullptr)
                                               : Json("further runs were to follow");
       document["term_summary"] = term_summary(document["runs"]);
-      document["memory"] = {{"peak_rss_bytes", measure::process_memory().peak_bytes},
-                            {"kv_bytes_allocated", engine.bytes_for(room.sequences, room.tokens_each)}};
+      document["memory"] = memory_json(engine, engine.bytes_for(room.sequences, room.tokens_each));
       // After every run, so that a killed experiment keeps the runs that were finished.
       BH_CHECK(write_folder(options, document, samples, plans));
     }

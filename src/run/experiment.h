@@ -19,6 +19,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -35,7 +36,8 @@ struct ExperimentOptions {
   std::uint32_t max_sequences = 16;
   std::string folder;  // run folder; empty: none is written
   std::string model_sha256;
-  std::vector<std::string> command;  // for the manifest
+  std::optional<engine::Duration> load_time;  // that making the engine took, where it was measured
+  std::vector<std::string> command;           // for the manifest
   // What is written to transcript.jsonl after each run; null: nothing. Must be of the engine that the plans run on.
   const engine::Transcript* transcript = nullptr;
   Json transcript_header;  // its first line

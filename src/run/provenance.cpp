@@ -40,7 +40,8 @@ Json engine_json(const engine::Facts& facts) {
           {"variance", facts.variance},
           {"flash_attention", facts.flash_attention},
           {"threads", facts.threads},
-          {"kv_bytes_per_token", facts.kv_bytes_per_token}};
+          {"kv_bytes_per_token", facts.kv_bytes_per_token},
+          {"implementation", facts.implementation}};
 }
 
 }  // namespace bulkhead::run

@@ -19,6 +19,8 @@ struct OutputResult {
   std::string cluster;
   std::string partition;  // the one it was generated in
   std::string prompt;
+  std::uint32_t input_tokens = 0;  // it was generated from: context and prompt
+  std::string input_sha256;        // of these (base/hash.h, sha256_of_tokens)
   engine::GenerateResult generated;
   engine::Duration time_to_first_token{};  // from the first work on its context to its first token
   engine::Duration prefill_time{};         // of its own partition: fork and prompt, or the whole context

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import resource
 import struct
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -104,6 +106,7 @@ class SequenceEngine:
         self._next_id = 0
         self._requests: dict[str, Callable[[Call], Frame]] = {
             "bytes_for": self._bytes_for,
+            "memory": self._memory,
             "reserve": self._reserve,
             "open": self._open,
             "prefill": self._prefill,
@@ -141,7 +144,13 @@ class SequenceEngine:
             "flash_attention": known.flash_attention,
             "chat_template": self._tokenizer.has_template,
             "grade": "buffer",
+            "implementation": {**known.implementation, **self._own_ways()},
         }
+
+    def _own_ways(self) -> Head:
+        """What is the same in every framework, because it is done here."""
+        shared = "one cache object, which all forks go on writing to" if self._leaky else "one cache object for each sequence, copied by a fork"
+        return {"context": "token arrays", "sampling": "logits as f32, drawn in the worker with a generator for each output", "cache": shared}
 
     # ---- what serve() asks ------------------------------------------------------------------------------------------
 
@@ -247,6 +256,12 @@ class SequenceEngine:
     def _bytes_for(self, call: Call) -> Frame:
         each = self._description.kv_bytes_per_token * int(call.head["tokens_each"])
         return Frame({"bytes": int(call.head["sequences"]) * each})
+
+    def _memory(self, call: Call) -> Frame:
+        """The most that this process ever held. Linux counts it in KiB, macOS in bytes."""
+        unit = 1 if sys.platform == "darwin" else 1024
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+        return Frame({"peak_rss_bytes": peak, "peak_device_bytes": self._network.peak_device_bytes()})
 
     def _reserve(self, call: Call) -> Frame:
         """Only checks: a cache allocates its room when its first token comes. The parent knows the machine's memory."""

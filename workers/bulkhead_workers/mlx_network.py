@@ -102,7 +102,19 @@ class MlxNetwork(Network):
             flash_attention=True,
             digest=digest_of(path),
             eos=end_tokens(self.tokenizer, _Named(config)),
+            implementation={
+                "loading": "mlx_lm.utils.load_model()",
+                "tokenizer": "AutoTokenizer.from_pretrained()",
+                "generation": "model(tokens, cache=layers), one sequence at a time",
+                "attention": "mx.fast.scaled_dot_product_attention, by mlx_lm",
+                "device": str(mx.default_device().type.name),
+                "weights": f"{bits} bit" if bits else str(self._type).removeprefix("mlx.core."),
+                "computing": str(self._type).removeprefix("mlx.core."),
+            },
         )
+
+    def peak_device_bytes(self) -> int:
+        return int(mx.get_peak_memory()) if mx.default_device().type == mx.DeviceType.gpu else 0
 
     def new_cache(self, capacity: int) -> MlxCache:
         return MlxCache(self._layers, capacity)

@@ -61,6 +61,7 @@ class Description:
     flash_attention: bool
     digest: str  # of the weights: tells models of one name and size apart
     eos: tuple[int, ...]  # tokens that end a generation, as the model's files say
+    implementation: dict[str, str]  # Facts::implementation, without what the engine does for every framework
 
     @property
     def kv_bytes_per_token(self) -> int:
@@ -79,6 +80,10 @@ class Network(ABC):
     @abstractmethod
     def restored_cache(self, capacity: int, cells: list[memoryview]) -> Cache:
         """A new cache with what cells() gave. Sizes have been checked; there is at least one token."""
+
+    @abstractmethod
+    def peak_device_bytes(self) -> int:
+        """Most memory ever held on a GPU, as the framework counts it; 0 on a CPU, and where it does not count."""
 
     @abstractmethod
     def forward(self, cache: Cache, tokens: list[int], every: bool) -> Logits:

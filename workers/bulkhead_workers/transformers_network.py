@@ -122,7 +122,19 @@ class TransformersNetwork(Network):
             flash_attention=attention == "sdpa",
             digest=digest_of(path),
             eos=end_tokens(self.tokenizer, model.generation_config, config),
+            implementation={
+                "loading": "AutoModelForCausalLM.from_pretrained()" + (", a GGUF file dequantized" if path.is_file() else ""),
+                "tokenizer": "AutoTokenizer.from_pretrained()",
+                "generation": "model(input_ids, past_key_values=cache), one sequence at a time",
+                "attention": attention,
+                "device": str(self._device),
+                "weights": str(model.dtype).removeprefix("torch."),
+                "computing": str(model.dtype).removeprefix("torch."),
+            },
         )
+
+    def peak_device_bytes(self) -> int:
+        return int(torch.cuda.max_memory_allocated(self._device)) if self._device.type == "cuda" else 0
 
     def new_cache(self, capacity: int) -> TransformersCache:
         return TransformersCache(self._layers, capacity)

@@ -88,7 +88,17 @@ engine::Facts facts_of(const FakeOptions& options) {
           .threads = 1,
           .flash_attention = false,
           .chat_template = true,
-          .grade = options.grade};
+          .grade = options.grade,
+          .implementation = {{"loading", "nothing is loaded"},
+                             {"tokenizer", "one token for each byte"},
+                             {"context", "token arrays"},
+                             {"generation", "a hash of all visible tokens"},
+                             {"sampling", "the hash"},
+                             {"cache", "an object for each sequence"},
+                             {"attention", "none"},
+                             {"device", "cpu"},
+                             {"weights", "none"},
+                             {"computing", "integers"}}};
 }
 
 class FakeEngine final : public engine::Engine {

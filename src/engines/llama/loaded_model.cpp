@@ -98,6 +98,28 @@ std::uint32_t positive(std::int32_t value) {
   return value > 0 ? static_cast<std::uint32_t>(value) : 0;
 }
 
+// For Facts::implementation.
+std::map<std::string, std::string> implementation_of(const llama_model* model, const ModelOptions& options,
+                                                     kernels::AttentionChoice attention) {
+  std::array<char, 128> described{};
+  llama_model_desc(model, described.data(), described.size());
+  const bool own_attention = attention == kernels::AttentionChoice::kBulkhead;
+  const bool on_gpu = options.gpu_layers != 0 && llama_supports_gpu_offload();
+  return {{"loading", "llama_model_load_from_file()"},
+          {"tokenizer", "llama_tokenize(), of the vocabulary in the GGUF file"},
+          {"context", "token arrays"},
+          {"generation", "llama_decode(), all sequences in one batch"},
+          {"sampling", "logits as f32, drawn here with a generator for each output"},
+          {"cache", options.grade == Grade::kMask ? "one buffer for all sequences, an attention mask between them"
+                                                  : "one buffer for each sequence, copied by a fork"},
+          {"attention", own_attention             ? "flash attention, Bulkhead's kernels"
+                        : options.flash_attention ? "flash attention, ggml"
+                                                  : "ggml"},
+          {"device", on_gpu ? "gpu" : "cpu"},
+          {"weights", described.data()},
+          {"computing", "float32"}};
+}
+
 // Device, inode, bytes, seconds and nanoseconds of the last change.
 using FileIdentity = std::array<std::uint64_t, 5>;
 
@@ -202,7 +224,8 @@ Result<void> LoadedModel::note_facts(std::uint64_t file_bytes, std::string name,
             .threads = options_.threads > 0 ? options_.threads : physical_cores(),
             .flash_attention = options_.flash_attention,
             .chat_template = false,
-            .grade = options_.grade};
+            .grade = options_.grade,
+            .implementation = implementation_of(model, options_, attention_)};
   if (facts_.context_tokens == 0) facts_.context_tokens = std::min(trained, kDefaultContext);
   if (facts_.context_tokens > trained) {
     return Error{ErrorCode::kResource,

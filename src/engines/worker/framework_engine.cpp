@@ -54,6 +54,7 @@ class FrameworkEngine final : public RemoteEngine {
   [[nodiscard]] std::uint64_t bytes_for(std::uint32_t sequences, std::uint32_t tokens_each) const override {
     return facts().kv_bytes_per_token * tokens_each * sequences;
   }
+  [[nodiscard]] Result<engine::WorkerMemory> worker_memory() const override;
   [[nodiscard]] Result<void> reserve(std::uint32_t sequences, std::uint32_t tokens_each) override;
   [[nodiscard]] Result<SequenceId> open(const OpenOptions& options) override;
   [[nodiscard]] Result<ForkResult> fork(SequenceId source, std::uint32_t tokens, const OpenOptions& options) override;
@@ -64,6 +65,15 @@ class FrameworkEngine final : public RemoteEngine {
 
   std::shared_ptr<SharedWorker> shared_;
 };
+
+Result<engine::WorkerMemory> FrameworkEngine::worker_memory() const {
+  BH_TRY(const auto link, shared_->get());
+  BH_TRY(const auto told, link->call({{"do", "memory"}}));
+  return read_form([&]() -> Result<engine::WorkerMemory> {
+    return engine::WorkerMemory{1, told.head.at("peak_rss_bytes").get<std::uint64_t>(),
+                                told.head.at("peak_device_bytes").get<std::uint64_t>()};
+  });
+}
 
 // Only checks: a cache gets its room with its first token.
 Result<void> FrameworkEngine::reserve(std::uint32_t sequences, std::uint32_t tokens_each) {

@@ -74,7 +74,8 @@ Json to_json(const engine::Facts& facts) {
           {"threads", facts.threads},
           {"flash_attention", facts.flash_attention},
           {"chat_template", facts.chat_template},
-          {"grade", engine::name(facts.grade)}};
+          {"grade", engine::name(facts.grade)},
+          {"implementation", facts.implementation}};
 }
 
 engine::Facts facts_from(const Json& json) {
@@ -100,6 +101,7 @@ engine::Facts facts_from(const Json& json) {
   facts.flash_attention = get<bool>(json, "flash_attention");
   facts.chat_template = get<bool>(json, "chat_template");
   facts.grade = engine::grade_from(json.at("grade"));
+  facts.implementation = json.value("implementation", std::map<std::string, std::string>());
   return facts;
 }
 

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: MIT
+// `compare`: one scenario on several engines and models, one run folder each, one report over all.
+#include "cli/command.h"
+#include "cli/compared_run.h"
+#include "cli/interrupt.h"
+#include "cli/transcript_file.h"
+#include "compare/comparison.h"
+#include "compare/page.h"
+#include "compare/token_check.h"
+#include "engines/builtin.h"
+#include "report/results.h"
+#include "store/safe_file.h"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include <chrono>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <utility>
+
+namespace bulkhead::cli {
+namespace {
+
+struct Flags {
+  RunFlags run;
+  std::vector<std::string> on;
+  bool allow_token_differences = false;
+};
+
+// Tokens and their spellings out of the run folders, read when a hash differs.
+class RunFolders {
+ public:
+  explicit RunFolders(const std::vector<compare::Entry>& entries) : entries_(entries) {}
+
+  [[nodiscard]] compare::TokenSource source() {
+    return {.input = [this](std::size_t entry, std::size_t run,
+                            const std::string& partition) -> Result<std::vector<engine::Token>> {
+              BH_TRY(const auto* file, file_of(entry));
+              return compare::input_in(file->transcript, partition, run);
+            },
+            .spelling = [this](std::size_t entry, engine::Token token) { return spelling(entry, token); }};
+  }
+
+ private:
+  Result<const TranscriptFile*> file_of(std::size_t entry) {
+    const auto found = files_.find(entry);
+    if (found != files_.end()) return static_cast<const TranscriptFile*>(&found->second);
+    BH_TRY(auto file, read_transcript(entries_[entry].folder));
+    return static_cast<const TranscriptFile*>(&files_.emplace(entry, std::move(file)).first->second);
+  }
+
+  // The engine is made again for it: a rare case, and the run's own process has ended.
+  std::string spelling(std::size_t entry, engine::Token token) {
+    const auto file = file_of(entry);
+    if (!file.ok()) return {};
+    auto& made = engines_[entry];
+    if (made == nullptr) {
+      auto engine = engines::builtin_engines().make(file.value()->model);
+      if (!engine.ok()) return {};
+      made = std::move(engine).value();
+    }
+    return made->tokenizer().spelling(token);
+  }
+
+  const std::vector<compare::Entry>& entries_;
+  std::map<std::size_t, TranscriptFile> files_;
+  std::map<std::size_t, std::unique_ptr<engine::Engine>> engines_;
+};
+
+std::string default_folder() {
+  const auto now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
+  return fmt::format("runs/compare-{:%Y%m%d-%H%M%S}", fmt::localtime(now));
+}
+
+// Refuses what can be refused before the first engine starts: models that are not here, an unknown format or condition.
+Result<conversation::Scenario> check_all(const Flags& flags, const std::vector<ComparedEngine>& engines) {
+  if (flags.run.experiment.scenarios.size() != 1)
+    return Error{ErrorCode::kUsage, fmt::format("{} scenarios", flags.run.experiment.scenarios.size()), "compare",
+                 "a comparison is of one scenario"};
+  if (engines.size() < 2)
+    return Error{ErrorCode::kUsage, "there is nothing to compare with", "--on", "give --on twice or more"};
+  for (const auto& one : engines) {
+    auto model = flags.run.model;
+    model.options.engine = one.engine;
+    model.model = one.model;
+    model.hub = one.hub;
+    if (const auto there = model.resolve(); !there.ok()) {
+      auto error = there.error();
+      error.place = fmt::format("--on {}", one.text);
+      return error;
+    }
+  }
+  return conversation::load_scenario(flags.run.experiment.scenarios.front());
+}
+
+Result<compare::Entry> run_one(const Flags& flags, const CLI::App& command, const ComparedEngine& one,
+                               const conversation::Scenario& scenario, const std::string& folder) {
+  compare::Entry entry{one.name, (std::filesystem::path(folder) / one.name).string(), {}};
+  const auto arguments = run_arguments(command, one, flags.run.experiment.scenarios.front(), entry.folder);
+  BH_TRY(entry.results, finished_run(entry.folder, arguments, scenario.sha256));
+  const bool quiet = flags.run.common.quiet;
+  if (!entry.results.is_null()) {
+    if (!quiet) fmt::print(stderr, "{}: finished before\n", one.name);
+    return entry;
+  }
+  const auto tell = [&](std::string_view line) { fmt::print(stderr, "{}: {}\n", one.name, line); };
+  if (!quiet) tell("starting");
+  if (auto done = run_compared(arguments, tell, stop_on_signal()); !done.ok()) {
+    auto error = std::move(done).error();
+    error.place = fmt::format("--on {}", one.text);
+    return error;
+  }
+  BH_TRY(entry.results, report::read_results(entry.folder));
+  return entry;
+}
+
+Result<Json> compare_all(const Flags& flags, const CLI::App& command, const std::string& folder) {
+  BH_TRY(const auto engines, parse_compared(flags.on));
+  BH_TRY(const auto scenario, check_all(flags, engines));
+  BH_CHECK(store::check_writable_directory(folder));
+  std::vector<compare::Entry> entries;
+  RunFolders folders(entries);
+  for (const auto& one : engines) {
+    BH_TRY(auto entry, run_one(flags, command, one, scenario, folder));
+    entries.push_back(std::move(entry));
+    // At once, not after the last engine: the others may take hours.
+    BH_TRY(const auto rows, compare::check_tokens(entries, folders.source()));
+    if (!flags.allow_token_differences) BH_CHECK(compare::refuse_differences(rows, entries));
+  }
+  BH_TRY(auto comparison, compare::compare(entries, folders.source()));
+  const std::filesystem::path path(folder);
+  const auto page = compare::page_of(comparison);
+  BH_TRY(const auto html, compare::to_html(page));
+  BH_CHECK(store::write_file_atomically(path / "comparison.json", comparison.dump(1) + "\n"));
+  BH_CHECK(store::write_file_atomically(path / "comparison.md", compare::to_markdown(page)));
+  BH_CHECK(store::write_file_atomically(path / "comparison.html", html));
+  return comparison;
+}
+
+int compare_command(const Flags& flags, const CLI::App& command) {
+  apply_verbosity(flags.run.common);
+  const auto folder = flags.run.folder.empty() ? default_folder() : flags.run.folder;
+  const auto comparison = compare_all(flags, command, folder);
+  if (!comparison.ok()) {
+    const int code = print_error(comparison.error(), flags.run.common);
+    const int by_signal = signal_exit_code();
+    return by_signal != 0 ? by_signal : code;
+  }
+  if (flags.run.common.json || flags.run.common.output == "json") {
+    fmt::print("{}\n", comparison.value().dump(1));
+  } else {
+    fmt::print("{}", compare::to_markdown(compare::page_of(comparison.value())));
+  }
+  if (!flags.run.common.quiet) fmt::print(stderr, "report: {}/comparison.html\n", folder);
+  return 0;
+}
+
+}  // namespace
+
+Command add_compare(CLI::App& program) {
+  auto flags = std::make_shared<Flags>();
+  auto* command = program.add_subcommand("compare", "Run one scenario on several engines or models, and compare.");
+  add_run_flags(*command, flags->run);
+  // Each engine is named by --on; the form of the output is another.
+  for (const auto* name : {"--engine", "--model", "--hf-repo", "--output"})
+    command->remove_option(command->get_option(name));
+  command
+      ->add_option("--on", flags->on,
+                   "ENGINE:MODEL[,FLAG[=VALUE]]: an engine and a model of it, as -m takes it or hf:USER/REPO, with "
+                   "flags of `run` for it alone; once for each")
+      ->required();
+  command->add_flag("--allow-token-differences", flags->allow_token_differences,
+                    "go on where engines get other tokens of the same text, and say so in the report");
+  command->get_option("--out")->description(
+      "folder of the comparison, with a run folder for each engine; what is "
+      "finished there is not run again. Default: runs/compare-DATE-TIME");
+  command->add_option("-o,--output", flags->run.common.output, "form of the output on stdout: md or json")
+      ->check(CLI::IsMember({"md", "json"}));
+  command->footer(
+      "bulkhead compare scenarios/hospital_pharmacy.json --on llama:gemma-3-270m --on transformers:FOLDER "
+      "--on mlx:FOLDER,dtype=f32 --temp 0 -n 32 --out runs/three");
+  return [flags, command] { return compare_command(*flags, *command); };
+}
+
+}  // namespace bulkhead::cli
