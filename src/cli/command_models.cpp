@@ -26,8 +26,9 @@ int pull(const PullFlags& flags) {
         flags.common);
   }
   const bool by_hub = !flags.hub.empty();
-  const models::PullRequest request{by_hub ? models::PullRequest::Kind::kHub : models::PullRequest::Kind::kNameOrFile,
-                                    by_hub ? flags.hub : flags.model};
+  const models::PullRequest request{
+      by_hub ? models::PullRequest::Kind::kHubAny : models::PullRequest::Kind::kNameOrFile,
+      by_hub ? flags.hub : flags.model};
   ProgressLine line(flags.common.quiet || flags.common.progress == "never" ? ProgressLine::Mode::kNever
                                                                            : ProgressLine::Mode::kAuto);
   models::PullProgress progress;
@@ -85,7 +86,9 @@ Command add_pull(CLI::App& program) {
   auto flags = std::make_shared<PullFlags>();
   auto* command = program.add_subcommand("pull", "Fetch a model and check its SHA-256.");
   command->add_option("model", flags->model, "a name of `bulkhead models`, or a file to check");
-  command->add_option("--hf-repo", flags->hub, "-hf user/repo[:quant]: from the hub; quant is Q4_K_M by default");
+  command->add_option("--hf-repo", flags->hub,
+                      "-hf user/repo[:quant]: from the hub: a GGUF file (quant is Q4_K_M by default), or all "
+                      "of a repository with safetensors");
   command->add_flag("--json", flags->common.json, "machine-readable output on stdout");
   command->add_flag("-q,--quiet", flags->common.quiet, "errors only on stderr");
   command->add_option("--progress", flags->common.progress, "progress on stderr")

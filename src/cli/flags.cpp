@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "cli/flags.h"
 
+#include "base/log.h"
+#include "cli/interrupt.h"
+#include "cli/progress_line.h"
 #include "models/model_files.h"
 #include "models/pull.h"
 
@@ -28,6 +31,23 @@ const std::map<std::string, Grade> kGrades = {
     {"buffer", Grade::kBuffer}, {"mask", Grade::kMask}, {"process", Grade::kProcess}};
 const std::map<std::string, Guard> kGuards = {
     {"none", Guard::kNone}, {"pages", Guard::kPages}, {"poison", Guard::kPoison}};
+
+// What -hf means to an engine, pulled where it is not here: a first use may fetch gigabytes, and shows how far it is.
+Result<std::filesystem::path> pull_for(const std::string& engine, const std::string& hub,
+                                       const models::Environment& environment) {
+  using Kind = models::PullRequest::Kind;
+  const bool quiet = !log::get().should_log(spdlog::level::warn);
+  ProgressLine line(quiet ? ProgressLine::Mode::kNever : ProgressLine::Mode::kAuto);
+  models::PullProgress progress;
+  progress.note = [&](std::string_view text) {
+    line.finish();
+    if (!quiet) fmt::print(stderr, "{}\n", text);
+  };
+  progress.bytes = [&](std::uint64_t done, std::uint64_t total) { line.update(hub, done, total, "bytes"); };
+  const auto kind = engine == "llama" ? Kind::kHub : Kind::kHubCheckpoint;
+  BH_TRY(auto pulled, models::pull({kind, hub}, environment, progress, stop_on_signal()));
+  return std::move(pulled.path);
+}
 
 }  // namespace
 
@@ -59,7 +79,8 @@ void add_common_flags(CLI::App& app, CommonFlags& flags) {
 void add_model_flags(CLI::App& app, ModelFlags& flags) {
   auto* model = app.add_option("-m,--model", flags.model, "model: a name of `bulkhead models`, or a GGUF file")
                     ->envname("LLAMA_ARG_MODEL");
-  app.add_option("--hf-repo", flags.hub, "-hf user/repo[:quant]: a pulled model of the hub")->excludes(model);
+  app.add_option("--hf-repo", flags.hub, "-hf user/repo[:quant]: a model of the hub; pulled where it is not here")
+      ->excludes(model);
   app.add_option("--engine", flags.options.engine, "engine that runs it")->capture_default_str();
   app.add_option("-c,--ctx-size", flags.options.context_tokens,
                  "most tokens of one partition; 0: what the model allows")
@@ -130,8 +151,8 @@ Result<ModelOptions> ModelFlags::resolve() const {
   if (options.engine == "fake") return resolved;  // needs no file
   const auto environment = models::Environment::from_process();
   if (!hub.empty()) {
-    BH_TRY(const auto pulled, models::pull({models::PullRequest::Kind::kHub, hub}, environment));
-    resolved.path = pulled.path.string();
+    BH_TRY(const auto path, pull_for(options.engine, hub, environment));
+    resolved.path = path.string();
     return resolved;
   }
   const auto name = model.empty() ? std::string(kDefaultModel) : model;

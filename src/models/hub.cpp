@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <cctype>
-#include <map>
 #include <utility>
 
 namespace bulkhead::models {
@@ -63,11 +62,6 @@ Error pick_error(ErrorCode code, std::string message, const std::vector<std::str
                    : fmt::format("its GGUF files: {}; name one as {}:FILE", fmt::join(models, ", "), spec.repo)};
 }
 
-struct Listing {
-  std::vector<std::string> files;
-  std::map<std::string, HubFile> facts;
-};
-
 Result<HubFile> read_sibling(const JsonView& view, const std::string& repo) {
   HubFile file;
   file.source.repo = repo;
@@ -91,15 +85,37 @@ Result<HubFile> read_sibling(const JsonView& view, const std::string& repo) {
   return file;
 }
 
-Result<Listing> read_listing(std::string body, const std::string& url, const std::string& repo) {
+// A path below the folder it is put into, with plain characters.
+bool stays_inside(std::string_view path) {
+  const auto control = [](char c) { return static_cast<unsigned char>(c) < 0x20U || c == 0x7F; };
+  if (path.find('\\') != std::string_view::npos || std::any_of(path.begin(), path.end(), control)) return false;
+  for (;;) {
+    const auto slash = path.find('/');
+    const auto name = path.substr(0, slash);
+    if (name.empty() || name == "." || name == "..") return false;
+    if (slash == std::string_view::npos) return true;
+    path.remove_prefix(slash + 1);
+  }
+}
+
+bool is_commit(std::string_view text) {
+  return text.size() == 40 && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
+Result<HubListing> read_listing(std::string body, const std::string& url, const std::string& repo) {
   BH_TRY(const auto document, JsonDocument::parse(std::move(body), url));
-  BH_TRY(const auto siblings, JsonView(document).at("siblings"));
+  const JsonView root(document);
+  BH_TRY(const auto siblings, root.at("siblings"));
   BH_TRY(const auto items, siblings.items());
-  Listing listing;
+  HubListing listing;
+  BH_TRY(listing.revision, root.string_or("sha", ""));
+  if (!is_commit(listing.revision)) listing.revision = "main";
   for (const auto& item : items) {
     BH_TRY(auto file, read_sibling(item, repo));
-    listing.files.push_back(file.source.file);
-    listing.facts.emplace(file.source.file, std::move(file));
+    // Nothing of a hub that tries this is worth having.
+    if (!stays_inside(file.source.file))
+      return item.fail(fmt::format("\"{}\" is no path inside a repository", file.source.file));
+    listing.files.push_back(std::move(file));
   }
   return listing;
 }
@@ -149,34 +165,44 @@ Result<std::string> pick_hub_file(const std::vector<std::string>& files, const H
   return fitting.front();
 }
 
-Result<HubFile> ask_hub(const HubSpec& spec, const Environment& environment, const std::stop_token& stop) {
+Result<HubListing> list_hub(const std::string& repo, const Environment& environment, const std::stop_token& stop) {
   if (environment.hub_offline) {
-    return Error{ErrorCode::kRemote, "HF_HUB_OFFLINE is set, so the hub is not asked", spec.repo,
+    return Error{ErrorCode::kRemote, "HF_HUB_OFFLINE is set, so the hub is not asked", repo,
                  "unset HF_HUB_OFFLINE to pull it"};
   }
   auto options = environment.http;
   options.bearer_token = environment.hub_token;
   options.stop = stop;
-  const auto url = fmt::format("{}/api/models/{}?blobs=true", environment.hub_endpoint, net::escape_path(spec.repo));
+  const auto url = fmt::format("{}/api/models/{}?blobs=true", environment.hub_endpoint, net::escape_path(repo));
   auto response = net::get(url, kMostAnswerBytes, options);
-  if (!response.ok()) return with_token_advice(std::move(response).error(), environment);
-  auto listing = read_listing(std::move(response->body), url, spec.repo);
+  if (!response.ok()) return with_token_advice(std::move(response).error(), repo, environment);
+  auto listing = read_listing(std::move(response->body), url, repo);
   if (!listing.ok()) {
     return Error{ErrorCode::kRemote, "the hub's answer makes no sense: " + listing.error().message,
                  listing.error().place, "check HF_ENDPOINT"};
   }
-  BH_TRY(const auto picked, pick_hub_file(listing->files, spec));
-  return listing->facts.at(picked);
+  return listing;
 }
 
-std::string hub_url(const HubSource& source, const Environment& environment) {
-  return fmt::format("{}/{}/resolve/main/{}", environment.hub_endpoint, net::escape_path(source.repo),
+Result<HubFile> pick_from(const HubListing& listing, const HubSpec& spec) {
+  std::vector<std::string> names;
+  names.reserve(listing.files.size());
+  for (const auto& file : listing.files) names.push_back(file.source.file);
+  BH_TRY(const auto picked, pick_hub_file(names, spec));
+  return listing.files[static_cast<std::size_t>(std::find(names.begin(), names.end(), picked) - names.begin())];
+}
+
+std::string hub_url(const HubSource& source, const Environment& environment, const std::string& revision) {
+  return fmt::format("{}/{}/resolve/{}/{}", environment.hub_endpoint, net::escape_path(source.repo), revision,
                      net::escape_path(source.file));
 }
 
-Error with_token_advice(Error error, const Environment& environment) {
-  if (environment.hub_token.empty() && error.advice.find("token") != std::string::npos)
-    error.advice += "; set HF_TOKEN";
+Error with_token_advice(Error error, const std::string& repo, const Environment& environment) {
+  if (error.advice.find("token") == std::string::npos) return error;
+  error.advice += fmt::format("; accept its terms at {}/{} if it has some", environment.hub_endpoint, repo);
+  error.advice += environment.hub_token.empty()
+                      ? fmt::format(", make a token at {}/settings/tokens, and set HF_TOKEN", environment.hub_endpoint)
+                      : ", with the account that the token is of";
   return error;
 }
 

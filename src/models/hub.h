@@ -40,15 +40,26 @@ struct HubFile {
   std::string sha256;  // empty when the hub does not say
 };
 
-// Asks the hub for the files of `spec.repo` and picks one. kRemote when the hub cannot be asked, answers nonsense, or
-// environment.hub_offline is set.
-[[nodiscard]] Result<HubFile> ask_hub(const HubSpec& spec, const Environment& environment, const std::stop_token& stop);
+// What a repository holds, at one revision.
+struct HubListing {
+  std::string revision;  // commit, 40 hex digits; "main" when the hub does not say
+  std::vector<HubFile> files;
+};
+
+// Asks the hub for the files of `repo`. kRemote when the hub cannot be asked, answers nonsense (a file name that leads
+// out of the repository is such), or environment.hub_offline is set.
+[[nodiscard]] Result<HubListing> list_hub(const std::string& repo, const Environment& environment,
+                                          const std::stop_token& stop);
+
+// The file of `listing` that pick_hub_file() takes.
+[[nodiscard]] Result<HubFile> pick_from(const HubListing& listing, const HubSpec& spec);
 
 // Where the file can be downloaded.
-[[nodiscard]] std::string hub_url(const HubSource& source, const Environment& environment);
+[[nodiscard]] std::string hub_url(const HubSource& source, const Environment& environment,
+                                  const std::string& revision = "main");
 
-// `error` with the advice to set HF_TOKEN, if it speaks of a missing token and we have none.
-[[nodiscard]] Error with_token_advice(Error error, const Environment& environment);
+// `error` with what to do about a repository that is closed to us, if that is what it speaks of.
+[[nodiscard]] Error with_token_advice(Error error, const std::string& repo, const Environment& environment);
 
 // The name in the models folder of a file that is not in the manifest: "user--repo--file.gguf", "--" also standing for
 // the slashes of a path inside the repository.

@@ -89,7 +89,8 @@ Result<std::string> folder_sha256(const fs::path& folder) {
   std::set<fs::path> files;
   std::error_code problem;
   for (fs::directory_iterator entry(folder, problem), end; !problem && entry != end; entry.increment(problem)) {
-    if (is_file(entry->path()) && entry->path().extension() != ".sha256") files.insert(entry->path());
+    const bool hidden = entry->path().filename().string().starts_with('.');
+    if (is_file(entry->path()) && !hidden && entry->path().extension() != ".sha256") files.insert(entry->path());
   }
   if (problem) return Error{ErrorCode::kResource, "cannot read the folder", folder.string(), {}};
   std::string lines;

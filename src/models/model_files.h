@@ -41,10 +41,11 @@ struct ListedModel {
 // missing folder holds none.
 [[nodiscard]] std::vector<ListedModel> list_models(const Environment& environment);
 
-// SHA-256 of the file at `path`, lower-case hex; of a folder: of the lines "SUM  NAME\n" of its plain files, by name.
-// Reading a big file takes seconds, so the sum is kept beside it in `path`.sha256 and holds as long as size and time of
-// change are the same; that file is written where possible, and a file of that name that is not ours is left alone.
-// kResource when the model cannot be read. `progress` (may be empty) gets the bytes hashed so far.
+// SHA-256 of the file at `path`, lower-case hex; of a folder: of the lines "SUM  NAME\n" of its plain files, by name,
+// hidden ones left out. Reading a big file takes seconds, so the sum is kept beside it in `path`.sha256 and holds as
+// long as size and time of change are the same; that file is written where possible, and a file of that name that is
+// not ours is left alone. kResource when the model cannot be read. `progress` (may be empty) gets the bytes hashed so
+// far.
 [[nodiscard]] Result<std::string> model_sha256(const std::filesystem::path& path,
                                                const std::function<void(std::uint64_t)>& progress = {});
 

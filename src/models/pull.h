@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Getting a model: from the manifest, from a hub repository, or a file that is here already.
+// Getting a model: from the manifest, from a hub repository (a GGUF file, or all of a checkpoint), or a file that is
+// here already.
 //
 // Thread rule: callable from any thread; two pulls of one model, in whatever processes, wait for each other.
 #pragma once
@@ -17,8 +18,10 @@ namespace bulkhead::models {
 
 struct PullRequest {
   enum class Kind {
-    kNameOrFile,  // a name or alias of the manifest, else the path of a GGUF file
-    kHub,         // user/repo or user/repo:QUANT
+    kNameOrFile,     // a name or alias of the manifest, else the path of a GGUF file
+    kHub,            // user/repo or user/repo:QUANT: a GGUF file
+    kHubCheckpoint,  // user/repo: the whole repository, a checkpoint or MLX model; user/repo:QUANT as kHub
+    kHubAny,         // user/repo: a GGUF file where there is one, else as kHubCheckpoint
   };
   Kind kind = Kind::kNameOrFile;
   std::string text;
@@ -31,8 +34,8 @@ struct PullProgress {
 };
 
 struct PulledModel {
-  std::filesystem::path path;
-  std::string sha256;  // of the file
+  std::filesystem::path path;  // a file, or a folder
+  std::string sha256;          // of the file, or of the folder as model_sha256() has it
   std::uint64_t bytes = 0;
   bool verified = false;  // the sum is the one the manifest or the hub gives
   bool fetched = false;   // false: it was here already, nothing was downloaded
