@@ -20,6 +20,7 @@ using report::text;
 
 std::string strength_words(const std::string& strength) {
   if (strength == "apart") return "the runs' ranges lie apart";
+  if (strength == "few runs") return "few runs: their ranges lie apart, which may be chance";
   if (strength == "overlap") return "the runs' ranges overlap";
   if (strength == "one run") return "one run: no spread is known";
   return "a fact of these runs";

@@ -41,6 +41,16 @@ Json entry(std::string claim, std::string because, std::string_view strength) {
   return {{"claim", std::move(claim)}, {"because", std::move(because)}, {"strength", strength}};
 }
 
+// How often the ranges of `one` and `two` runs lie apart, either way, where there is no difference: of all orders of
+// the runs, two in (one + two over one).
+double chance_apart(std::size_t one, std::size_t two) {
+  double ways = 1;
+  for (std::size_t i = 1; i <= one; ++i) ways *= static_cast<double>(two + i) / static_cast<double>(i);
+  return 2.0 / ways;
+}
+
+constexpr double kLikely = 0.05;
+
 // Which of `figures` is least, and whether the others' ranges keep clear of it.
 Json least(std::string_view what, std::string_view best, std::vector<Spread> figures, const Words& words) {
   std::stable_sort(figures.begin(), figures.end(), [](const auto& a, const auto& b) { return a.median < b.median; });
@@ -58,9 +68,15 @@ Json least(std::string_view what, std::string_view best, std::vector<Spread> fig
                     first.name, best),
         because, "one run");
   const bool clear = std::all_of(figures.begin() + 1, figures.end(), [&](const auto& o) { return o.low > first.high; });
+  const double chance = chance_apart(first.runs, fewest->runs);
+  if (clear && chance > kLikely) {
+    return entry(fmt::format("{}: {} looks like {}, but with so few runs chance alone does this in {:.0f} % of cases.",
+                             what, first.name, best, 100 * chance),
+                 because, "few runs");
+  }
   if (clear) return entry(fmt::format("{}: {} is {}.", what, first.name, best), because, "apart");
-  return entry(fmt::format("{}: no engine can be preferred; the runs of the best overlap with another's.", what),
-               because, "overlap");
+  return entry(fmt::format("{}: none can be preferred; the runs of the best overlap with another's.", what), because,
+               "overlap");
 }
 
 Spread spread_of(const std::string& name, const Json& summary) {

@@ -83,9 +83,9 @@ void add_memory(Page& page, const Json& comparison) {
                           told("peak_device_bytes"), bytes_words(count(engine, "peak_rss_bytes"))});
   }
   for (const auto& row : list(member(comparison, "reference"), "rows")) {
-    const auto bytes = count(row, "memory_bytes_estimated");
-    table.rows.push_back({reference_name(row), "-", "-", "-", "-", "-", "-", "-",
-                          bytes == 0 ? std::string("not told") : "about " + bytes_words(bytes) + ", estimated"});
+    const auto memory = text(row, "memory");
+    table.rows.push_back(
+        {reference_name(row), "-", "-", "-", "-", "-", "-", "-", memory.empty() ? "not told" : memory});
   }
   page.blocks.emplace_back(std::move(table));
   page.blocks.emplace_back(Paragraph{
@@ -103,10 +103,11 @@ void add_seeds(Page& page, const Json& comparison) {
         {text(engine, "name"), fmt::format("{}", fmt::join(seeds, ", ")),
          report::flag(engine, "greedy") ? "greedy: the seed has no effect" : "every output's own generator"});
   }
-  const auto& reference = member(comparison, "reference");
-  for (const auto& row : list(reference, "rows"))
-    table.rows.push_back(
-        {reference_name(row), std::to_string(count(reference, "seed")), "one generator for the process"});
+  for (const auto& row : list(member(comparison, "reference"), "rows")) {
+    const bool known = count(row, "seed") != 0;
+    table.rows.push_back({reference_name(row), known ? std::to_string(count(row, "seed")) : std::string("not told"),
+                          known ? "one generator for the process" : "not told"});
+  }
   page.blocks.emplace_back(std::move(table));
   page.blocks.emplace_back(Paragraph{
       "An output begins with its seed anew, whatever was generated before it. The engines draw in the same way from "
@@ -117,8 +118,8 @@ void add_reference(Page& page, const Json& comparison) {
   const auto& reference = member(comparison, "reference");
   page.blocks.emplace_back(Heading{2, "7. The rows measured elsewhere"});
   page.blocks.emplace_back(Paragraph{fmt::format(
-      "{}: scenario {}, seed {}, temperature {}. Measured {}.", text(reference, "title"), text(reference, "scenario"),
-      count(reference, "seed"), report::decimal(number(reference, "temperature"), 2), text(reference, "measured"))});
+      "{}: scenario {}, temperature {}. Measured {}.", text(reference, "title"), text(reference, "scenario"),
+      report::decimal(number(reference, "temperature"), 2), text(reference, "measured"))});
   Table table{{"Row", "Isolation", "Output quality"}};
   for (const auto& row : list(reference, "rows"))
     table.rows.push_back({text(row, "name"), text(row, "isolation"), text(row, "quality")});

@@ -72,22 +72,39 @@ TEST(Comparison, RefusesRunsOfOtherThings) {
   }
 }
 
-TEST(Recommendations, AreHedgedByTheSpread) {
+// Whole runs of the first engine take 1 s to 1.1 s, those of the second begin at `second`.
+std::vector<Entry> timed(std::size_t runs, double second) {
   auto all = entries();
-  for (std::size_t run = 0; run < 2; ++run) {
-    all[0].results["runs"][run]["wall_ms"] = 1000.0 + (100.0 * static_cast<double>(run));
-    all[1].results["runs"][run]["wall_ms"] = 2000.0 + (100.0 * static_cast<double>(run));
+  for (auto& entry : all) {
+    auto& list = entry.results["runs"];
+    const auto first = list[0];
+    list = Json::array();
+    for (std::size_t i = 0; i < runs; ++i) {
+      list.push_back(first);
+      list[i]["seed"] = 42 + i;
+      list[i]["wall_ms"] = (&entry == all.data() ? 1000.0 : second) + (i == 0 ? 0.0 : 100.0);
+    }
   }
-  const auto apart = about(*compare(all, {}), "Time of a whole run");
+  return all;
+}
+
+Json about_speed(std::size_t runs, double second) {
+  return about(*compare(timed(runs, second), {}), "Time of a whole run");
+}
+
+TEST(Recommendations, AreHedgedByTheSpreadAndTheNumberOfRuns) {
+  const auto apart = about_speed(4, 2000);
   EXPECT_EQ(apart["strength"], "apart");
   EXPECT_THAT(apart["claim"].get<std::string>(), HasSubstr("llama-tiny is the fastest"));
-  EXPECT_THAT(apart["because"].get<std::string>(), HasSubstr("llama-tiny 1.05 s (1.00 s to 1.10 s, 2 runs)"));
-  all[1].results["runs"][0]["wall_ms"] = 1050.0;
-  const auto overlap = about(*compare(all, {}), "Time of a whole run");
+  EXPECT_THAT(apart["because"].get<std::string>(), HasSubstr("llama-tiny 1.10 s (1.00 s to 1.10 s, 4 runs)"));
+  const auto few = about_speed(2, 2000);
+  EXPECT_EQ(few["strength"], "few runs");
+  // Of the 6 orders of 2 and 2 runs, 2 have all of one before all of the other.
+  EXPECT_THAT(few["claim"].get<std::string>(), HasSubstr("33 %"));
+  const auto overlap = about_speed(4, 1050);
   EXPECT_EQ(overlap["strength"], "overlap");
-  EXPECT_THAT(overlap["claim"].get<std::string>(), HasSubstr("no engine can be preferred"));
-  for (auto& entry : all) entry.results["runs"].erase(1);
-  const auto once = about(*compare(all, {}), "Time of a whole run");
+  EXPECT_THAT(overlap["claim"].get<std::string>(), HasSubstr("none can be preferred"));
+  const auto once = about_speed(1, 2000);
   EXPECT_EQ(once["strength"], "one run");
   EXPECT_THAT(once["claim"].get<std::string>(), HasSubstr("--repeat"));
 }
