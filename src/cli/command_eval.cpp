@@ -92,6 +92,7 @@ struct Subject {
 };
 
 Result<Subject> read_subject(const Flags& flags) {
+  BH_CHECK(eval::check_options(flags.options));
   Subject subject;
   BH_TRY(subject.dataset, dataset::load_dataset(flags.dataset));
   if (!flags.analysis.empty()) {

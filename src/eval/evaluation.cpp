@@ -160,6 +160,11 @@ Json evaluation_configuration(const engine::Facts& facts, const std::string& mod
           {"seed", seed}};
 }
 
+Result<void> check_options(const EvaluationOptions& options) {
+  BH_TRY([[maybe_unused]] const auto conditions, chosen_conditions(options.conditions));
+  return check_kinds(options.kinds);
+}
+
 Result<void> evaluate(engine::Engine& engine, const Dataset& dataset, const prompt::Format& format,
                       const EvaluationOptions& options, RunStore& store) {
   BH_TRY(const auto conditions, chosen_conditions(options.conditions));

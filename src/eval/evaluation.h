@@ -33,6 +33,10 @@ struct EvaluationOptions {
                                             const dataset::Dataset& dataset, const prompt::Format& format,
                                             std::uint64_t seed);
 
+// Whether `options` name conditions and kinds that there are; can be asked before a model is loaded. kUsage, with those
+// that are known.
+[[nodiscard]] Result<void> check_options(const EvaluationOptions& options);
+
 // Runs all cells that the store does not hold. kUsage: unknown condition or kind; kUnsupported: the engine cannot
 // score; kResource: a context does not fit into the model's (found before any work); kInterrupted: stopped, what was
 // done is in the store. Any other failure of a cell ends the evaluation, with the cells before it kept.

@@ -70,6 +70,10 @@ TEST(Eval, RefusesWithTheCodeOfTheFault) {
   const auto run = " --out " + (folder / "run").string();
   EXPECT_EQ(run_program(folder.path(), kEval + run + " --conditions random").code, 2);
   EXPECT_EQ(run_program(folder.path(), kEval + run + " --kinds all").code, 2);
+  const auto unread = run_program(folder.path(), "eval none.jsonl --engine fake -q" + run + " --conditions random");
+  EXPECT_EQ(unread.code, 2) << "found before anything is read or loaded";
+  EXPECT_NE(unread.err.find("there is no condition \"random\""), std::string::npos) << unread.err;
+  EXPECT_FALSE(std::filesystem::exists(folder / "run"));
   EXPECT_EQ(run_program(folder.path(), kEval).code, 2) << "no folder";
   EXPECT_EQ(run_program(folder.path(), "eval none.jsonl --engine fake -q" + run).code, 3);
   EXPECT_EQ(run_program(folder.path(), kEval + run + " --analysis none.json").code, 3);

@@ -87,6 +87,19 @@ const legend = (entries) =>
     }),
   );
 
+// Facts as [what, value], under a title.
+const factCard = (title, facts) =>
+  el(
+    "div",
+    { class: "card" },
+    el("h3", null, title),
+    el(
+      "dl",
+      null,
+      facts.flatMap(([what, value]) => [el("dt", null, what), el("dd", null, value)]),
+    ),
+  );
+
 // Charts are drawn to the width they have, and anew when it changes.
 const drawn = [];
 function figure(title, note, draw, legendEntries, data) {

@@ -305,17 +305,6 @@ function costFigure() {
 
 function factsOfEvaluation() {
   const { configuration } = results;
-  const card = (title, facts) =>
-    el(
-      "div",
-      { class: "card" },
-      el("h3", null, title),
-      el(
-        "dl",
-        null,
-        facts.flatMap(([what, value]) => [el("dt", null, what), el("dd", null, value)]),
-      ),
-    );
   const hash = (value) => el("span", { class: "hash" }, value);
   const { model, engine, machine, dataset, bulkhead } = made;
   return el(
@@ -325,27 +314,27 @@ function factsOfEvaluation() {
     el(
       "div",
       { class: "facts" },
-      card("Model", [
+      factCard("Model", [
         ["name", model.name],
         ["file", model.path],
         ["SHA-256", hash(model.sha256)],
         ["size", charts.bytes(model.bytes)],
       ]),
-      card("Engine", [
+      factCard("Engine", [
         ["engine", `${engine.name} ${engine.build}`],
         ["isolation grade", engine.grade],
         ["kernels", engine.kernels],
         ["threads", count(engine.threads)],
         ["KV types", `${engine.kv_type_k}, ${engine.kv_type_v}`],
       ]),
-      card("Data", [
+      factCard("Data", [
         ["file", dataset.file],
         ["SHA-256", hash(dataset.sha256)],
         ["conversations", count(dataset.conversations)],
         ["format", configuration.format],
         ["seed of conditions that draw", String(configuration.seed)],
       ]),
-      card("Machine", [
+      factCard("Machine", [
         ["processor", machine.cpu],
         ["cores", count(machine.cores)],
         ["memory", charts.bytes(machine.memory_bytes)],

@@ -314,17 +314,6 @@ function differencesSection() {
 function factsSection(group) {
   const { model, engine, settings, machine, bulkhead, memory } = results;
   const { sampling } = settings;
-  const card = (title, facts) =>
-    el(
-      "div",
-      { class: "card" },
-      el("h3", null, title),
-      el(
-        "dl",
-        null,
-        facts.flatMap(([what, value]) => [el("dt", null, what), el("dd", null, value)]),
-      ),
-    );
   const { scenario } = group;
   return el(
     "section",
@@ -333,7 +322,7 @@ function factsSection(group) {
     el(
       "div",
       { class: "facts" },
-      card("Model", [
+      factCard("Model", [
         ["name", model.name],
         ["file", model.path],
         ["SHA-256", el("span", { class: "hash" }, model.sha256)],
@@ -342,7 +331,7 @@ function factsSection(group) {
         ["context", `${count(model.context_tokens)} tokens`],
         ["sliding window", model.window_tokens === 0 ? "none" : `${count(model.window_tokens)} tokens`],
       ]),
-      card("Engine", [
+      factCard("Engine", [
         ["engine", `${engine.name} ${engine.build}`],
         ["isolation grade", engine.grade],
         ["kernels", engine.kernels],
@@ -353,7 +342,7 @@ function factsSection(group) {
         ["KV allocated", charts.bytes(memory.kv_bytes_allocated)],
         ["peak memory", charts.bytes(memory.peak_rss_bytes)],
       ]),
-      card("Settings", [
+      factCard("Settings", [
         ["format", settings.format],
         ["its SHA-256", el("span", { class: "hash" }, settings.format_sha256)],
         ["prompts", settings.prompt_set ?? "each condition's own"],
@@ -365,7 +354,7 @@ function factsSection(group) {
         ["repeat penalty", String(sampling.repeat_penalty)],
         ["conditions", settings.conditions.join(", ")],
       ]),
-      card("Scenario", [
+      factCard("Scenario", [
         ["id", scenario.id],
         ["domain", scenario.domain],
         ["file", scenario.file],
@@ -374,7 +363,7 @@ function factsSection(group) {
         ["clusters", scenario.clusters.map((cluster) => `${cluster.label} ${cluster.id}`).join(", ")],
         ["runs", group.runs.map(runName).join(", ")],
       ]),
-      card("Machine", [
+      factCard("Machine", [
         ["processor", machine.cpu],
         ["cores", count(machine.cores)],
         ["memory", charts.bytes(machine.memory_bytes)],
