@@ -31,6 +31,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+constexpr int kMostOutputTokens = 4096;
+
 struct Flags {
   CommonFlags common;
   ModelFlags model;
@@ -145,7 +147,7 @@ Result<Json> evaluate(Flags& flags, const Invocation& invocation, ProgressLine& 
   const std::string format_name = !flags.format.empty() ? flags.format : facts.chat_template ? "bulkhead" : "raw";
   BH_TRY(const auto format, prompt::load_format(format_name));
   const auto configuration =
-      eval::evaluation_configuration(facts, subject.model_sha256, dataset, format, flags.options.seed);
+      eval::evaluation_configuration(facts, subject.model_sha256, dataset, format, flags.options);
   BH_TRY(auto store, eval::RunStore::open(flags.folder, configuration));
   flags.options.cancel = stop_on_signal();
   flags.options.progress = [&, begin = Clock::now()](std::uint64_t done, std::uint64_t total) {
@@ -195,13 +197,18 @@ Command add_eval(CLI::App& program, const Invocation& invocation) {
       ->delimiter(',');
   command
       ->add_option("--kinds", flags->options.kinds,
-                   "which of own, updated, absent, relay, compare, sum, reference (all)")
+                   "which of own, updated, absent, relay, compare, sum, reference, output (all)")
       ->delimiter(',');
   command
       ->add_option("--conversations", flags->options.conversations,
                    "so many of them, evenly spaced over the data set; 0: all")
       ->capture_default_str();
   command->add_option("-s,--seed", flags->options.seed, "of the conditions that draw: random_clusters, filler")
+      ->capture_default_str();
+  command
+      ->add_option("--outputs", flags->options.output_tokens,
+                   "let the model write each cluster's reference text, in so many tokens at most; 0: not")
+      ->check(CLI::Range(0, kMostOutputTokens))
       ->capture_default_str();
   command->add_option("--analysis", flags->analysis,
                       "hypotheses and margins fixed beforehand, such as datasets/bulkhead-bench/analysis.json");

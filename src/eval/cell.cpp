@@ -52,6 +52,10 @@ std::string_view name(Standing standing) noexcept {
   return "";
 }
 
+bool is_question(const Cell& cell) noexcept {
+  return cell.kind != kReferenceKind && cell.kind != kOutputKind;
+}
+
 const Candidate& chosen(const Cell& cell, Scoring scoring) {
   return *std::max_element(cell.candidates.begin(), cell.candidates.end(), [&](const auto& one, const auto& other) {
     return score(one, scoring) < score(other, scoring);

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
-// Cell: the smallest result of an evaluation, one question (or one reference text) under one condition.
+// Cell: the smallest result of an evaluation: one question, one reference text or one output under one condition.
 #pragma once
 
 #include "base/json.h"
 #include "base/result.h"
+#include "eval/output.h"
 
 #include <compare>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -34,7 +36,7 @@ struct Candidate {
 struct CellKey {
   std::string conversation;
   std::string condition;
-  std::string item;  // "q3", or "reference:c1"
+  std::string item;  // "q3", "reference:c1" or "output:c1"
   friend auto operator<=>(const CellKey&, const CellKey&) = default;
 };
 
@@ -42,17 +44,23 @@ struct Cell {
   CellKey key;
   std::string domain;
   int difficulty = 0;
-  std::string kind;     // a dataset::QuestionKind's name, or "reference"
+  std::string kind;     // a dataset::QuestionKind's name, "reference" or "output"
   std::string cluster;  // in whose context it is asked
   std::string context;
   std::uint32_t context_tokens = 0;   // prefilled once for all items of this context
-  std::uint32_t item_tokens = 0;      // prefilled and scored for this item alone
+  std::uint32_t item_tokens = 0;      // prefilled, scored and generated for this item alone
   double seconds = 0;                 // for this item alone
-  std::vector<Candidate> candidates;  // in the order of their values, so that a tie favours nobody; a reference has one
+  std::vector<Candidate> candidates;  // in the order of their values, so that a tie favours nobody; a reference has
+                                      // one, an output none
+  std::optional<Output> output = {};  // of an output only
   friend bool operator==(const Cell&, const Cell&) = default;
 };
 
 inline constexpr std::string_view kReferenceKind = "reference";
+inline constexpr std::string_view kOutputKind = "output";
+
+// Neither a reference nor an output: candidates are chosen from.
+[[nodiscard]] bool is_question(const Cell& cell) noexcept;
 
 // How candidates of unequal length are compared.
 enum class Scoring {
@@ -60,7 +68,7 @@ enum class Scoring {
   kTotal      // of the whole answer
 };
 
-// The candidate with the highest score, the first of equals.
+// The candidate with the highest score, the first of equals. Not for outputs.
 [[nodiscard]] const Candidate& chosen(const Cell& cell, Scoring scoring);
 
 [[nodiscard]] Json to_json(const std::vector<Candidate>& candidates);

@@ -70,6 +70,24 @@ std::size_t shared_tokens(const std::vector<PreparedItem>& items) {
   return shared;
 }
 
+Result<Output> write_output(Engine& engine, SequenceId sequence, const Item& item,
+                            const std::vector<std::string>& stops, const std::stop_token& cancel) {
+  engine::GenerateRequest request{sequence, {}};
+  request.options.sampling.temperature = 0;
+  request.options.max_tokens = item.output_tokens;
+  request.options.stop = stops;
+  request.options.cancel = cancel;
+  auto generated = engine.generate(std::span(&request, 1));
+  BH_TRY(auto result, std::move(generated.front()));
+  using Finish = engine::GenerateResult::Finish;
+  if (result.finish == Finish::kCancelled) return Error{ErrorCode::kInterrupted, "the evaluation was stopped", {}, {}};
+  Output output;
+  output.text = std::move(result.text);
+  output.tokens = static_cast<std::uint32_t>(result.tokens.size());
+  output.ended = result.finish != Finish::kLength;
+  return output;
+}
+
 Result<Cell> run_item(Engine& engine, const OpenSequence& context, const PreparedContext& all,
                       const PreparedItem& prepared, const std::stop_token& cancel) {
   const auto begin = Clock::now();
@@ -80,11 +98,18 @@ Result<Cell> run_item(Engine& engine, const OpenSequence& context, const Prepare
             .context_tokens = static_cast<std::uint32_t>(all.shared),
             .candidates = prepared.item.candidates};
   const auto own = std::span<const Token>(prepared.prompt).subspan(all.shared);
+  const bool writes = prepared.item.output_tokens > 0;
   BH_TRY(const auto forked, engine.fork(context.id(), static_cast<std::uint32_t>(all.shared),
-                                        {.capacity_tokens = all.longest, .only_forked = true}));
+                                        {.capacity_tokens = all.longest, .only_forked = !writes}));
   const OpenSequence asked(engine, forked.sequence);
   BH_TRY(const auto prefilled, engine.prefill(asked.id(), own, cancel));
   cell.item_tokens = prefilled.tokens;
+  if (writes) {
+    BH_TRY(cell.output, write_output(engine, asked.id(), prepared.item, all.stops, cancel));
+    cell.item_tokens += cell.output->tokens;
+    cell.seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+    return cell;
+  }
   BH_TRY(const auto scores, engine.score_continuations(asked.id(), prepared.candidates));
   for (std::size_t i = 0; i < scores.size(); ++i) {
     Candidate& candidate = cell.candidates[i];
@@ -108,12 +133,15 @@ Result<PreparedContext> prepare_context(const dataset::Conversation& conversatio
   for (const auto& item : items) {
     if (std::find(clusters.begin(), clusters.end(), item.cluster) == clusters.end()) continue;
     BH_TRY(auto one, prepare_item(blocks, item, format, tokenizer));
+    prepared.longest = std::max(prepared.longest, static_cast<std::uint32_t>(one.prompt.size()) + item.output_tokens);
     for (const auto& tokens : one.candidates) {
       prepared.longest = std::max(prepared.longest, static_cast<std::uint32_t>(one.prompt.size() + tokens.size()));
     }
     prepared.items.push_back(std::move(one));
   }
   prepared.shared = shared_tokens(prepared.items);
+  // Raw text has no end of an answer: a model without a chat template goes on with questions of its own.
+  if (format.rendering != prompt::Rendering::kChat) prepared.stops = {"\nQuestion:"};
   return prepared;
 }
 

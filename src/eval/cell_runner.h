@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Runs the items of one context on an engine: the context is prefilled once and forked for every item, the item is
-// prefilled once, and its candidates are scored as continuations of it (log probability of given tokens).
+// prefilled once, and its candidates are scored as continuations of it (log probability of given tokens). An output is
+// written, greedily.
 #pragma once
 
 #include "base/result.h"
@@ -31,6 +32,7 @@ struct PreparedContext {
   std::vector<PreparedItem> items;
   std::size_t shared = 0;     // leading tokens that all items have in common; at least one token of each item is left
   std::uint32_t longest = 0;  // most tokens any sequence will hold
+  std::vector<std::string> stops;  // texts that end an output
 };
 
 // Tokens of the context with each of `items` (those of the context's clusters; the others are left out). Chat formats:
@@ -41,11 +43,11 @@ struct PreparedContext {
                                                       const prompt::Format& format, const engine::Tokenizer& tokenizer);
 
 // Runs those items for which `wanted` says so, in order, and hands each cell to `done` as soon as it is there; an error
-// of `done` ends the run. Conversation, condition, domain and difficulty of the cells stay empty. The engine needs room
-// for three sequences of `longest` tokens, and goes faster with room for the context, the item and each candidate;
-// whatever happens, all that were opened are closed. kInterrupted when `cancel` is requested, between two items or
-// during a prefill. The same tokens are computed in the same calls whichever items are wanted, so a run that goes on
-// later gives the same bits.
+// of `done` ends the run. Of an output only the text, its tokens and its end are filled in. Conversation, condition,
+// domain and difficulty of the cells stay empty. The engine needs room for three sequences of `longest` tokens, and
+// goes faster with room for the context, the item and each candidate; whatever happens, all that were opened are
+// closed. kInterrupted when `cancel` is requested, between two items, during a prefill or a generation. The same tokens
+// are computed in the same calls whichever items are wanted, so a run that goes on later gives the same bits.
 [[nodiscard]] Result<void> run_context(engine::Engine& engine, const PreparedContext& context,
                                        const std::function<bool(const Item&)>& wanted,
                                        const std::function<Result<void>(Cell)>& done, const std::stop_token& cancel);

@@ -38,22 +38,49 @@ double is_right(const Cell& cell) {
   return is_chosen(cell, Standing::kRight);
 }
 
-constexpr std::array<Endpoint, 5> kEndpoints = {{
+bool is_output(const Cell& cell) {
+  return cell.output.has_value();
+}
+
+template <auto Member>
+double of_output(const Cell& cell) {
+  return static_cast<double>((*cell.output).*Member);
+}
+
+constexpr std::array<Endpoint, 13> kEndpoints = {{
     {"intrusions", "share of own and updated questions", Better::kLower, is_primary, is_intrusion},
     {"accuracy", "share of own and updated questions", Better::kHigher, is_primary, is_right},
     {"absent", "share of absent questions answered with not known here", Better::kHigher, is_absent, is_right},
     {"messages", "share of relay, compare and sum questions", Better::kHigher, needs_message, is_right},
     {"nll", "nats per token of a reference text, mean over texts", Better::kLower, is_reference, nll_per_token},
+    {"bleu", "0 to 100, mean over outputs", Better::kHigher, is_output, of_output<&Output::bleu>},
+    {"chrf", "0 to 100, mean over outputs", Better::kHigher, is_output, of_output<&Output::chrf>},
+    {"rouge_l", "F1, mean over outputs", Better::kHigher, is_output, of_output<&Output::rouge_l>},
+    {"length", "words of an output", Better::kNeither, is_output, of_output<&Output::words>},
+    {"repetition", "share of repeated pairs of words, mean over outputs", Better::kLower, is_output,
+     of_output<&Output::repetition>},
+    {"foreign_terms", "occurrences in an output", Better::kLower, is_output, of_output<&Output::foreign_terms>},
+    {"foreign_facts", "different values in an output", Better::kLower, is_output, of_output<&Output::foreign_facts>},
+    {"canaries", "other clusters' canaries in an output", Better::kLower, is_output, of_output<&Output::canaries>},
 }};
 
 }  // namespace
 
 std::string_view name(Better better) noexcept {
-  return better == Better::kLower ? "lower" : "higher";
+  switch (better) {
+    case Better::kLower: return "lower";
+    case Better::kHigher: return "higher";
+    case Better::kNeither: return "neither";
+  }
+  return "";
 }
 
 std::span<const Endpoint> endpoints() noexcept {
   return kEndpoints;
+}
+
+bool is_of_outputs(const Endpoint& endpoint) noexcept {
+  return endpoint.counts == is_output;
 }
 
 const Endpoint* find_endpoint(std::string_view name) noexcept {

@@ -9,18 +9,21 @@
 
 namespace bulkhead::eval {
 
-// Whether more of an endpoint is worse.
-enum class Better { kLower, kHigher };
-[[nodiscard]] std::string_view name(Better better) noexcept;  // "lower", "higher"
+// Whether more of an endpoint is worse; neither of a length.
+enum class Better { kLower, kHigher, kNeither };
+[[nodiscard]] std::string_view name(Better better) noexcept;  // "lower", "higher", "neither"
 
 struct Endpoint {
-  std::string_view name;  // "intrusions", "accuracy", "absent", "messages", "nll"
+  std::string_view name;  // "intrusions", "accuracy", "absent", "messages", "nll"; of outputs "bleu", "chrf", ...
   std::string_view unit;
   Better better;
   bool (*counts)(const Cell& cell);
   double (*value)(const Cell& cell);
 };
 [[nodiscard]] std::span<const Endpoint> endpoints() noexcept;
+
+// Of outputs, which most evaluations do not write: told only where there are some.
+[[nodiscard]] bool is_of_outputs(const Endpoint& endpoint) noexcept;
 
 // Null when there is none of this name.
 [[nodiscard]] const Endpoint* find_endpoint(std::string_view name) noexcept;

@@ -20,15 +20,20 @@ using dataset::Dataset;
 // A context, an item, and its candidates, which an engine may compute together.
 constexpr std::uint32_t kLeastSequences = 3;
 constexpr std::uint32_t kMostSequences = 18;
+constexpr std::size_t kBytesOfToken = 4;      // of a text that is not there yet, about
 constexpr std::uint32_t kReserveMargin = 32;  // see longest_estimate()
-constexpr std::array<std::string_view, 7> kKinds = {"own",     "updated", "absent",      "relay",
-                                                    "compare", "sum",     kReferenceKind};
+constexpr std::array<std::string_view, 8> kKinds = {"own",     "updated", "absent",       "relay",
+                                                    "compare", "sum",     kReferenceKind, kOutputKind};
 
-Result<void> check_kinds(const std::vector<std::string>& kinds) {
-  for (const auto& kind : kinds) {
+Result<void> check_kinds(const EvaluationOptions& options) {
+  for (const auto& kind : options.kinds) {
     if (std::find(kKinds.begin(), kKinds.end(), kind) == kKinds.end()) {
       return Error{ErrorCode::kUsage, fmt::format("there is no kind \"{}\"", kind), "--kinds",
-                   "known: own, updated, absent, relay, compare, sum, reference"};
+                   "known: own, updated, absent, relay, compare, sum, reference, output"};
+    }
+    if (kind == kOutputKind && options.output_tokens == 0) {
+      return Error{ErrorCode::kUsage, "outputs are asked for, but not how long they may be", "--kinds",
+                   "give --outputs with the most tokens of each"};
     }
   }
   return {};
@@ -66,7 +71,7 @@ std::vector<Part> missing_parts(const Dataset& dataset, const EvaluationOptions&
   std::vector<Part> parts;
   for (const auto* conversation : chosen_conversations(dataset, options.conversations)) {
     for (const auto* condition : conditions) {
-      Part part{conversation, condition, items_of(*conversation, options.kinds)};
+      Part part{conversation, condition, items_of(*conversation, options.kinds, options.output_tokens)};
       std::erase_if(part.items, [&](const Item& item) {
         return store.has({conversation->scenario.id, std::string(condition->name), item.id});
       });
@@ -87,7 +92,7 @@ std::uint32_t sequences_for(const std::vector<Part>& parts) {
 std::size_t bytes_of(const Item& item) {
   std::size_t longest = 0;
   for (const auto& candidate : item.candidates) longest = std::max(longest, candidate.value.size());
-  return item.prompt.size() + item.lead.size() + longest;
+  return item.prompt.size() + item.lead.size() + std::max(longest, item.output_tokens * kBytesOfToken);
 }
 
 // Tokens of the longest sequence, from each context's item of the most bytes: reading every item of every condition
@@ -119,11 +124,19 @@ Result<std::uint32_t> longest_estimate(const std::vector<Part>& parts, const eng
   return longest;
 }
 
+// `written` with what it comes to.
+Output measured(const Conversation& conversation, const std::string& cluster, Output written) {
+  auto output = measure_output(conversation, cluster, std::move(written.text));
+  output.tokens = written.tokens;
+  output.ended = written.ended;
+  return output;
+}
+
 Result<void> run_part(engine::Engine& engine, const Part& part, const prompt::Format& format,
                       const EvaluationOptions& options, const std::function<Result<void>(Cell)>& add) {
   const auto& conversation = *part.conversation;
   // All items, not only those that are missing: what they share must not depend on where an evaluation was killed.
-  const auto items = items_of(conversation, {});
+  const auto items = items_of(conversation, {}, options.output_tokens);
   const auto wanted = [&](const Item& item) {
     return std::any_of(part.items.begin(), part.items.end(), [&](const Item& one) { return one.id == item.id; });
   };
@@ -132,6 +145,7 @@ Result<void> run_part(engine::Engine& engine, const Part& part, const prompt::Fo
     cell.key.condition = part.condition->name;
     cell.domain = conversation.scenario.domain;
     cell.difficulty = conversation.difficulty;
+    if (cell.output) cell.output = measured(conversation, cell.cluster, std::move(*cell.output));
     return add(std::move(cell));
   };
   for (const auto& context : part.condition->contexts(conversation, options.seed)) {
@@ -144,31 +158,34 @@ Result<void> run_part(engine::Engine& engine, const Part& part, const prompt::Fo
 }  // namespace
 
 Json evaluation_configuration(const engine::Facts& facts, const std::string& model_sha256, const Dataset& dataset,
-                              const prompt::Format& format, std::uint64_t seed) {
-  return {{"dataset_sha256", dataset.sha256},
-          {"engine", facts.engine},
-          {"engine_build", facts.build},
-          {"model_sha256", model_sha256},
-          {"format", format.name},
-          {"format_sha256", format.sha256},
-          {"kernels", facts.kernels},
-          {"kv_type_k", facts.kv_type_k},
-          {"kv_type_v", facts.kv_type_v},
-          {"flash_attention", facts.flash_attention},
-          {"isolation", engine::name(facts.isolation)},
-          {"grade", engine::name(facts.grade)},
-          {"seed", seed}};
+                              const prompt::Format& format, const EvaluationOptions& options) {
+  Json json = {{"dataset_sha256", dataset.sha256},
+               {"engine", facts.engine},
+               {"engine_build", facts.build},
+               {"model_sha256", model_sha256},
+               {"format", format.name},
+               {"format_sha256", format.sha256},
+               {"kernels", facts.kernels},
+               {"kv_type_k", facts.kv_type_k},
+               {"kv_type_v", facts.kv_type_v},
+               {"flash_attention", facts.flash_attention},
+               {"isolation", engine::name(facts.isolation)},
+               {"grade", engine::name(facts.grade)},
+               {"seed", options.seed}};
+  // Only where it is used, so that folders from before there were outputs can be gone on with.
+  if (options.output_tokens > 0) json["output_tokens"] = options.output_tokens;
+  return json;
 }
 
 Result<void> check_options(const EvaluationOptions& options) {
   BH_TRY([[maybe_unused]] const auto conditions, chosen_conditions(options.conditions));
-  return check_kinds(options.kinds);
+  return check_kinds(options);
 }
 
 Result<void> evaluate(engine::Engine& engine, const Dataset& dataset, const prompt::Format& format,
                       const EvaluationOptions& options, RunStore& store) {
   BH_TRY(const auto conditions, chosen_conditions(options.conditions));
-  BH_CHECK(check_kinds(options.kinds));
+  BH_CHECK(check_kinds(options));
   if (!engine.can(engine::Capability::kScore)) {
     return Error{ErrorCode::kUnsupported, fmt::format("the engine {} cannot score given tokens", engine.facts().engine),
                  "--engine", "choose llama, transformers, mlx or fake"};

@@ -43,10 +43,33 @@ Json reference_json(const CellList& cells) {
           {"nll_per_token", tokens == 0 ? Json() : Json(-log_probability / static_cast<double>(tokens))}};
 }
 
+// Null where nothing was written.
+Json outputs_json(const CellList& cells) {
+  std::uint64_t texts = 0;
+  std::uint64_t tokens = 0;
+  std::uint64_t ended = 0;
+  std::uint64_t with_foreign_facts = 0;
+  std::uint64_t with_canaries = 0;
+  for (const auto* cell : cells) {
+    if (!cell->output) continue;
+    ++texts;
+    tokens += cell->output->tokens;
+    ended += cell->output->ended ? 1U : 0U;
+    with_foreign_facts += cell->output->foreign_facts > 0 ? 1U : 0U;
+    with_canaries += cell->output->canaries > 0 ? 1U : 0U;
+  }
+  if (texts == 0) return {};
+  return {{"texts", texts},
+          {"tokens", tokens},
+          {"ended", ended},
+          {"with_foreign_facts", with_foreign_facts},
+          {"with_canaries", with_canaries}};
+}
+
 Json kinds_json(const CellList& cells) {
   std::map<std::string, CellList> by_kind;
   for (const auto* cell : cells) {
-    if (cell->kind != kReferenceKind) by_kind[cell->kind].push_back(cell);
+    if (is_question(*cell)) by_kind[cell->kind].push_back(cell);
   }
   Json kinds = Json::object();
   for (const auto kind :
@@ -97,6 +120,7 @@ Json endpoints_json(const CellList& cells) {
       ++items;
       sum += endpoint.value(*cell);
     }
+    if (items == 0 && is_of_outputs(endpoint)) continue;
     json[std::string(endpoint.name)] = {{"items", items},
                                         {"mean", items == 0 ? Json() : Json(sum / static_cast<double>(items))}};
   }
@@ -110,6 +134,7 @@ Json condition_json(const EvaluationCondition& condition, const CellList& cells,
                {"asks", condition.asks}};
   json.update(figures_json(cells));
   json["endpoints"] = endpoints_json(cells);
+  if (auto outputs = outputs_json(cells); !outputs.is_null()) json["outputs"] = std::move(outputs);
   json["kinds"] = kinds_json(cells);
   json["facets"] = Json::array();
   for (const auto& group : facet_groups(cells, sizes)) {
@@ -133,7 +158,7 @@ std::string share(const Json& counts, const char* hits) {
 AnswerCounts count_answers(const std::vector<const Cell*>& cells, Scoring scoring) {
   AnswerCounts counts;
   for (const auto* cell : cells) {
-    if (cell->kind == kReferenceKind) continue;
+    if (!is_question(*cell)) continue;
     const auto standing = chosen(*cell, scoring).standing;
     ++counts.questions;
     counts.correct += standing == Standing::kRight ? 1 : 0;

@@ -20,7 +20,7 @@ struct AnswerCounts {
   std::uint64_t intrusions = 0;
 };
 
-// Over the question cells among `cells`; references do not count.
+// Over the question cells among `cells`; references and outputs do not count.
 [[nodiscard]] AnswerCounts count_answers(const std::vector<const Cell*>& cells, Scoring scoring);
 
 // One object for each condition there are cells of, in the order of the table of conditions. Tokens of a context count

@@ -42,10 +42,6 @@ constexpr std::array<Facet, 4> kFacets = {{
 
 constexpr std::array<std::string_view, 2> kCompared = {"intrusions", "accuracy"};
 
-bool is_question(const Cell& cell) {
-  return cell.kind != kReferenceKind;
-}
-
 std::vector<FacetGroup> groups_of_kinds(const CellList& cells) {
   std::map<std::string, CellList> by_kind;
   for (const auto* cell : cells) {

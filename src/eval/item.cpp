@@ -30,22 +30,31 @@ Item question_item(const dataset::Question& question) {
   return item;
 }
 
+// Of a whole text, given or to be written.
+Item text_item(const conversation::Cluster& cluster, std::string_view kind) {
+  Item item{.id = fmt::format("{}:{}", kind, cluster.id),
+            .kind = std::string(kind),
+            .cluster = cluster.id,
+            .prompt = fmt::format("Write down what holds at the end in the work on {}.", cluster.topic)};
+  if (kind == kReferenceKind) item.candidates.push_back({.value = cluster.expected_output});
+  return item;
+}
+
 }  // namespace
 
-std::vector<Item> items_of(const dataset::Conversation& conversation, const std::vector<std::string>& kinds) {
+std::vector<Item> items_of(const dataset::Conversation& conversation, const std::vector<std::string>& kinds,
+                           std::uint32_t output_tokens) {
   std::vector<Item> items;
   for (const auto& question : conversation.questions) {
     if (wanted(kinds, name(question.kind))) items.push_back(question_item(question));
   }
-  if (!wanted(kinds, kReferenceKind)) return items;
-  for (const auto& cluster : conversation.scenario.clusters) {
-    if (cluster.expected_output.empty()) continue;
-    Item item{.id = fmt::format("{}:{}", kReferenceKind, cluster.id),
-              .kind = std::string(kReferenceKind),
-              .cluster = cluster.id,
-              .prompt = fmt::format("Write down what holds at the end in the work on {}.", cluster.topic)};
-    item.candidates.push_back({.value = cluster.expected_output});
-    items.push_back(std::move(item));
+  for (const auto kind : {kReferenceKind, kOutputKind}) {
+    if (!wanted(kinds, kind) || (kind == kOutputKind && output_tokens == 0)) continue;
+    for (const auto& cluster : conversation.scenario.clusters) {
+      if (cluster.expected_output.empty()) continue;
+      items.push_back(text_item(cluster, kind));
+      if (kind == kOutputKind) items.back().output_tokens = output_tokens;
+    }
   }
   return items;
 }

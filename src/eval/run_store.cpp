@@ -18,8 +18,8 @@ using database::Value;
 constexpr std::int64_t kSchemaVersion = 1;
 constexpr std::string_view kColumns =
     "conversation, condition, item, domain, difficulty, kind, cluster, context, context_tokens, item_tokens, seconds, "
-    "candidates";
-constexpr std::size_t kColumnCount = 12;
+    "candidates, output";
+constexpr std::size_t kColumnCount = 13;
 
 // One table made in one statement each; the version is set last, so that a store killed half-made is made anew.
 constexpr const char* kMetaTable = "CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value TEXT NOT NULL)";
@@ -27,7 +27,9 @@ constexpr const char* kCellTable =
     "CREATE TABLE IF NOT EXISTS cell(conversation TEXT NOT NULL, condition TEXT NOT NULL, item TEXT NOT NULL, "
     "domain TEXT NOT NULL, difficulty INTEGER NOT NULL, kind TEXT NOT NULL, cluster TEXT NOT NULL, "
     "context TEXT NOT NULL, context_tokens INTEGER NOT NULL, item_tokens INTEGER NOT NULL, seconds REAL NOT NULL, "
-    "candidates TEXT NOT NULL, PRIMARY KEY(conversation, condition, item))";
+    "candidates TEXT NOT NULL, output TEXT NOT NULL DEFAULT '', PRIMARY KEY(conversation, condition, item))";
+// Stores from before there were outputs get their column. A program from then still reads and fills such a store.
+constexpr const char* kOutputColumn = "ALTER TABLE cell ADD COLUMN output TEXT NOT NULL DEFAULT ''";
 
 template <typename Type>
 Result<Type> get(const Row& row, std::size_t index) {
@@ -55,6 +57,11 @@ Result<Cell> read_cell(const Row& row) {
   BH_TRY(cell.context_tokens, count(row, 8));
   BH_TRY(cell.item_tokens, count(row, 9));
   BH_TRY(cell.seconds, get<double>(row, 10));
+  BH_TRY(const auto output, get<std::string>(row, 12));
+  if (!output.empty()) {
+    BH_TRY(cell.output, output_from_json(output));
+    return cell;
+  }
   BH_TRY(const auto candidates, get<std::string>(row, 11));
   BH_TRY(cell.candidates, candidates_from_json(candidates));
   return cell;
@@ -87,6 +94,7 @@ Result<RunStore> RunStore::open(const std::filesystem::path& folder, const Json&
                  (folder / "cells.sqlite").string(), "choose another folder"};
   }
   BH_CHECK(made.check_configuration(configuration, folder));
+  BH_CHECK(made.complete_columns());
   BH_CHECK(made.read_keys());
   return made;
 }
@@ -113,6 +121,13 @@ Result<void> RunStore::check_configuration(const Json& configuration, const std:
                folder.string(), "choose another folder, or the same model, data set and options"};
 }
 
+Result<void> RunStore::complete_columns() {
+  BH_TRY(const auto found, database_.run("SELECT 1 FROM pragma_table_info('cell') WHERE name='output'"));
+  if (!found.empty()) return {};
+  if (auto added = database_.run(kOutputColumn); !added.ok()) return added.error();
+  return {};
+}
+
 Result<void> RunStore::read_keys() {
   BH_TRY(const auto rows, database_.run("SELECT conversation, condition, item FROM cell"));
   for (const auto& row : rows) {
@@ -137,7 +152,8 @@ Result<void> RunStore::add(const Cell& cell) {
                                          static_cast<std::int64_t>(cell.context_tokens),
                                          static_cast<std::int64_t>(cell.item_tokens),
                                          cell.seconds,
-                                         to_json(cell.candidates).dump()};
+                                         to_json(cell.candidates).dump(),
+                                         cell.output ? to_json(*cell.output).dump() : std::string()};
   std::string places;
   for (std::size_t i = 1; i <= kColumnCount; ++i) places += fmt::format("{}?{}", i == 1 ? "" : ", ", i);
   const auto put = database_.run(fmt::format("INSERT INTO cell({}) VALUES({})", kColumns, places), parameters);

@@ -39,6 +39,7 @@ class RunStore {
       : lock_(std::move(lock)), database_(std::move(database)) {}
   [[nodiscard]] Result<void> create(const Json& configuration);
   [[nodiscard]] Result<void> check_configuration(const Json& configuration, const std::filesystem::path& folder);
+  [[nodiscard]] Result<void> complete_columns();
   [[nodiscard]] Result<void> read_keys();
 
   store::FileLock lock_;

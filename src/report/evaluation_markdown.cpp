@@ -44,19 +44,20 @@ std::string verdict_section(const Json& evaluation) {
 }
 
 std::string endpoints_section(const Json& evaluation) {
+  const auto endpoints = endpoint_words_of(evaluation);
   std::vector<std::string> titles = {"Condition", "What separates topics"};
-  for (const auto& endpoint : all_endpoint_words()) titles.push_back(endpoint.title);
-  std::string out = "\n## Conditions and endpoints\n\n" + table_head(titles, all_endpoint_words().size());
+  for (const auto& endpoint : endpoints) titles.push_back(endpoint.title);
+  std::string out = "\n## Conditions and endpoints\n\n" + table_head(titles, endpoints.size());
   for (const auto& condition : list(evaluation, "conditions")) {
     std::vector<std::string> cells = {markdown_cell(text(condition, "name")),
                                       markdown_cell(text(condition, "separates"))};
-    for (const auto& endpoint : all_endpoint_words()) {
+    for (const auto& endpoint : endpoints) {
       cells.push_back(mean_words(endpoint, member(member(condition, "endpoints"), endpoint.name)));
     }
     out += table_row(cells);
   }
   out += "\nIn brackets: how many items. What each endpoint counts:\n\n";
-  for (const auto& endpoint : all_endpoint_words()) out += fmt::format("- {}: {}\n", endpoint.title, endpoint.about);
+  for (const auto& endpoint : endpoints) out += fmt::format("- {}: {}\n", endpoint.title, endpoint.about);
   return out;
 }
 

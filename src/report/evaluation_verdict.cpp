@@ -16,7 +16,7 @@ constexpr double kPercent = 100;
 // "22.3 points", "0.0412 nats per token".
 std::string size_words(const EndpointWords& endpoint, double size) {
   return endpoint.share ? fmt::format("{:.1f} points", kPercent * std::abs(size))
-                        : fmt::format("{:.4f} nats per token", std::abs(size));
+                        : fmt::format("{:.4f} {}", std::abs(size), endpoint.unit);
 }
 
 // "-1.2 to 4.0", in the unit of size_words().
@@ -99,23 +99,55 @@ std::string no_worse_sentence(const Json& evaluation, const Json& claim) {
                      "-" + margin);
 }
 
-}  // namespace
-
-const std::vector<EndpointWords>& all_endpoint_words() {
+// Endpoints of questions and of reference texts.
+const std::vector<EndpointWords>& question_words() {
   static const std::vector<EndpointWords> kWords = {
-      {"intrusions", "Intrusions", "own and updated questions answered with another topic's value", true},
-      {"accuracy", "Accuracy", "own and updated questions answered right", true},
-      {"absent", "Absent facts", "questions about other topics' facts answered with \"not known here\"", true},
-      {"messages", "Questions that need messages", "relay, compare and sum questions answered right", true},
-      {"nll", "NLL of references", "nats per token of the reference texts, mean over texts", false},
+      {"intrusions", "Intrusions", "own and updated questions answered with another topic's value"},
+      {"accuracy", "Accuracy", "own and updated questions answered right"},
+      {"absent", "Absent facts", "questions about other topics' facts answered with \"not known here\""},
+      {"messages", "Questions that need messages", "relay, compare and sum questions answered right"},
+      {"nll", "NLL of references", "nats per token of the reference texts, mean over texts", false, "nats per token"},
   };
   return kWords;
 }
 
+// Endpoints of outputs, against the reference text and what other clusters hold.
+const std::vector<EndpointWords>& output_words() {
+  static const std::vector<EndpointWords> kWords = {
+      {"bleu", "BLEU of outputs", "0 to 100, of single texts, mean over outputs", false, "BLEU"},
+      {"chrf", "chrF of outputs", "chrF2, 0 to 100, mean over outputs", false, "chrF"},
+      {"rouge_l", "ROUGE-L of outputs", "F1, 0 to 1, mean over outputs", false, "F1"},
+      {"length", "Length of outputs", "words, mean over outputs", false, "words"},
+      {"repetition", "Repetition in outputs", "pairs of neighbouring words that stood there before, mean over outputs"},
+      {"foreign_terms", "Foreign terms", "occurrences of foreign terminology in an output", false, "terms"},
+      {"foreign_facts", "Foreign facts", "different values in an output that only foreign clusters state", false,
+       "facts"},
+      {"canaries", "Canaries", "canaries of other clusters in an output", false, "canaries"},
+  };
+  return kWords;
+}
+
+}  // namespace
+
+std::vector<EndpointWords> endpoint_words_of(const Json& evaluation) {
+  const auto measured = [&](const std::string& name) {
+    const auto& conditions = list(evaluation, "conditions");
+    return std::any_of(conditions.begin(), conditions.end(),
+                       [&](const Json& condition) { return !member(member(condition, "endpoints"), name).empty(); });
+  };
+  auto told = question_words();
+  for (const auto& words : output_words()) {
+    if (measured(words.name)) told.push_back(words);
+  }
+  return told;
+}
+
 EndpointWords endpoint_words(const std::string& name) {
-  const auto& known = all_endpoint_words();
-  const auto found = std::find_if(known.begin(), known.end(), [&](const auto& one) { return one.name == name; });
-  return found == known.end() ? EndpointWords{name, name, name, false} : *found;
+  for (const auto* known : {&question_words(), &output_words()}) {
+    const auto found = std::find_if(known->begin(), known->end(), [&](const auto& one) { return one.name == name; });
+    if (found != known->end()) return *found;
+  }
+  return {name, name, name, false, name};
 }
 
 std::string value_words(const EndpointWords& endpoint, double value) {

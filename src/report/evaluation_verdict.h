@@ -12,13 +12,16 @@ namespace bulkhead::report {
 
 // How an endpoint is told to people.
 struct EndpointWords {
-  std::string name;   // as in the document
-  std::string title;  // "Intrusions"
-  std::string about;  // what a number of it is
-  bool share = true;  // told in percent and points; else as a plain number
+  std::string name;             // as in the document
+  std::string title;            // "Intrusions"
+  std::string about;            // what a number of it is
+  bool share = true;            // told in percent and points; else as a plain number
+  std::string unit = "points";  // of a difference
 };
-[[nodiscard]] const std::vector<EndpointWords>& all_endpoint_words();
-// Those of one endpoint; one that is not among them is told by its name.
+// The endpoints that this evaluation is told by: those of questions and references, and those of outputs where some
+// condition has one.
+[[nodiscard]] std::vector<EndpointWords> endpoint_words_of(const Json& evaluation);
+// Those of one endpoint; one that is not known is told by its name.
 [[nodiscard]] EndpointWords endpoint_words(const std::string& name);
 
 [[nodiscard]] std::string value_words(const EndpointWords& endpoint, double value);            // "12.3 %", "0.4512"

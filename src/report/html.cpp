@@ -102,8 +102,8 @@ Json with_verdicts(const Json& evaluation) {
   }
   page["reservations"] = reservations_of(evaluation);
   page["words"] = Json::object();
-  for (const auto& one : all_endpoint_words()) {
-    page["words"][one.name] = {{"title", one.title}, {"about", one.about}, {"share", one.share}};
+  for (const auto& one : endpoint_words_of(evaluation)) {
+    page["words"][one.name] = {{"title", one.title}, {"about", one.about}, {"share", one.share}, {"unit", one.unit}};
   }
   return page;
 }

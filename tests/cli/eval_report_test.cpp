@@ -205,6 +205,27 @@ TEST_F(EvaluationPage, ShowsTheEvaluationOfTheProgram) {
   EXPECT_EQ(occurrences(narrow, "<svg"), occurrences(body, "<svg"));
 }
 
+TEST_F(EvaluationPage, ShowsOutputsWhereThereAreSome) {
+  const TemporaryFolder folder;
+  const auto run = (folder / "run").string();
+  const auto ended = run_program(folder.path(), "eval " + kData + "/conversations.jsonl --engine fake -q " +
+                                                    "--conversations 2 --conditions semantic,regrouped " +
+                                                    "--kinds own,output --outputs 8 --out " + run);
+  ASSERT_EQ(ended.code, 0) << ended.err;
+  const auto document = Json::parse(read_file(run + "/summary.json"));
+  EXPECT_EQ(document["configuration"]["output_tokens"], 8);
+  EXPECT_GT(document["conditions"][0]["outputs"]["texts"], 0);
+  const auto body = body_of(drawn(read_file(run + "/report.html")));
+  expect_whole(body);
+  const auto markdown = read_file(run + "/report.md");
+  for (const auto* title : {"BLEU of outputs", "chrF of outputs", "ROUGE-L of outputs", "Length of outputs",
+                            "Repetition in outputs", "Foreign terms", "Foreign facts", "Canaries"}) {
+    EXPECT_EQ(marks_of(body, "Difference to semantic: " + std::string(title)).dots, 1U) << title;
+    EXPECT_NE(markdown.find("| " + std::string(title) + " | regrouped |"), std::string::npos) << title;
+  }
+  EXPECT_NE(read_file(run + "/cells.csv").find(",output:c1,"), std::string::npos);
+}
+
 TEST_F(EvaluationPage, ShowsWhatIsIncompleteHostileOrEmpty) {
   const TemporaryFolder folder;
   auto document = Json::parse(read_file(evaluate(folder) + "/summary.json"));

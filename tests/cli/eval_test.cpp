@@ -70,6 +70,7 @@ TEST(Eval, RefusesWithTheCodeOfTheFault) {
   const auto run = " --out " + (folder / "run").string();
   EXPECT_EQ(run_program(folder.path(), kEval + run + " --conditions random").code, 2);
   EXPECT_EQ(run_program(folder.path(), kEval + run + " --kinds all").code, 2);
+  EXPECT_EQ(run_program(folder.path(), kEval + run + " --kinds output").code, 2) << "of no length";
   const auto unread = run_program(folder.path(), "eval none.jsonl --engine fake -q" + run + " --conditions random");
   EXPECT_EQ(unread.code, 2) << "found before anything is read or loaded";
   EXPECT_NE(unread.err.find("there is no condition \"random\""), std::string::npos) << unread.err;
@@ -124,10 +125,20 @@ TEST(Eval, KilledAtRandomMomentsItEndsWithTheSameCells) {
   // Few resamples: what is killed is to be the work on cells.
   const auto analysis = analysis_file(folder, {{"resamples", 200}, {"draws", 1000}});
   const auto arguments = [&](const char* name) {
-    return std::vector<std::string>{testing::program(), "eval",  kData + "/conversations.jsonl",
-                                    "--engine",         "fake",  "-q",
-                                    "--conversations",  "8",     "--analysis",
-                                    analysis,           "--out", (folder / name).string()};
+    return std::vector<std::string>{testing::program(),
+                                    "eval",
+                                    kData + "/conversations.jsonl",
+                                    "--engine",
+                                    "fake",
+                                    "-q",
+                                    "--conversations",
+                                    "8",
+                                    "--outputs",
+                                    "8",
+                                    "--analysis",
+                                    analysis,
+                                    "--out",
+                                    (folder / name).string()};
   };
   const auto begin = std::chrono::steady_clock::now();
   ASSERT_EQ(subprocess::run_child({.arguments = arguments("whole")}, {}, {})->exit_code, 0);
@@ -154,6 +165,7 @@ TEST(Eval, KilledAtRandomMomentsItEndsWithTheSameCells) {
   EXPECT_GE(kills, 3) << "it was over before it could be killed";
   const auto whole = cells_of(folder / "whole");
   EXPECT_GT(whole.size(), 500U);
+  EXPECT_TRUE(std::any_of(whole.begin(), whole.end(), [](const auto& cell) { return cell.output.has_value(); }));
   EXPECT_EQ(cells_of(folder / "killed"), whole);
   const auto summary = [&](const char* name) {
     auto json = Json::parse(testing::read_file(folder / name / "summary.json"));

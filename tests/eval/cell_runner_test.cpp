@@ -82,6 +82,42 @@ TEST(CellRunner, ScoresAreThoseOfEachAnswerComputedAlone) {
   }
 }
 
+TEST(CellRunner, OutputIsTheGreedyTextOfItsPromptAlone) {
+  for (const char* const format_name : {"raw", "bulkhead"}) {
+    const auto format = prompt::load_format(format_name).value();
+    const auto engine = engines::fake::make_fake_engine();
+    const auto context = find_evaluation_condition("sequential").value()->contexts(conversation(), 1).at(0);
+    const auto items = items_of(conversation(), {}, 9);
+    const auto prepared = prepare_context(conversation(), context, items, format, engine->tokenizer()).value();
+    std::vector<Cell> cells;
+    const auto done = [&](Cell cell) -> Result<void> {
+      cells.push_back(std::move(cell));
+      return {};
+    };
+    const auto outputs = [](const Item& item) { return item.kind == kOutputKind; };
+    ASSERT_TRUE(run_context(*engine, prepared, outputs, done, {}).ok());
+    ASSERT_EQ(cells.size(), 3U);
+    std::size_t next = 0;
+    for (const auto& one : prepared.items) {
+      if (!outputs(one.item)) continue;
+      EXPECT_GE(prepared.longest, one.prompt.size() + 9);
+      const auto id = engine->open({.capacity_tokens = prepared.longest}).value();
+      ASSERT_TRUE(engine->prefill(id, one.prompt).ok());
+      engine::GenerateRequest request{id, {}};
+      request.options.sampling.temperature = 0;
+      request.options.max_tokens = 9;
+      const auto alone = engine->generate(std::span(&request, 1)).front().value();
+      const auto& cell = cells[next++];
+      ASSERT_TRUE(cell.output.has_value());
+      EXPECT_EQ(cell.output->text, alone.text) << one.item.id;
+      EXPECT_EQ(cell.output->tokens, alone.tokens.size());
+      EXPECT_EQ(cell.item_tokens, one.prompt.size() - prepared.shared + alone.tokens.size());
+      EXPECT_TRUE(cell.candidates.empty());
+      ASSERT_TRUE(engine->close(id).ok());
+    }
+  }
+}
+
 TEST(CellRunner, PromptShowsContextQuestionAndLead) {
   const auto engine = engines::fake::make_fake_engine();
   const auto format = prompt::load_format("raw").value();
@@ -183,6 +219,11 @@ TEST(Item, StandingsTellOwnFromForeign) {
   }
   EXPECT_EQ(items_of(conversation(), {"reference"}).size(), 3U);
   EXPECT_TRUE(items_of(conversation(), {"none"}).empty());
+  EXPECT_TRUE(items_of(conversation(), {"output"}).empty()) << "off by default";
+  const auto outputs = items_of(conversation(), {"output"}, 16);
+  ASSERT_EQ(outputs.size(), 3U);
+  EXPECT_EQ(outputs[0].id, "output:c1");
+  EXPECT_EQ(outputs[0].prompt, items_of(conversation(), {"reference"})[0].prompt);
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #include "eval/evaluation.h"
 
 #include "engines/fake/fake_engine.h"
+#include "eval/comparison.h"
 #include "eval/evaluation_condition.h"
 #include "eval/evaluation_summary.h"
 #include "eval/item.h"
@@ -9,6 +10,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <set>
 #include <string>
@@ -30,8 +32,8 @@ const prompt::Format& format() {
   return kFormat;
 }
 
-Json configuration(const engine::Engine& engine) {
-  return evaluation_configuration(engine.facts(), {}, bench(), format(), 1);
+Json configuration(const engine::Engine& engine, const EvaluationOptions& options = {}) {
+  return evaluation_configuration(engine.facts(), {}, bench(), format(), options);
 }
 
 TEST(Evaluation, RunsWhatIsMissingAndNothingElse) {
@@ -62,6 +64,41 @@ TEST(Evaluation, RunsWhatIsMissingAndNothingElse) {
   EXPECT_GT(store.size(), first.size());
 }
 
+TEST(Evaluation, WritesOutputsWhenAskedAndGoesOnWithTheSame) {
+  const auto engine = engines::fake::make_fake_engine();
+  EvaluationOptions options;
+  options.conversations = 1;
+  options.conditions = {"semantic", "sequential"};
+  EXPECT_FALSE(configuration(*engine, options).contains("output_tokens")) << "older folders can be gone on with";
+  options.output_tokens = 12;
+  EXPECT_EQ(configuration(*engine, options)["output_tokens"], 12);
+  const auto cells_after = [&](const std::vector<std::vector<std::string>>& calls) {
+    const TemporaryFolder folder;
+    auto store = RunStore::open(folder.path(), configuration(*engine, options)).value();
+    for (const auto& kinds : calls) {
+      options.kinds = kinds;
+      EXPECT_TRUE(evaluate(*engine, bench(), format(), options, store).ok());
+    }
+    auto cells = store.cells().value();
+    for (auto& cell : cells) cell.seconds = 0;
+    return cells;
+  };
+  const auto whole = cells_after({{}});
+  EXPECT_EQ(cells_after({{"output"}, {"own"}, {}}), whole) << "in parts";
+  std::size_t outputs = 0;
+  for (const auto& cell : whole) {
+    EXPECT_EQ(cell.output.has_value(), cell.kind == kOutputKind);
+    if (!cell.output) continue;
+    ++outputs;
+    auto anew = measure_output(bench().conversations[0], cell.cluster, cell.output->text);
+    anew.tokens = cell.output->tokens;
+    anew.ended = cell.output->ended;
+    EXPECT_EQ(*cell.output, anew);
+    EXPECT_GT(cell.output->words, 0U);
+  }
+  EXPECT_EQ(outputs, 6U);
+}
+
 TEST(Evaluation, RefusesWhatItDoesNotKnowOrCannotHold) {
   const TemporaryFolder folder;
   const auto engine = engines::fake::make_fake_engine({.context_tokens = 2000});
@@ -70,6 +107,8 @@ TEST(Evaluation, RefusesWhatItDoesNotKnowOrCannotHold) {
   options.conditions = {"random"};
   EXPECT_EQ(evaluate(*engine, bench(), format(), options, store).error().code, ErrorCode::kUsage);
   options.conditions = {};
+  options.kinds = {"output"};
+  EXPECT_EQ(evaluate(*engine, bench(), format(), options, store).error().code, ErrorCode::kUsage) << "of no length";
   options.kinds = {"other"};
   EXPECT_EQ(evaluate(*engine, bench(), format(), options, store).error().code, ErrorCode::kUsage);
   options.kinds = {};
@@ -111,6 +150,45 @@ TEST(EvaluationSummary, CountsAnswersIntrusionsAndTokens) {
   const auto table = summary_table(summary);
   EXPECT_NE(table.find("33.3 % (1/3)"), std::string::npos) << table;
   EXPECT_NE(table.find("1.5000"), std::string::npos) << table;
+}
+
+TEST(EvaluationSummary, OutputsAreToldWhereThereAreSome) {
+  std::vector<Cell> cells;
+  for (int i = 0; i < 4; ++i) {
+    for (const auto* condition : {"semantic", "sequential"}) {
+      auto cell = answered("q1", "own", Standing::kRight);
+      cell.key.conversation = "c" + std::to_string(i);
+      cell.key.condition = condition;
+      cells.push_back(cell);
+      cell.key.item = "output:c1";
+      cell.kind = kOutputKind;
+      cell.candidates.clear();
+      const bool one_cache = std::string_view(condition) == "sequential";
+      cell.output = Output{.tokens = 5, .ended = i == 0, .chrf = 40, .foreign_facts = one_cache && i < 3 ? 2U : 0U};
+      cells.push_back(cell);
+    }
+  }
+  const auto summary = summarize(cells, {});
+  EXPECT_EQ(summary[0]["outputs"]["texts"], 4);
+  EXPECT_EQ(summary[0]["outputs"]["tokens"], 20);
+  EXPECT_EQ(summary[0]["outputs"]["ended"], 1);
+  EXPECT_EQ(summary[0]["outputs"]["with_foreign_facts"], 3);
+  EXPECT_EQ(summary[0]["primary"]["questions"], 4) << "an output is no question";
+  EXPECT_EQ(summary[0]["endpoints"]["foreign_facts"]["mean"], 1.5);
+  AnalysisPlan plan;
+  plan.resamples = 200;
+  plan.draws = 200;
+  const auto comparisons = compare(cells, plan).value()["comparisons"];
+  const auto found = std::find_if(comparisons.begin(), comparisons.end(),
+                                  [](const Json& one) { return one["endpoint"] == "foreign_facts"; });
+  ASSERT_NE(found, comparisons.end());
+  EXPECT_EQ((*found)["difference"], 1.5);
+  EXPECT_EQ((*found)["better"], "lower");
+  EXPECT_EQ((*found)["statistics"]["conversations_above"], 3);
+  std::erase_if(cells, [](const Cell& cell) { return cell.output.has_value(); });
+  const auto without = summarize(cells, {});
+  EXPECT_FALSE(without[0].contains("outputs"));
+  EXPECT_FALSE(without[0]["endpoints"].contains("chrf"));
 }
 
 TEST(EvaluationSummary, FacetsCutTheSameCells) {

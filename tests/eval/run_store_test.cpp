@@ -45,6 +45,30 @@ TEST(RunStore, KeepsCellsExactly) {
   EXPECT_EQ(again->cells().value(), (std::vector<Cell>{cell("q1"), cell("q2")}));
 }
 
+Cell written() {
+  auto one = cell("output:c1");
+  one.kind = kOutputKind;
+  one.candidates.clear();
+  one.output = Output{.text = "so \"much\"\n", .tokens = 4, .ended = true, .bleu = 1.0 / 3, .words = 2, .canaries = 1};
+  return one;
+}
+
+TEST(RunStore, KeepsOutputsExactly) {
+  const TemporaryFolder folder;
+  ASSERT_TRUE(RunStore::open(folder.path(), kConfiguration)->add(written()).ok());
+  EXPECT_EQ(RunStore::open(folder.path(), kConfiguration)->cells().value(), std::vector<Cell>{written()});
+}
+
+// As made before there were outputs.
+TEST(RunStore, GoesOnWithAStoreWithoutTheColumnOfOutputs) {
+  const TemporaryFolder folder;
+  ASSERT_TRUE(RunStore::open(folder.path(), kConfiguration)->add(cell("q1")).ok());
+  ASSERT_TRUE(database::Database::open(folder / "cells.sqlite")->run("ALTER TABLE cell DROP COLUMN output").ok());
+  auto store = RunStore::open(folder.path(), kConfiguration).value();
+  ASSERT_TRUE(store.add(written()).ok());
+  EXPECT_EQ(store.cells().value(), (std::vector<Cell>{written(), cell("q1")}));
+}
+
 TEST(RunStore, TakesNoCellTwice) {
   const TemporaryFolder folder;
   auto store = RunStore::open(folder.path(), kConfiguration).value();

@@ -9,7 +9,7 @@ const none = "\u2013";
 
 // A number for people that keeps the document's own beside it.
 const datum = (value, words) => (value === null ? none : el("data", { value: String(value) }, words));
-const wordsOf = (endpoint) => results.words[endpoint] ?? { title: endpoint, about: endpoint, share: false };
+const wordsOf = (endpoint) => results.words[endpoint] ?? { title: endpoint, about: endpoint, share: false, unit: endpoint };
 const minus = (words) => words.replace("-", "\u2212");
 const valueOf = (endpoint, value) =>
   value === null
@@ -57,8 +57,8 @@ function endpointSection() {
   const endpoints = Object.keys(results.words);
   return section(
     "Conditions and endpoints",
-    "Means over the items of each condition, and how many there are. Fewer intrusions and a lower NLL are better, " +
-      "of the others more.",
+    "Means over the items of each condition, and how many there are. Fewer intrusions, a lower NLL, less repetition and " +
+      "less that is foreign are better; a length is neither; of the others more is better.",
     table(
       "Endpoints by condition",
       ["Condition", "What separates topics", ...endpoints.map((name) => wordsOf(name).title)],
@@ -66,7 +66,7 @@ function endpointSection() {
         condition.name,
         condition.separates,
         ...endpoints.map((name) => {
-          const { mean, items } = condition.endpoints[name];
+          const { mean, items } = condition.endpoints[name] ?? { mean: null, items: 0 };
           return mean === null ? none : el("span", null, valueOf(name, mean), el("small", null, ` of ${count(items)}`));
         }),
       ]),
@@ -89,7 +89,7 @@ function differenceFigure() {
   const list = d3.groups(analysis.comparisons, (one) => one.endpoint).map(([endpoint, all]) => ({
     title: wordsOf(endpoint).title,
     name: wordsOf(endpoint).title,
-    unit: wordsOf(endpoint).share ? "points" : "nats per token",
+    unit: wordsOf(endpoint).unit,
     rows: all.map((one) => ({
       condition: one.condition,
       series: "all",
