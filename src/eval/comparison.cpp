@@ -5,6 +5,7 @@
 #include "eval/endpoint.h"
 #include "eval/evaluation_condition.h"
 #include "eval/paired_items.h"
+#include "eval/rank_test.h"
 #include "measure/bootstrap.h"
 #include "measure/effect_size.h"
 #include "measure/equivalence.h"
@@ -217,6 +218,7 @@ Result<Json> compare(const std::vector<Cell>& cells, const AnalysisPlan& plan) {
     for (auto& one : family) all.push_back(std::move(one));
   }
   Json json = {{"plan", plan_json(plan)}, {"comparisons", std::move(all)}};
+  BH_TRY(json["friedman"], rank_tests(list));
   BH_TRY(json["hypotheses"], hypotheses_json(list, plan));
   BH_TRY(json["no_worse"], no_worse_json(list, plan));
   return json;

@@ -124,7 +124,18 @@ std::vector<EvaluationContext> full_texts(const Conversation& conversation, std:
   return contexts;
 }
 
-constexpr std::array<EvaluationCondition, 10> kTable = {{
+// `semantic` cut as finely as it goes: a cache for each turn. What is asked of a topic is asked in the cache of its
+// last turn, which gets the topic's messages; in the caches of other turns nothing is asked, so they are not made.
+std::vector<EvaluationContext> turn_clusters(const Conversation& conversation, std::uint64_t /*seed*/) {
+  auto contexts = of_run(conversation, "semantic");
+  for (auto& context : contexts) {
+    auto& turns = context.spec.content.turns;
+    turns.erase(turns.begin(), turns.end() - 1);
+  }
+  return contexts;
+}
+
+constexpr std::array<EvaluationCondition, 11> kTable = {{
     {"sequential", "Sequential", "nothing", "what separate caches change", sequential},
     {"prompted", "Prompted", "words", "whether an instruction does the same", prompted},
     {"turn_based", "Turn-based", "markers", "whether markers do the same", turn_based},
@@ -132,6 +143,8 @@ constexpr std::array<EvaluationCondition, 10> kTable = {{
     {"regrouped", "Regrouped", "order", "whether sorting the turns by topic does the same", regrouped},
     {"filler", "Length-matched filler", "own caches", "how much of it is shorter contexts", with_filler},
     {"random_clusters", "Random clusters", "own caches", "whether the right clusters matter", random_clusters},
+    {"turn_clusters", "A cluster for each turn", "own caches", "what is lost when clusters are too small",
+     turn_clusters},
     {"no_messages", "Semantic without messages", "own caches", "what messages carry", no_messages},
     {"summaries", "Summaries of all others", "own caches", "what it costs to know a little of everything", summaries},
     {"full_texts", "Full texts as messages", "own caches", "what an output leaves out of its turns", full_texts},

@@ -34,7 +34,8 @@ struct EvaluationCondition {
   std::vector<EvaluationContext> (*contexts)(const dataset::Conversation& conversation, std::uint64_t seed);
 };
 
-// sequential, prompted, turn_based, semantic; regrouped, filler, random_clusters, no_messages, summaries, full_texts.
+// sequential, prompted, turn_based, semantic; regrouped, filler, random_clusters, turn_clusters, no_messages,
+// summaries, full_texts.
 [[nodiscard]] std::span<const EvaluationCondition> evaluation_conditions() noexcept;
 
 // kUsage, with the known names.

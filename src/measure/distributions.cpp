@@ -3,6 +3,7 @@
 
 #include <boost/math/distributions/beta.hpp>
 #include <boost/math/distributions/binomial.hpp>
+#include <boost/math/distributions/chi_squared.hpp>
 #include <boost/math/distributions/normal.hpp>
 #include <boost/math/distributions/students_t.hpp>
 
@@ -17,6 +18,7 @@ using Quiet = policies::policy<
 using Normal = boost::math::normal_distribution<double, Quiet>;
 using StudentsT = boost::math::students_t_distribution<double, Quiet>;
 using Binomial = boost::math::binomial_distribution<double, Quiet>;
+using ChiSquared = boost::math::chi_squared_distribution<double, Quiet>;
 using Beta = boost::math::beta_distribution<double, Quiet>;
 
 }  // namespace
@@ -35,6 +37,10 @@ double student_t_cdf(double t, double degrees_of_freedom) {
 
 double student_t_quantile(double p, double degrees_of_freedom) {
   return boost::math::quantile(StudentsT(degrees_of_freedom), p);
+}
+
+double chi_squared_survival(double x, double degrees_of_freedom) {
+  return boost::math::cdf(boost::math::complement(ChiSquared(degrees_of_freedom), x));
 }
 
 double binomial_cdf(std::size_t successes, std::size_t trials, double p) {

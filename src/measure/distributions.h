@@ -13,6 +13,9 @@ namespace bulkhead::measure {
 [[nodiscard]] double student_t_cdf(double t, double degrees_of_freedom);
 [[nodiscard]] double student_t_quantile(double p, double degrees_of_freedom);
 
+// P(X > x); x >= 0.
+[[nodiscard]] double chi_squared_survival(double x, double degrees_of_freedom);
+
 // P(X <= successes) of `trials` draws of probability p.
 [[nodiscard]] double binomial_cdf(std::size_t successes, std::size_t trials, double p);
 

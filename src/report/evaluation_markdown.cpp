@@ -86,6 +86,28 @@ std::string differences_section(const Json& evaluation) {
   return out;
 }
 
+// Nothing where fewer than three conditions were run, and for summaries from before there was this test.
+std::string ranks_section(const Json& evaluation) {
+  const Json& tests = list(member(evaluation, "analysis"), "friedman");
+  if (tests.empty()) return {};
+  std::string out =
+      "\n## Do the conditions differ at all?\n\nFriedman's test on the means of conversations, over the items that all "
+      "conditions have. Rank 1 is the lowest value. Not corrected for there being several endpoints.\n\n";
+  out += table_head({"Endpoint", "Conversations", "Chi-squared", "Degrees of freedom", "p", "Mean ranks"}, 4);
+  for (const auto& one : tests) {
+    std::vector<std::string> ranks;
+    const auto conditions = texts(one, "conditions");
+    const Json& means = list(one, "mean_ranks");
+    for (std::size_t i = 0; i < conditions.size() && i < means.size(); ++i) {
+      if (means[i].is_number()) ranks.push_back(fmt::format("{} {:.2f}", conditions[i], means[i].get<double>()));
+    }
+    out += table_row({markdown_cell(endpoint_words(text(one, "endpoint")).title), grouped(count(one, "conversations")),
+                      decimal(number(one, "statistic"), 2), std::to_string(count(one, "degrees_of_freedom")),
+                      probability_words(number(one, "p")), markdown_cell(fmt::format("{}", fmt::join(ranks, ", ")))});
+  }
+  return out;
+}
+
 // One line for each condition and group.
 std::string facets_section(const Json& evaluation) {
   std::string out =
@@ -168,8 +190,9 @@ std::string evaluation_markdown(const Json& evaluation) {
                                 markdown_cell(text(member(made, "model"), "name")),
                                 markdown_cell(text(member(made, "dataset"), "file")),
                                 grouped(count(evaluation, "cells")), list(evaluation, "conditions").size());
-  return out + verdict_section(evaluation) + endpoints_section(evaluation) + differences_section(evaluation) +
-         costs_section(evaluation) + facts_section(evaluation) + facets_section(evaluation);
+  return out + verdict_section(evaluation) + endpoints_section(evaluation) + ranks_section(evaluation) +
+         differences_section(evaluation) + costs_section(evaluation) + facts_section(evaluation) +
+         facets_section(evaluation);
 }
 
 std::string evaluation_csv(const Json& evaluation) {

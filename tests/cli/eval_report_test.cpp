@@ -185,6 +185,15 @@ void expect_tables(const std::string& body, const Json& document) {
     for (const auto* p : {"p", "p_holm"}) differences.emplace_back(statistics[p].get<double>(), false);
   }
   expect_numbers(numbers_of(body, "Differences to semantic"), differences);
+  EXPECT_EQ(document["analysis"]["friedman"].size(), 5U);
+  std::vector<double> ranks;
+  for (const auto& one : document["analysis"]["friedman"]) {
+    ranks.push_back(one["statistic"].get<double>());
+    ranks.push_back(one["p"].get<double>());
+  }
+  std::vector<double> shown;
+  for (const auto& one : numbers_of(body, "Friedman's test")) shown.push_back(one.value);
+  EXPECT_EQ(shown, ranks);
 }
 
 TEST_F(EvaluationPage, ShowsTheEvaluationOfTheProgram) {

@@ -125,6 +125,22 @@ TEST(EvaluationCondition, SemanticShowsItsOwnTurnsAndTheMessagesItWaitsFor) {
   }
 }
 
+TEST(EvaluationCondition, TurnClustersShowTheLastTurnAndTheMessagesOfSemantic) {
+  for (const auto* conversation : some()) {
+    const auto whole = contexts("semantic", *conversation);
+    const auto cut = contexts("turn_clusters", *conversation);
+    ASSERT_EQ(cut.size(), whole.size());
+    for (std::size_t i = 0; i < cut.size(); ++i) {
+      const auto own = turns_of(*conversation, cut[i].spec.clusters.at(0));
+      ASSERT_GT(own.size(), 1U);
+      auto expected = segments(whole[i], *conversation);
+      expected.erase(expected.end() - static_cast<std::ptrdiff_t>(own.size()), expected.end() - 1);
+      EXPECT_EQ(segments(cut[i], *conversation), expected);
+      EXPECT_EQ(expected.back(), own.back());
+    }
+  }
+}
+
 TEST(EvaluationCondition, SummariesShowEveryOtherClustersReference) {
   for (const auto* conversation : some()) {
     for (const auto& context : contexts("summaries", *conversation)) {

@@ -5,6 +5,7 @@
 #include "measure/effect_size.h"
 #include "measure/equivalence.h"
 #include "measure/fixture.h"
+#include "measure/friedman.h"
 #include "measure/holm.h"
 #include "measure/mcnemar.h"
 #include "measure/permutation.h"
@@ -12,6 +13,7 @@
 #include "measure/wilcoxon.h"
 
 #include <functional>
+#include <limits>
 #include <vector>
 
 namespace bulkhead::measure {
@@ -106,6 +108,37 @@ TEST(Statistics, HolmAsStatsmodels) {
     ASSERT_EQ(adjusted->size(), entry.at("adjusted").size());
     for (std::size_t i = 0; i < adjusted->size(); ++i) expect_same((*adjusted)[i], entry.at("adjusted").at(i), "p");
   });
+}
+
+TEST(Statistics, FriedmanAsScipy) {
+  const auto cases = for_each_case("friedman", [](const Json& entry) {
+    const auto blocks = entry.at("blocks").get<std::vector<Numbers>>();
+    auto test = friedman_test(blocks);
+    ASSERT_TRUE(test.ok()) << test.error().to_string();
+    expect_same(test->statistic, entry.at("statistic"), "statistic");
+    expect_same(test->p, entry.at("p"), "p");
+    EXPECT_EQ(test->degrees_of_freedom, blocks.front().size() - 1);
+    ASSERT_EQ(test->mean_ranks.size(), entry.at("mean_ranks").size());
+    for (std::size_t i = 0; i < test->mean_ranks.size(); ++i) {
+      expect_same(test->mean_ranks[i], entry.at("mean_ranks").at(i), "mean rank");
+    }
+  });
+  EXPECT_GE(cases, 8U);
+}
+
+TEST(Statistics, FriedmanRefusesAndKnowsNoDifference) {
+  const auto equal = friedman_test(std::vector<Numbers>{{1, 1, 1}, {2, 2, 2}});
+  ASSERT_TRUE(equal.ok());
+  EXPECT_EQ(equal->statistic, 0);
+  EXPECT_EQ(equal->p, 1);
+  EXPECT_EQ(equal->mean_ranks, (Numbers{2, 2, 2}));
+  const std::vector<std::vector<Numbers>> wrong = {
+      {}, {{1, 2}, {2, 1}}, {{1, 2, 3}, {1, 2}}, {{1, 2, std::numeric_limits<double>::quiet_NaN()}}};
+  for (const auto& blocks : wrong) {
+    const auto test = friedman_test(blocks);
+    ASSERT_FALSE(test.ok());
+    EXPECT_EQ(test.error().code, ErrorCode::kBadInput);
+  }
 }
 
 TEST(Statistics, EffectSizesAsScipy) {

@@ -222,6 +222,28 @@ def holm_cases() -> list[Case]:
     return [{"name": name, "p": p, "adjusted": multipletests(p, method="holm")[1].tolist() if p else []} for name, p in lists.items()]
 
 
+def friedman_cases() -> list[Case]:
+    draw = np.random.default_rng(11)
+    tables = {
+        "one block": np.array([[1.0, 3.0, 2.0]]),
+        "two blocks": np.array([[1.0, 3.0, 2.0], [2.0, 3.0, 1.0]]),
+        "same order": np.tile(np.arange(4.0), (9, 1)),
+        "normal 12 x 3": draw.normal(0, 1, (12, 3)),
+        "normal 120 x 10": draw.normal(0, 1, (120, 10)),
+        "shifted 120 x 5": draw.normal(0, 1, (120, 5)) + np.arange(5) * 0.2,
+        "far apart 120 x 4": draw.normal(0, 1, (120, 4)) + np.arange(4) * 2.0,
+        "ties 40 x 6": draw.integers(0, 4, (40, 6)).astype(float),
+        "mostly ties 30 x 4": (draw.uniform(0, 1, (30, 4)) < 0.1).astype(float),
+        "thirds 60 x 7": draw.integers(0, 4, (60, 7)) / 3,
+    }
+    cases = []
+    for name, blocks in tables.items():
+        test: Any = stats.friedmanchisquare(*blocks.T)
+        ranks = stats.rankdata(blocks, axis=1).mean(axis=0)
+        cases.append({"name": name, "blocks": blocks.tolist(), "statistic": float(test.statistic), "p": float(test.pvalue), "mean_ranks": ranks.tolist()})
+    return cases
+
+
 def effect_cases() -> list[Case]:
     cases = []
     for name, d in samples().items():
@@ -300,6 +322,7 @@ def make() -> dict[str, list[Case]]:
         "permutation": permutation_cases(),
         "wilcoxon": wilcoxon_cases(),
         "holm": holm_cases(),
+        "friedman": friedman_cases(),
         "effect": effect_cases(),
         "cliff": cliff_cases(),
         "equivalence": equivalence_cases(),

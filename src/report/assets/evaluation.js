@@ -80,6 +80,30 @@ function endpointSection() {
   );
 }
 
+// Whether the conditions differ at all; older summaries do not say.
+function rankSection() {
+  const tests = analysis.friedman ?? [];
+  if (tests.length === 0) return null;
+  return section(
+    "Do the conditions differ at all?",
+    "Friedman's test on the means of conversations, over the items that all conditions have. Rank 1 is the lowest " +
+      "value. Not corrected for there being several endpoints.",
+    table(
+      "Friedman's test",
+      ["Endpoint", "Conversations", "Chi-squared", "Degrees of freedom", "p", "Mean ranks"],
+      tests.map((one) => [
+        wordsOf(one.endpoint).title,
+        one.conversations,
+        datum(one.statistic, one.statistic.toFixed(2)),
+        one.degrees_of_freedom,
+        probability(one.p),
+        one.conditions.map((name, i) => `${name} ${one.mean_ranks[i].toFixed(2)}`).join(", "),
+      ]),
+      { right: [1, 2, 3, 4], long: [5] },
+    ),
+  );
+}
+
 const boundsOf = (endpoint, bounds) => ({
   low: bounds === null ? null : scaled(endpoint, bounds[0]),
   high: bounds === null ? null : scaled(endpoint, bounds[1]),
@@ -355,6 +379,7 @@ page.replaceChildren(
   ...[
     verdictSection(),
     endpointSection(),
+    rankSection(),
     differenceFigure(),
     facetFigure("domain", "By domain", "What the conversations are about."),
     facetFigure("difficulty", "By difficulty", "1: the topic is named in every turn; 3: once, then known by words only."),
