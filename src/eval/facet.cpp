@@ -6,6 +6,7 @@
 #include "eval/paired_items.h"
 #include "measure/bootstrap.h"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -13,6 +14,8 @@ namespace bulkhead::eval {
 namespace {
 
 using CellList = std::vector<const Cell*>;
+
+constexpr std::array<std::size_t, 4> kDistances = {0, 5, 10, 20};  // fewest turns of each group
 
 // Which group a cell is in; null: in none.
 struct Facet {
@@ -25,7 +28,26 @@ const ConversationSize* size_of(const Cell& cell, const ConversationSizes& sizes
   return found == sizes.end() ? nullptr : &found->second;
 }
 
-constexpr std::array<Facet, 4> kFacets = {{
+Json place_of(const Cell& cell, const ConversationSizes& sizes) {
+  const auto* size = size_of(cell, sizes);
+  if (size == nullptr) return {};
+  const auto found = size->places.find(cell.cluster);
+  return found == size->places.end() ? Json() : Json(found->second);
+}
+
+Json distance_of(const Cell& cell, const ConversationSizes& sizes) {
+  const auto* size = size_of(cell, sizes);
+  if (size == nullptr) return {};
+  const auto found = size->turns_since.find(cell.key.item);
+  if (found == size->turns_since.end()) return {};
+  std::size_t least = 0;
+  for (const auto bound : kDistances) {
+    if (found->second >= bound) least = bound;
+  }
+  return least;
+}
+
+constexpr std::array<Facet, 6> kFacets = {{
     {"domain", [](const Cell& cell, const ConversationSizes& /*sizes*/) { return Json(cell.domain); }},
     {"difficulty", [](const Cell& cell, const ConversationSizes& /*sizes*/) { return Json(cell.difficulty); }},
     {"clusters",
@@ -38,6 +60,8 @@ constexpr std::array<Facet, 4> kFacets = {{
        const auto* size = size_of(cell, sizes);
        return size == nullptr ? Json() : Json(size->turns);
      }},
+    {"place", place_of},
+    {"distance", distance_of},
 }};
 
 constexpr std::array<std::string_view, 2> kCompared = {"intrusions", "accuracy"};
@@ -80,13 +104,37 @@ Result<Json> difference_json(const FacetGroup& group, const Endpoint& endpoint, 
   return json;
 }
 
+std::map<std::string, std::string> places_of(const conversation::Scenario& scenario) {
+  std::map<std::string, std::string> places;
+  for (const auto& cluster : scenario.clusters) places[cluster.id] = "middle";
+  if (places.size() < 2) return {};
+  places[scenario.clusters.front().id] = "first";
+  places[scenario.clusters.back().id] = "last";
+  return places;
+}
+
+std::map<std::string, std::size_t> turns_since_facts(const dataset::Conversation& conversation) {
+  std::map<std::string, std::size_t> distances;
+  const auto& turns = conversation.scenario.turns;
+  for (const auto& question : conversation.questions) {
+    using dataset::QuestionKind;
+    if (question.kind != QuestionKind::kOwn && question.kind != QuestionKind::kUpdated) continue;
+    const auto* fact = dataset::current_fact(conversation, question.cluster, question.entity, question.slot);
+    if (fact == nullptr) continue;
+    const auto stated = std::find_if(turns.begin(), turns.end(), [&](const auto& one) { return one.id == fact->turn; });
+    if (stated != turns.end()) distances[question.id] = static_cast<std::size_t>(turns.end() - stated) - 1;
+  }
+  return distances;
+}
+
 }  // namespace
 
 ConversationSizes sizes_of(const dataset::Dataset& dataset) {
   ConversationSizes sizes;
   for (const auto& conversation : dataset.conversations) {
     const auto& scenario = conversation.scenario;
-    sizes[scenario.id] = {scenario.clusters.size(), scenario.turns.size()};
+    sizes[scenario.id] = {scenario.clusters.size(), scenario.turns.size(), places_of(scenario),
+                          turns_since_facts(conversation)};
   }
   return sizes;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Facets: the cells of an evaluation cut by domain, difficulty, number of clusters and number of turns of their
-// conversations. They describe; what was to be shown is tested on all conversations (comparison.h).
+// conversations, by the place of the asked cluster among the clusters, and by how long ago its fact was stated. They
+// describe; what was to be shown is tested on all conversations (comparison.h).
 #pragma once
 
 #include "base/json.h"
@@ -17,22 +18,26 @@
 
 namespace bulkhead::eval {
 
+// What the cuts need to know of a conversation.
 struct ConversationSize {
   std::size_t clusters = 0;
   std::size_t turns = 0;
+  std::map<std::string, std::string> places = {};       // cluster -> "first", "middle", "last" in the data set's order
+  std::map<std::string, std::size_t> turns_since = {};  // question -> turns of all topics after the one with its fact
 };
 using ConversationSizes = std::map<std::string, ConversationSize>;  // by conversation id
 [[nodiscard]] ConversationSizes sizes_of(const dataset::Dataset& dataset);
 
 // The cells of one group: "domain" "health", or "clusters" 5.
 struct FacetGroup {
-  std::string_view facet;  // "domain", "difficulty", "clusters", "turns"
+  std::string_view facet;  // "domain", "difficulty", "clusters", "turns", "place", "distance"
   std::string group;       // "health", "5"
   std::vector<const Cell*> cells;
 };
 
 // By facet, then by group: numbers by size, words by letter. Cells of conversations that `sizes` lacks are in no group
-// of clusters or turns.
+// of clusters, turns, place or distance. A group of distance is named by the fewest turns in it: 0, 5, 10, 20. Only own
+// and updated questions have one: the others rest on no single fact of their cluster.
 [[nodiscard]] std::vector<FacetGroup> facet_groups(const std::vector<const Cell*>& cells,
                                                    const ConversationSizes& sizes);
 

@@ -111,7 +111,8 @@ std::string ranks_section(const Json& evaluation) {
 // One line for each condition and group.
 std::string facets_section(const Json& evaluation) {
   std::string out =
-      "\n## By domain, difficulty, clusters, turns and kind of question\n\nDifferences to semantic in points "
+      "\n## By domain, difficulty, clusters, turns, place, distance and kind of question\n\nDifferences to semantic in "
+      "points "
       "with intervals. Nobody fixed these beforehand, and none is corrected for being one of many.\n\n";
   out += table_head({"Cut", "Group", "Endpoint", "Condition", "Conversations", "Difference", "Interval"}, 3);
   for (const auto& one : list(member(evaluation, "analysis"), "facets")) {

@@ -5,6 +5,7 @@
 #include "eval/comparison.h"
 #include "eval/evaluation_condition.h"
 #include "eval/evaluation_summary.h"
+#include "eval/facet.h"
 #include "eval/item.h"
 #include "temporary_folder.h"
 
@@ -215,6 +216,53 @@ TEST(EvaluationSummary, FacetsCutTheSameCells) {
   EXPECT_EQ(facets[1]["primary"]["intrusions"], 1);
   EXPECT_EQ(facets[1]["conversations"], 2);
   EXPECT_EQ(facets[4]["context_tokens"], 100);
+}
+
+// The words of the fact stand in the turn that is so many before the end, and in no later turn of the cluster unless it
+// is said again.
+TEST(EvaluationSummary, PlacesAndDistancesAreThoseOfTheConversation) {
+  const auto sizes = sizes_of(bench());
+  std::size_t distances = 0;
+  for (const auto& conversation : bench().conversations) {
+    const auto& scenario = conversation.scenario;
+    const auto& size = sizes.at(scenario.id);
+    EXPECT_EQ(size.places.size(), scenario.clusters.size());
+    EXPECT_EQ(size.places.at(scenario.clusters.front().id), "first");
+    EXPECT_EQ(size.places.at(scenario.clusters[1].id), "middle");
+    EXPECT_EQ(size.places.at(scenario.clusters.back().id), "last");
+    for (const auto& question : conversation.questions) {
+      const bool rests_on_one =
+          question.kind == dataset::QuestionKind::kOwn || question.kind == dataset::QuestionKind::kUpdated;
+      ASSERT_EQ(size.turns_since.contains(question.id), rests_on_one) << scenario.id << " " << question.id;
+      if (!rests_on_one) continue;
+      const auto& turn = scenario.turns.at(scenario.turns.size() - 1 - size.turns_since.at(question.id));
+      EXPECT_EQ(turn.cluster, question.cluster);
+      EXPECT_NE(turn.text.find(question.answer), std::string::npos) << turn.text << " / " << question.answer;
+      ++distances;
+    }
+  }
+  EXPECT_GT(distances, 1000U);
+}
+
+TEST(EvaluationSummary, FacetsByPlaceAndDistance) {
+  std::vector<Cell> cells;
+  for (const auto* id : {"q1", "q2", "q3", "q4"}) {
+    auto cell = answered(id, "own", Standing::kRight);
+    cell.cluster = std::string_view(id) == "q1" ? "c1" : "c2";
+    cells.push_back(std::move(cell));
+  }
+  const ConversationSize size{2, 30, {{"c1", "first"}, {"c2", "last"}}, {{"q1", 4}, {"q2", 5}, {"q3", 29}}};
+  std::map<std::string, int> counted;
+  const auto summary = summarize(cells, {{"law-01", size}});
+  for (const auto& one : summary[0]["facets"]) {
+    counted[one["facet"].get<std::string>() + " " + one["group"].get<std::string>()] = one["cells"];
+  }
+  EXPECT_EQ(counted["place first"], 1);
+  EXPECT_EQ(counted["place last"], 3);
+  EXPECT_EQ(counted["distance 0"], 1);
+  EXPECT_EQ(counted["distance 5"], 1);
+  EXPECT_EQ(counted["distance 20"], 1);
+  EXPECT_FALSE(counted.contains("distance 10"));
 }
 
 TEST(EvaluationSummary, FacetDifferencesHaveIntervals) {

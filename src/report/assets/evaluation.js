@@ -384,6 +384,16 @@ page.replaceChildren(
     facetFigure("domain", "By domain", "What the conversations are about."),
     facetFigure("difficulty", "By difficulty", "1: the topic is named in every turn; 3: once, then known by words only."),
     facetFigure("kind", "By kind of question", "Here each kind counts alone, those that need messages too."),
+    facetFigure(
+      "place",
+      "By place of the topic",
+      "Where the asked topic stands among the conversation's topics: the order in which regrouped shows them.",
+    ),
+    facetFigure(
+      "distance",
+      "By distance of the fact",
+      "Turns of all topics after the one that stated the fact, as sequential shows them; a group is named by its fewest.",
+    ),
     nllFigure(),
     clusterFigure(),
     costFigure(),
