@@ -135,7 +135,51 @@ std::vector<EvaluationContext> turn_clusters(const Conversation& conversation, s
   return contexts;
 }
 
-constexpr std::array<EvaluationCondition, 11> kTable = {{
+// A sentence with its point. A point within a number or a name has no space behind it.
+std::vector<std::string_view> sentences_of(std::string_view text) {
+  std::vector<std::string_view> sentences;
+  while (!text.empty()) {
+    const auto end = text.find(". ");
+    sentences.push_back(text.substr(0, end == std::string_view::npos ? end : end + 1));
+    text.remove_prefix(end == std::string_view::npos ? text.size() : end + 2);
+  }
+  return sentences;
+}
+
+// The values of `sender` that questions asked in `receiver` rest on.
+std::vector<std::string_view> needed_values(const Conversation& conversation, std::string_view sender,
+                                            std::string_view receiver) {
+  std::vector<std::string_view> values;
+  for (const auto& question : conversation.questions) {
+    const auto& sources = question.sources;
+    if (question.cluster != receiver || !dataset::needs_messages(question.kind)) continue;
+    if (std::find(sources.begin(), sources.end(), sender) == sources.end()) continue;
+    const auto* fact = dataset::current_fact(conversation, sender, question.entity, question.slot);
+    if (fact != nullptr) values.push_back(fact->value);
+  }
+  return values;
+}
+
+// `semantic` with each message cut down to its first sentence, which names the topic, and those with a value that a
+// question rests on: how much of a message is ballast that intrudes.
+std::vector<EvaluationContext> short_messages(const Conversation& conversation, std::uint64_t /*seed*/) {
+  auto contexts = of_run(conversation, "semantic");
+  for (auto& context : contexts) {
+    for (const auto& cluster : conversation.scenario.clusters) {
+      const auto values = needed_values(conversation, cluster.id, context.spec.clusters.front());
+      std::string& text = context.messages[cluster.label];
+      for (const auto sentence : sentences_of(cluster.expected_output)) {
+        const bool needed = text.empty() || std::any_of(values.begin(), values.end(), [&](std::string_view value) {
+                              return sentence.find(value) != std::string_view::npos;
+                            });
+        if (needed) text += fmt::format("{}{}", text.empty() ? "" : " ", sentence);
+      }
+    }
+  }
+  return contexts;
+}
+
+constexpr std::array<EvaluationCondition, 12> kTable = {{
     {"sequential", "Sequential", "nothing", "what separate caches change", sequential},
     {"prompted", "Prompted", "words", "whether an instruction does the same", prompted},
     {"turn_based", "Turn-based", "markers", "whether markers do the same", turn_based},
@@ -147,6 +191,7 @@ constexpr std::array<EvaluationCondition, 11> kTable = {{
      turn_clusters},
     {"no_messages", "Semantic without messages", "own caches", "what messages carry", no_messages},
     {"summaries", "Summaries of all others", "own caches", "what it costs to know a little of everything", summaries},
+    {"short_messages", "Messages of what is needed", "own caches", "how much of a message is ballast", short_messages},
     {"full_texts", "Full texts as messages", "own caches", "what an output leaves out of its turns", full_texts},
 }};
 

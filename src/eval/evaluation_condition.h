@@ -35,7 +35,8 @@ struct EvaluationCondition {
 };
 
 // sequential, prompted, turn_based, semantic; regrouped, filler, random_clusters, turn_clusters, no_messages,
-// summaries, full_texts.
+// summaries, short_messages,
+// full_texts.
 [[nodiscard]] std::span<const EvaluationCondition> evaluation_conditions() noexcept;
 
 // kUsage, with the known names.

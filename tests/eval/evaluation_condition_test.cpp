@@ -141,6 +141,44 @@ TEST(EvaluationCondition, TurnClustersShowTheLastTurnAndTheMessagesOfSemantic) {
   }
 }
 
+// On all conversations: what a question rests on stays, and most of the rest goes.
+TEST(EvaluationCondition, ShortMessagesKeepWhatQuestionsNeed) {
+  std::size_t needed = 0;
+  std::size_t whole_bytes = 0;
+  std::size_t short_bytes = 0;
+  for (const auto& conversation : bench().conversations) {
+    const auto whole = contexts("semantic", conversation);
+    const auto cut = contexts("short_messages", conversation);
+    ASSERT_EQ(cut.size(), whole.size());
+    for (std::size_t i = 0; i < cut.size(); ++i) {
+      const auto& asked = cut[i].spec.clusters.at(0);
+      EXPECT_EQ(cut[i].spec.content.turns, whole[i].spec.content.turns);
+      EXPECT_EQ(cut[i].spec.content.messages_from, whole[i].spec.content.messages_from);
+      std::map<std::string, std::string> messages;
+      for (const auto& segment : segments(cut[i], conversation)) {
+        if (!segment.cluster.empty() && segment.cluster != asked) messages[segment.cluster] += segment.text;
+      }
+      for (const auto& [sender, text] : messages) {
+        const auto& reference = conversation.scenario.find_cluster(sender)->expected_output;
+        EXPECT_TRUE(text.starts_with(reference.substr(0, reference.find(". ") + 1))) << text;
+        whole_bytes += reference.size();
+        short_bytes += text.size();
+      }
+      for (const auto& question : conversation.questions) {
+        if (question.cluster != asked || !dataset::needs_messages(question.kind)) continue;
+        for (const auto& source : question.sources) {
+          const auto* fact = dataset::current_fact(conversation, source, question.entity, question.slot);
+          ASSERT_NE(fact, nullptr);
+          EXPECT_NE(messages.at(source).find(fact->value), std::string::npos) << messages.at(source);
+          ++needed;
+        }
+      }
+    }
+  }
+  EXPECT_GT(needed, 360U);
+  EXPECT_LT(short_bytes, whole_bytes * 2 / 3);
+}
+
 TEST(EvaluationCondition, SummariesShowEveryOtherClustersReference) {
   for (const auto* conversation : some()) {
     for (const auto& context : contexts("summaries", *conversation)) {
