@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <tuple>
 
 namespace bulkhead {
 namespace {
@@ -104,6 +105,45 @@ TEST(Completion, IsAScriptThatTheShellTakes) {
   EXPECT_NE(run_program(folder.path(), "completion fish").out.find("complete -c bulkhead"), std::string::npos);
   EXPECT_EQ(run_program(folder.path(), "completion csh").code, 2);
 }
+
+// Tier `workers`: random-weight models of four families, made by workers.checkpoints.
+class FrameworkVerify : public ::testing::TestWithParam<std::tuple<const char*, const char*>> {
+ protected:
+  testing::Outcome verify(const std::string& flags) {
+    const auto& [engine, family] = GetParam();
+    return run_program(folder_.path(), "verify --engine " + std::string(engine) + " -m " + BULKHEAD_BINARY_DIR +
+                                           "/tiny_checkpoints/" + family + " -t 1 -q --json --quick " + flags);
+  }
+
+  TemporaryFolder folder_;
+};
+
+TEST_P(FrameworkVerify, FindsNoDifference) {
+  const auto told = verify("--traces 6");
+  ASSERT_EQ(told.code, 0) << told.out << told.err;
+  const auto report = Json::parse(told.out);
+  EXPECT_EQ(report["verdict"], "clean");
+  EXPECT_EQ(report["traces"], 6);
+  ASSERT_FALSE(report["checks"].empty());
+  for (const auto& check : report["checks"]) {
+    EXPECT_EQ(check["differences"], 0) << check;
+    EXPECT_GT(check["compared"].get<int>(), 0) << check;
+    EXPECT_TRUE(check["control_caught"].get<bool>()) << check;
+  }
+}
+
+TEST_P(FrameworkVerify, CatchesTheSharedCacheOfTheSeed) {
+  const auto told = verify("--traces 6 --leaky");
+  ASSERT_EQ(told.code, 7) << told.out << told.err;
+  const auto report = Json::parse(told.out);
+  EXPECT_EQ(report["verdict"], "interference");
+  EXPECT_NE(report["engine"].get<std::string>().find("(leaky)"), std::string::npos);
+  EXPECT_FALSE(report["failing_trace"].is_null());
+}
+
+INSTANTIATE_TEST_SUITE_P(Frameworks, FrameworkVerify,
+                         ::testing::Combine(::testing::Values("transformers", "mlx"),
+                                            ::testing::Values("llama", "gemma3")));
 
 }  // namespace
 }  // namespace bulkhead

@@ -14,6 +14,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace bulkhead::engines::worker {
@@ -132,6 +133,30 @@ TEST_F(FrameworkEngine, AHungWorkerIsGivenUpAndTheNextOneStarts) {
   EXPECT_EQ(done.error().code, ErrorCode::kRemote);
   EXPECT_THAT(done.error().message, HasSubstr("silent for 30000 ms"));
   EXPECT_TRUE(engine->open({.capacity_tokens = 16}).ok());
+}
+
+TEST_F(FrameworkEngine, EnginesOfOneModelShareAWorkerAndWhatOneLeavesBehindIsClosed) {
+  auto first = start();
+  ASSERT_NE(first, nullptr);
+  const auto shared = pid();
+  const auto kept = open_with(*first, "harbour");
+  const auto hash = first->state_hash(kept).value();
+  {
+    const auto second = start();
+    ASSERT_NE(second, nullptr);
+    EXPECT_EQ(pid(), shared) << "a second child was started";
+    const auto left = open_with(*second, "bread");
+    EXPECT_EQ(left, kept) << "each engine counts its own sequences";
+    EXPECT_NE(second->state_hash(left).value(), hash);
+  }
+  EXPECT_EQ(first->state_hash(kept).value(), hash) << "the other engine's end touched it";
+  const GenerateRequest request{kept, greedy(3)};
+  EXPECT_TRUE(first->generate({&request, 1})[0].ok());
+  first.reset();
+  for (int i = 0; i < 100 && ::kill(shared, 0) == 0; ++i) std::this_thread::sleep_for(100ms);
+  EXPECT_NE(::kill(shared, 0), 0) << "it ends with the last engine";
+  EXPECT_NE(start(), nullptr);
+  EXPECT_NE(pid(), shared);
 }
 
 TEST_F(FrameworkEngine, WhatAWorkerSaidLastIsInTheMessage) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "engines/worker/framework_engine.h"
 
+#include "engine/model_options_json.h"
 #include "engines/worker/answer_form.h"
 #include "engines/worker/remote_engine.h"
 #include "measure/available_memory.h"
@@ -9,7 +10,9 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <map>
 #include <mutex>
+#include <set>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -22,11 +25,19 @@ using engine::OpenOptions;
 using engine::SequenceId;
 using engine::Snapshot;
 
-// The one worker of a model: the same for all, and another one once that has failed. Any thread.
+// The one worker of a model: the same for all engines of it, and another one once that has failed. Any thread.
 class SharedWorker {
  public:
-  SharedWorker(ModelOptions options, WorkerCommand command, std::shared_ptr<WorkerLink> first)
-      : options_(std::move(options)), command_(std::move(command)), current_(std::move(first)) {}
+  SharedWorker(ModelOptions options, WorkerCommand command, LoadedWorker first)
+      : options_(std::move(options)),
+        command_(std::move(command)),
+        facts_(std::move(first.facts)),
+        capabilities_(std::move(first.capabilities)),
+        current_(std::move(first.worker)) {}
+
+  // What it said of itself when it was loaded.
+  [[nodiscard]] const engine::Facts& facts() const { return facts_; }
+  [[nodiscard]] const std::set<std::string>& capabilities() const { return capabilities_; }
 
   [[nodiscard]] Result<std::shared_ptr<WorkerLink>> get() {
     const std::lock_guard lock(mutex_);
@@ -46,16 +57,42 @@ class SharedWorker {
  private:
   ModelOptions options_;
   WorkerCommand command_;
+  engine::Facts facts_;
+  std::set<std::string> capabilities_;
   std::mutex mutex_;  // of what follows
   std::shared_ptr<WorkerLink> current_;
 };
 
+// The worker that engines of this model have already, else a new one.
+Result<std::shared_ptr<SharedWorker>> worker_for(const ModelOptions& options, const WorkerCommand& command) {
+  static std::mutex mutex;
+  static std::map<std::string, std::weak_ptr<SharedWorker>> known;
+  const auto key = Json{engine::to_json(options), command.arguments, command.variables}.dump();
+  // Held while one loads: another engine of the same model waits for that, and does not load it too.
+  const std::lock_guard lock(mutex);
+  std::erase_if(known, [](const auto& entry) { return entry.second.expired(); });
+  if (options.guard == Guard::kNone) {
+    if (const auto found = known.find(key); found != known.end()) {
+      if (auto shared = found->second.lock()) return shared;
+    }
+  }
+  BH_TRY(auto first, load_worker(options, command));
+  auto shared = std::make_shared<SharedWorker>(options, command, std::move(first));
+  known[key] = shared;
+  return shared;
+}
+
 class FrameworkEngine final : public RemoteEngine {
  public:
-  FrameworkEngine(std::shared_ptr<SharedWorker> shared, LoadedWorker first, std::unique_ptr<RemoteTokenizer> tokenizer,
-                  Grade grade)
-      : RemoteEngine(std::move(first.facts), std::move(first.capabilities), std::move(tokenizer), grade),
+  FrameworkEngine(std::shared_ptr<SharedWorker> shared, std::unique_ptr<RemoteTokenizer> tokenizer, Grade grade)
+      : RemoteEngine(shared->facts(), shared->capabilities(), std::move(tokenizer), grade),
         shared_(std::move(shared)) {}
+  // Where other engines need the worker, its sequences give their room back; else it ends, whatever it computes.
+  ~FrameworkEngine() override {
+    if (shared_.use_count() > 1) close_all();
+  }
+  FrameworkEngine(const FrameworkEngine&) = delete;
+  FrameworkEngine& operator=(const FrameworkEngine&) = delete;
 
   [[nodiscard]] std::uint64_t bytes_for(std::uint32_t sequences, std::uint32_t tokens_each) const override {
     return facts().kv_bytes_per_token * tokens_each * sequences;
@@ -167,11 +204,17 @@ Result<std::unique_ptr<engine::Engine>> make_framework_engine(const ModelOptions
                  fmt::format("engine {} has no grade \"{}\"", options.engine, engine::name(options.grade)), "--grade",
                  "use buffer or process"};
   }
-  BH_TRY(auto first, load_worker(options, command));
-  const auto shared = std::make_shared<SharedWorker>(options, command, first.worker);
-  BH_TRY(auto tokenizer, RemoteTokenizer::fetch(first.worker, [shared] { return shared->get(); }));
+  BH_TRY(auto shared, worker_for(options, command));
+  BH_TRY(const auto link, shared->get());
+  // Its engine keeps the worker. Were the tokenizer to do so too, nobody could tell how many engines there are.
+  const auto another = [weak = std::weak_ptr(shared)]() -> Result<std::shared_ptr<WorkerLink>> {
+    const auto kept = weak.lock();
+    if (!kept) return Error{ErrorCode::kClosed, "the tokenizer's engine is gone", {}, {}};
+    return kept->get();
+  };
+  BH_TRY(auto tokenizer, RemoteTokenizer::fetch(link, another));
   return std::unique_ptr<engine::Engine>(std::make_unique<FrameworkEngine>(
-      shared, std::move(first), std::move(tokenizer), options.leaky ? Grade::kClaimed : Grade::kBuffer));
+      std::move(shared), std::move(tokenizer), options.leaky ? Grade::kClaimed : Grade::kBuffer));
 }
 
 Result<std::unique_ptr<engine::Engine>> make_transformers_engine(const ModelOptions& options) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Engines of other frameworks, which live in Python: Hugging Face Transformers and mlx_lm (workers/). One child holds
-// the model and all sequences, each with a cache object of its own: grade `buffer`.
+// the model and all sequences, each with a cache object of its own: grade `buffer`. Engines of one process that load
+// the same model with the same options share the child; it ends with the last of them.
 //
 // When the child dies, hangs or talks rubbish, all its sequences are poisoned (kRemote, with the end of its stderr, at
 // the next call about each); the next open() or restore() starts another one and loads the model again.

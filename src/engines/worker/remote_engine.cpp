@@ -157,6 +157,10 @@ Result<Snapshot> RemoteEngine::snapshot(SequenceId id) {
   return Snapshot(std::move(kept.tail));
 }
 
+void RemoteEngine::close_all() {
+  while (!remotes_.empty()) static_cast<void>(RemoteEngine::close(remotes_.begin()->first));
+}
+
 Result<void> RemoteEngine::close(SequenceId id) {
   const auto found = remotes_.find(id);
   if (found == remotes_.end()) return not_open(id);

@@ -74,6 +74,8 @@ class RemoteEngine : public engine::Engine {
   // One request about one sequence. A worker that fails takes its sequence along.
   [[nodiscard]] Result<Frame> ask(engine::SequenceId id, Json head, const std::stop_token& cancel = {}) const;
   [[nodiscard]] engine::SequenceId keep(std::shared_ptr<WorkerLink> worker, std::uint32_t sequence);
+  // For an engine whose workers may outlive it. A worker that does not answer is given up.
+  void close_all();
   // kBadInput for none, kResource for more than the context.
   [[nodiscard]] Result<void> check_tokens(std::uint32_t tokens_each) const;
   [[nodiscard]] const std::map<engine::SequenceId, Remote>& remotes() const { return remotes_; }
