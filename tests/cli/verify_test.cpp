@@ -106,7 +106,7 @@ TEST(Completion, IsAScriptThatTheShellTakes) {
   EXPECT_EQ(run_program(folder.path(), "completion csh").code, 2);
 }
 
-// Tier `workers`: random-weight models of four families, made by workers.checkpoints.
+// Tier `workers`: random-weight models, made by workers.checkpoints.
 class FrameworkVerify : public ::testing::TestWithParam<std::tuple<const char*, const char*>> {
  protected:
   testing::Outcome verify(const std::string& flags) {

@@ -67,18 +67,16 @@ class SharedWorker {
 Result<std::shared_ptr<SharedWorker>> worker_for(const ModelOptions& options, const WorkerCommand& command) {
   static std::mutex mutex;
   static std::map<std::string, std::weak_ptr<SharedWorker>> known;
-  const auto key = Json{engine::to_json(options), command.arguments, command.variables}.dump();
+  const auto key =
+      Json{engine::to_json(options), static_cast<int>(options.guard), command.arguments, command.variables}.dump();
   // Held while one loads: another engine of the same model waits for that, and does not load it too.
   const std::lock_guard lock(mutex);
-  std::erase_if(known, [](const auto& entry) { return entry.second.expired(); });
-  if (options.guard == Guard::kNone) {
-    if (const auto found = known.find(key); found != known.end()) {
-      if (auto shared = found->second.lock()) return shared;
-    }
-  }
+  std::erase_if(known, [](const auto& one) { return one.second.expired(); });
+  auto& entry = known[key];
+  if (auto shared = entry.lock()) return shared;
   BH_TRY(auto first, load_worker(options, command));
   auto shared = std::make_shared<SharedWorker>(options, command, std::move(first));
-  known[key] = shared;
+  entry = shared;
   return shared;
 }
 
