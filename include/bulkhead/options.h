@@ -65,6 +65,13 @@ struct ModelOptions {
   // Engines transformers and mlx: a fork goes on writing to its source's very cache, the mistake of the seed
   // experiment, to measure what it does. Every output names it, and the grade is `claimed`.
   bool leaky = false;
+  // Engine transformers, to measure what the seed experiment may have got wrong. How scores become attention: eager, or
+  // sdpa (torch's fused one, which leaves out the cap on scores that Gemma 2 has); auto: sdpa where it leaves nothing
+  // out.
+  std::string attention = "auto";
+  // Engine transformers too. continued: a token's position is its place in the sequence. restart: every prefill counts
+  // from 0 again, as pieces do that are appended to a cache without telling where they stand.
+  std::string positions = "continued";
   Guard guard = Guard::kNone;  // needs grade buffer, and caches in main memory
 
   friend bool operator==(const ModelOptions&, const ModelOptions&) = default;

@@ -197,17 +197,23 @@ Command add_eval(CLI::App& program, const Invocation& invocation) {
       ->delimiter(',');
   command
       ->add_option("--kinds", flags->options.kinds,
-                   "which of own, updated, absent, relay, compare, sum, reference, output (all)")
+                   "which of own, updated, absent, relay, compare, sum, reference, output, sample (all)")
       ->delimiter(',');
   command
       ->add_option("--conversations", flags->options.conversations,
                    "so many of them, evenly spaced over the data set; 0: all")
       ->capture_default_str();
-  command->add_option("-s,--seed", flags->options.seed, "of the conditions that draw: random_clusters, filler")
+  command->add_option("-s,--seed", flags->options.seed, "of what is drawn: random_clusters, filler, samples")
       ->capture_default_str();
   command
-      ->add_option("--outputs", flags->options.output_tokens,
+      ->add_option("--outputs", flags->options.lengths.output,
                    "let the model write each cluster's reference text, in so many tokens at most; 0: not")
+      ->check(CLI::Range(0, kMostOutputTokens))
+      ->capture_default_str();
+  command
+      ->add_option("--samples", flags->options.lengths.sample,
+                   "draw each cluster's text in isolation, so many tokens at most, and score it under every condition "
+                   "(KL divergence); 0: not")
       ->check(CLI::Range(0, kMostOutputTokens))
       ->capture_default_str();
   command->add_option("--analysis", flags->analysis,

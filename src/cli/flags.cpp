@@ -113,6 +113,13 @@ void add_model_flags(CLI::App& app, ModelFlags& flags) {
       ->capture_default_str();
   app.add_flag("--leaky", flags.options.leaky,
                "engines transformers and mlx: forks share one cache, the mistake of the seed experiment");
+  app.add_option("--attention", flags.options.attention, "engine transformers: how attention is computed")
+      ->check(CLI::IsMember({"auto", "eager", "sdpa"}))
+      ->capture_default_str();
+  app.add_option("--positions", flags.options.positions,
+                 "engine transformers: restart counts every appended piece from 0, a mistake to measure")
+      ->check(CLI::IsMember({"continued", "restart"}))
+      ->capture_default_str();
   app.add_flag("--swa-full", flags.options.full_window_cache, "sliding-window models: keep every cell");
   app.add_option("--grade", flags.grade,
                  "what separates partitions: own buffers, a mask in one buffer, or own processes")

@@ -253,6 +253,9 @@ struct Registration {
   Factory make;
 };
 
+// kUsage, naming the flag, when an option is set that only the framework engines know: for all others to ask.
+[[nodiscard]] Result<void> refuse_framework_switches(const ModelOptions& options);
+
 // The engines of a program: filled by engines/builtin, asked by name.
 class Registry {
  public:

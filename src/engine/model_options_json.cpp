@@ -35,7 +35,9 @@ Json to_json(const ModelOptions& options) {
           {"kv_type_v", options.kv_type_v},
           {"kernels", options.kernels},
           {"isolation", name(options.isolation)},
-          {"leaky", options.leaky}};
+          {"leaky", options.leaky},
+          {"attention", options.attention},
+          {"positions", options.positions}};
 }
 
 ModelOptions model_options_from(const Json& json) {
@@ -54,6 +56,8 @@ ModelOptions model_options_from(const Json& json) {
   json.at("kernels").get_to(options.kernels);
   options.isolation = isolation_from(json.at("isolation"));
   options.leaky = json.value("leaky", false);
+  options.attention = json.value("attention", options.attention);
+  options.positions = json.value("positions", options.positions);
   return options;
 }
 

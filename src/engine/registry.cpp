@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <utility>
+
 namespace bulkhead::engine {
 
 std::string_view name(Capability capability) noexcept {
@@ -89,6 +91,17 @@ Result<Snapshot> Engine::snapshot(SequenceId /*sequence*/) {
 
 Result<SequenceId> Engine::restore(const Snapshot& /*snapshot*/, const OpenOptions& /*options*/) {
   return no_snapshots();
+}
+
+Result<void> refuse_framework_switches(const ModelOptions& options) {
+  const auto refuse = [&](std::string_view flag, std::string advice) {
+    return Error{ErrorCode::kUsage, fmt::format("engine {} has no such switch", options.engine), std::string(flag),
+                 std::move(advice)};
+  };
+  if (options.leaky) return refuse("--leaky", "use it with --engine transformers or mlx");
+  if (options.attention != "auto") return refuse("--attention", "use it with --engine transformers");
+  if (options.positions != "continued") return refuse("--positions", "use it with --engine transformers");
+  return {};
 }
 
 Result<std::unique_ptr<Engine>> Registry::make(const ModelOptions& options) const {

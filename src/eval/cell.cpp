@@ -53,7 +53,7 @@ std::string_view name(Standing standing) noexcept {
 }
 
 bool is_question(const Cell& cell) noexcept {
-  return cell.kind != kReferenceKind && cell.kind != kOutputKind;
+  return cell.kind != kReferenceKind && cell.kind != kOutputKind && cell.kind != kSampleKind;
 }
 
 const Candidate& chosen(const Cell& cell, Scoring scoring) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Cell: the smallest result of an evaluation: one question, one reference text or one output under one condition.
+// Cell: the smallest result of an evaluation: one question, reference text, output or sample under one condition.
 #pragma once
 
 #include "base/json.h"
@@ -36,7 +36,7 @@ struct Candidate {
 struct CellKey {
   std::string conversation;
   std::string condition;
-  std::string item;  // "q3", "reference:c1" or "output:c1"
+  std::string item;  // "q3", "reference:c1", "output:c1" or "sample:c1"
   friend auto operator<=>(const CellKey&, const CellKey&) = default;
 };
 
@@ -44,22 +44,23 @@ struct Cell {
   CellKey key;
   std::string domain;
   int difficulty = 0;
-  std::string kind;     // a dataset::QuestionKind's name, "reference" or "output"
+  std::string kind;     // a dataset::QuestionKind's name, "reference", "output" or "sample"
   std::string cluster;  // in whose context it is asked
   std::string context;
   std::uint32_t context_tokens = 0;   // prefilled once for all items of this context
   std::uint32_t item_tokens = 0;      // prefilled, scored and generated for this item alone
   double seconds = 0;                 // for this item alone
-  std::vector<Candidate> candidates;  // in the order of their values, so that a tie favours nobody; a reference has
-                                      // one, an output none
+  std::vector<Candidate> candidates;  // in the order of their values, so that a tie favours nobody; a reference
+                                      // and a sample have one, an output none
   std::optional<Output> output = {};  // of an output only
   friend bool operator==(const Cell&, const Cell&) = default;
 };
 
 inline constexpr std::string_view kReferenceKind = "reference";
 inline constexpr std::string_view kOutputKind = "output";
+inline constexpr std::string_view kSampleKind = "sample";
 
-// Neither a reference nor an output: candidates are chosen from.
+// None of the three: candidates are chosen from.
 [[nodiscard]] bool is_question(const Cell& cell) noexcept;
 
 // How candidates of unequal length are compared.

@@ -50,6 +50,10 @@ Result<PreparedItem> prepare_item(std::span<const prompt::Block> context, const 
     BH_TRY(const auto lead, tokenizer.tokenize(begin + item.lead));
     prepared.prompt.insert(prepared.prompt.end(), lead.begin(), lead.end());
   }
+  if (item.sample_tokens > 0) {
+    prepared.candidates = {item.sample};
+    return prepared;
+  }
   for (const auto& candidate : item.candidates) {
     BH_TRY(auto tokens, tokenizer.tokenize((item.lead.empty() ? begin : " ") + candidate.value));
     prepared.candidates.push_back(std::move(tokens));
@@ -70,17 +74,24 @@ std::size_t shared_tokens(const std::vector<PreparedItem>& items) {
   return shared;
 }
 
-Result<Output> write_output(Engine& engine, SequenceId sequence, const Item& item,
-                            const std::vector<std::string>& stops, const std::stop_token& cancel) {
-  engine::GenerateRequest request{sequence, {}};
-  request.options.sampling.temperature = 0;
-  request.options.max_tokens = item.output_tokens;
-  request.options.stop = stops;
-  request.options.cancel = cancel;
+using Finish = engine::GenerateResult::Finish;
+
+Result<engine::GenerateResult> generate_one(Engine& engine, SequenceId sequence, GenerateOptions options) {
+  const engine::GenerateRequest request{sequence, std::move(options)};
   auto generated = engine.generate(std::span(&request, 1));
   BH_TRY(auto result, std::move(generated.front()));
-  using Finish = engine::GenerateResult::Finish;
   if (result.finish == Finish::kCancelled) return Error{ErrorCode::kInterrupted, "the evaluation was stopped", {}, {}};
+  return result;
+}
+
+Result<Output> write_output(Engine& engine, SequenceId sequence, const Item& item,
+                            const std::vector<std::string>& stops, const std::stop_token& cancel) {
+  GenerateOptions options;
+  options.sampling.temperature = 0;
+  options.max_tokens = item.output_tokens;
+  options.stop = stops;
+  options.cancel = cancel;
+  BH_TRY(auto result, generate_one(engine, sequence, std::move(options)));
   Output output;
   output.text = std::move(result.text);
   output.tokens = static_cast<std::uint32_t>(result.tokens.size());
@@ -133,7 +144,8 @@ Result<PreparedContext> prepare_context(const dataset::Conversation& conversatio
   for (const auto& item : items) {
     if (std::find(clusters.begin(), clusters.end(), item.cluster) == clusters.end()) continue;
     BH_TRY(auto one, prepare_item(blocks, item, format, tokenizer));
-    prepared.longest = std::max(prepared.longest, static_cast<std::uint32_t>(one.prompt.size()) + item.output_tokens);
+    prepared.longest = std::max(
+        prepared.longest, static_cast<std::uint32_t>(one.prompt.size()) + item.output_tokens + item.sample_tokens);
     for (const auto& tokens : one.candidates) {
       prepared.longest = std::max(prepared.longest, static_cast<std::uint32_t>(one.prompt.size() + tokens.size()));
     }
@@ -143,6 +155,20 @@ Result<PreparedContext> prepare_context(const dataset::Conversation& conversatio
   // Raw text has no end of an answer: a model without a chat template goes on with questions of its own.
   if (format.rendering != prompt::Rendering::kChat) prepared.stops = {"\nQuestion:"};
   return prepared;
+}
+
+Result<Sample> draw_sample(Engine& engine, const PreparedItem& prepared, std::uint32_t seed,
+                           const std::stop_token& cancel) {
+  const auto capacity = static_cast<std::uint32_t>(prepared.prompt.size()) + prepared.item.sample_tokens;
+  BH_TRY(const auto id, engine.open({.capacity_tokens = capacity, .name = prepared.item.id}));
+  const OpenSequence opened(engine, id);
+  if (const auto filled = engine.prefill(id, prepared.prompt, cancel); !filled.ok()) return filled.error();
+  GenerateOptions options;
+  options.sampling = {.temperature = 1, .seed = seed};
+  options.max_tokens = prepared.item.sample_tokens;
+  options.cancel = cancel;
+  BH_TRY(auto result, generate_one(engine, id, std::move(options)));
+  return Sample{std::move(result.tokens), std::move(result.text)};
 }
 
 Result<void> run_context(Engine& engine, const PreparedContext& context, const std::function<bool(const Item&)>& wanted,

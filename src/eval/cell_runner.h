@@ -42,6 +42,17 @@ struct PreparedContext {
                                                       const EvaluationContext& context, std::span<const Item> items,
                                                       const prompt::Format& format, const engine::Tokenizer& tokenizer);
 
+// What the model draws token by token after an item's prompt, from its distributions as they are (temperature 1,
+// nothing cut off): `sample_tokens` at most, the end token included. The mean over samples of log p - log q, where p is
+// what drew them and q another model or context, is the Kullback-Leibler divergence of q from p (chain rule: Cover and
+// Thomas, Elements of Information Theory, 2.5).
+struct Sample {
+  std::vector<engine::Token> tokens;
+  std::string text;  // UTF-8
+};
+[[nodiscard]] Result<Sample> draw_sample(engine::Engine& engine, const PreparedItem& prepared, std::uint32_t seed,
+                                         const std::stop_token& cancel);
+
 // Runs those items for which `wanted` says so, in order, and hands each cell to `done` as soon as it is there; an error
 // of `done` ends the run. Of an output only the text, its tokens and its end are filled in. Conversation, condition,
 // domain and difficulty of the cells stay empty. The engine needs room for three sequences of `longest` tokens, and

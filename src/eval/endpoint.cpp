@@ -38,6 +38,10 @@ double is_right(const Cell& cell) {
   return is_chosen(cell, Standing::kRight);
 }
 
+bool is_sample(const Cell& cell) {
+  return cell.kind == kSampleKind;
+}
+
 bool is_output(const Cell& cell) {
   return cell.output.has_value();
 }
@@ -47,12 +51,14 @@ double of_output(const Cell& cell) {
   return static_cast<double>((*cell.output).*Member);
 }
 
-constexpr std::array<Endpoint, 13> kEndpoints = {{
+constexpr std::array<Endpoint, 14> kEndpoints = {{
     {"intrusions", "share of own and updated questions", Better::kLower, is_primary, is_intrusion},
     {"accuracy", "share of own and updated questions", Better::kHigher, is_primary, is_right},
     {"absent", "share of absent questions answered with not known here", Better::kHigher, is_absent, is_right},
     {"messages", "share of relay, compare and sum questions", Better::kHigher, needs_message, is_right},
     {"nll", "nats per token of a reference text, mean over texts", Better::kLower, is_reference, nll_per_token},
+    {"cross_entropy", "nats per token of what isolation would write, mean over samples", Better::kLower, is_sample,
+     nll_per_token},
     {"bleu", "0 to 100, mean over outputs", Better::kHigher, is_output, of_output<&Output::bleu>},
     {"chrf", "0 to 100, mean over outputs", Better::kHigher, is_output, of_output<&Output::chrf>},
     {"rouge_l", "F1, mean over outputs", Better::kHigher, is_output, of_output<&Output::rouge_l>},
@@ -79,8 +85,8 @@ std::span<const Endpoint> endpoints() noexcept {
   return kEndpoints;
 }
 
-bool is_of_outputs(const Endpoint& endpoint) noexcept {
-  return endpoint.counts == is_output;
+bool is_optional(const Endpoint& endpoint) noexcept {
+  return endpoint.counts == is_output || endpoint.counts == is_sample;
 }
 
 const Endpoint* find_endpoint(std::string_view name) noexcept {

@@ -14,7 +14,8 @@ enum class Better { kLower, kHigher, kNeither };
 [[nodiscard]] std::string_view name(Better better) noexcept;  // "lower", "higher", "neither"
 
 struct Endpoint {
-  std::string_view name;  // "intrusions", "accuracy", "absent", "messages", "nll"; of outputs "bleu", "chrf", ...
+  std::string_view name;  // "intrusions", "accuracy", "absent", "messages", "nll"; of samples "cross_entropy"; of
+                          // outputs "bleu", ...
   std::string_view unit;
   Better better;
   bool (*counts)(const Cell& cell);
@@ -22,8 +23,8 @@ struct Endpoint {
 };
 [[nodiscard]] std::span<const Endpoint> endpoints() noexcept;
 
-// Of outputs, which most evaluations do not write: told only where there are some.
-[[nodiscard]] bool is_of_outputs(const Endpoint& endpoint) noexcept;
+// Of outputs or samples, which most evaluations do not have: told only where there are some.
+[[nodiscard]] bool is_optional(const Endpoint& endpoint) noexcept;
 
 // Null when there is none of this name.
 [[nodiscard]] const Endpoint* find_endpoint(std::string_view name) noexcept;

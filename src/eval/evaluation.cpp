@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: MIT
 #include "eval/evaluation.h"
 
+#include "base/hash.h"
 #include "eval/cell_runner.h"
 #include "eval/evaluation_condition.h"
 #include "eval/item.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
+#include <map>
+#include <span>
 #include <utility>
 
 namespace bulkhead::eval {
@@ -22,18 +26,18 @@ constexpr std::uint32_t kLeastSequences = 3;
 constexpr std::uint32_t kMostSequences = 18;
 constexpr std::size_t kBytesOfToken = 4;      // of a text that is not there yet, about
 constexpr std::uint32_t kReserveMargin = 32;  // see longest_estimate()
-constexpr std::array<std::string_view, 8> kKinds = {"own",     "updated", "absent",       "relay",
-                                                    "compare", "sum",     kReferenceKind, kOutputKind};
+constexpr std::array<std::string_view, 9> kKinds = {"own", "updated",      "absent",    "relay",    "compare",
+                                                    "sum", kReferenceKind, kOutputKind, kSampleKind};
 
 Result<void> check_kinds(const EvaluationOptions& options) {
   for (const auto& kind : options.kinds) {
     if (std::find(kKinds.begin(), kKinds.end(), kind) == kKinds.end()) {
       return Error{ErrorCode::kUsage, fmt::format("there is no kind \"{}\"", kind), "--kinds",
-                   "known: own, updated, absent, relay, compare, sum, reference, output"};
+                   fmt::format("known: {}", fmt::join(kKinds, ", "))};
     }
-    if (kind == kOutputKind && options.output_tokens == 0) {
-      return Error{ErrorCode::kUsage, "outputs are asked for, but not how long they may be", "--kinds",
-                   "give --outputs with the most tokens of each"};
+    if ((kind == kOutputKind && options.lengths.output == 0) || (kind == kSampleKind && options.lengths.sample == 0)) {
+      return Error{ErrorCode::kUsage, fmt::format("{}s are asked for, but not how long they may be", kind), "--kinds",
+                   fmt::format("give --{}s with the most tokens of each", kind)};
     }
   }
   return {};
@@ -71,7 +75,7 @@ std::vector<Part> missing_parts(const Dataset& dataset, const EvaluationOptions&
   std::vector<Part> parts;
   for (const auto* conversation : chosen_conversations(dataset, options.conversations)) {
     for (const auto* condition : conditions) {
-      Part part{conversation, condition, items_of(*conversation, options.kinds, options.output_tokens)};
+      Part part{conversation, condition, items_of(*conversation, options.kinds, options.lengths)};
       std::erase_if(part.items, [&](const Item& item) {
         return store.has({conversation->scenario.id, std::string(condition->name), item.id});
       });
@@ -92,7 +96,8 @@ std::uint32_t sequences_for(const std::vector<Part>& parts) {
 std::size_t bytes_of(const Item& item) {
   std::size_t longest = 0;
   for (const auto& candidate : item.candidates) longest = std::max(longest, candidate.value.size());
-  return item.prompt.size() + item.lead.size() + std::max(longest, item.output_tokens * kBytesOfToken);
+  return item.prompt.size() + item.lead.size() +
+         std::max(longest, (item.output_tokens + item.sample_tokens) * kBytesOfToken);
 }
 
 // Tokens of the longest sequence, from each context's item of the most bytes: reading every item of every condition
@@ -132,11 +137,54 @@ Output measured(const Conversation& conversation, const std::string& cluster, Ou
   return output;
 }
 
+// Of one conversation, by item; drawn when the first condition asks for them and kept for the others. Drawn again they
+// are the same, so a killed evaluation goes on with them.
+struct Samples {
+  const Conversation* conversation = nullptr;
+  std::map<std::string, Sample> by_item = {};
+};
+
+// What the model writes in isolation: the condition `semantic`, whatever conditions are run.
+Result<void> draw_samples(engine::Engine& engine, const Conversation& conversation, const prompt::Format& format,
+                          const EvaluationOptions& options, Samples& samples) {
+  if (samples.conversation == &conversation) return {};
+  samples = {};
+  const auto items = items_of(conversation, {std::string(kSampleKind)}, options.lengths);
+  BH_TRY(const auto* isolated, find_evaluation_condition("semantic"));
+  for (const auto& context : isolated->contexts(conversation, options.seed)) {
+    BH_TRY(const auto prepared, prepare_context(conversation, context, items, format, engine.tokenizer()));
+    for (const auto& item : prepared.items) {
+      const auto name = fmt::format("{} {} {}", options.seed, conversation.scenario.id, item.item.id);
+      const auto seed = xxh3_64(std::as_bytes(std::span(name)));
+      BH_TRY(samples.by_item[item.item.id],
+             draw_sample(engine, item, static_cast<std::uint32_t>(seed), options.cancel));
+    }
+  }
+  samples.conversation = &conversation;
+  return {};
+}
+
+// All items, not only those that are missing: what they share must not depend on where an evaluation was killed.
+Result<std::vector<Item>> items_of_part(engine::Engine& engine, const Part& part, const prompt::Format& format,
+                                        const EvaluationOptions& options, Samples& samples) {
+  auto items = items_of(*part.conversation, {}, options.lengths);
+  const auto is_sample = [](const Item& item) { return item.kind == kSampleKind; };
+  if (std::none_of(part.items.begin(), part.items.end(), is_sample)) return items;
+  BH_CHECK(draw_samples(engine, *part.conversation, format, options, samples));
+  for (auto& item : items) {
+    if (!is_sample(item)) continue;
+    const auto& drawn = samples.by_item.at(item.id);
+    item.sample = drawn.tokens;
+    item.candidates.front().value = drawn.text;
+  }
+  return items;
+}
+
 Result<void> run_part(engine::Engine& engine, const Part& part, const prompt::Format& format,
-                      const EvaluationOptions& options, const std::function<Result<void>(Cell)>& add) {
+                      const EvaluationOptions& options, Samples& samples,
+                      const std::function<Result<void>(Cell)>& add) {
   const auto& conversation = *part.conversation;
-  // All items, not only those that are missing: what they share must not depend on where an evaluation was killed.
-  const auto items = items_of(conversation, {}, options.output_tokens);
+  BH_TRY(const auto items, items_of_part(engine, part, format, options, samples));
   const auto wanted = [&](const Item& item) {
     return std::any_of(part.items.begin(), part.items.end(), [&](const Item& one) { return one.id == item.id; });
   };
@@ -172,8 +220,9 @@ Json evaluation_configuration(const engine::Facts& facts, const std::string& mod
                {"isolation", engine::name(facts.isolation)},
                {"grade", engine::name(facts.grade)},
                {"seed", options.seed}};
-  // Only where it is used, so that folders from before there were outputs can be gone on with.
-  if (options.output_tokens > 0) json["output_tokens"] = options.output_tokens;
+  // Only where they are used, so that folders from before there were any can be gone on with.
+  if (options.lengths.output > 0) json["output_tokens"] = options.lengths.output;
+  if (options.lengths.sample > 0) json["sample_tokens"] = options.lengths.sample;
   return json;
 }
 
@@ -207,7 +256,8 @@ Result<void> evaluate(engine::Engine& engine, const Dataset& dataset, const prom
     tell();
     return {};
   };
-  for (const auto& part : parts) BH_CHECK(run_part(engine, part, format, options, add));
+  Samples samples;
+  for (const auto& part : parts) BH_CHECK(run_part(engine, part, format, options, samples, add));
   return {};
 }
 

@@ -6,6 +6,7 @@
 #include "base/result.h"
 #include "dataset/dataset.h"
 #include "engine/engine.h"
+#include "eval/item.h"
 #include "eval/run_store.h"
 #include "prompt/format.h"
 
@@ -21,22 +22,22 @@ struct EvaluationOptions {
   std::vector<std::string> conditions = {};  // names; empty: all
   std::vector<std::string> kinds = {};       // of questions, "reference" too; empty: all
   std::uint32_t conversations = 0;           // so many, evenly spaced over the data set; 0: all
-  std::uint64_t seed = 1;                    // of random_clusters and filler
-  std::uint32_t output_tokens = 0;           // most tokens of each output; 0: none is written
+  std::uint64_t seed = 1;                    // of random_clusters, filler and samples
+  TextLengths lengths = {};                  // of outputs and samples; 0: none
   std::stop_token cancel = {};
   // Called before the first cell and after each: done and total count the cells that were missing at the beginning.
   std::function<void(std::uint64_t done, std::uint64_t total)> progress = {};
 };
 
 // What decides about a cell's numbers, for RunStore: the data set, the model, the format, the engine's options, the
-// seed, and the most tokens of an output where outputs are written. Which conditions, kinds and conversations are run
-// does not: a later call may add others to the same folder.
+// seed, and the most tokens of an output and a sample where there are some. Which conditions, kinds and conversations
+// are run does not: a later call may add others to the same folder.
 [[nodiscard]] Json evaluation_configuration(const engine::Facts& facts, const std::string& model_sha256,
                                             const dataset::Dataset& dataset, const prompt::Format& format,
                                             const EvaluationOptions& options);
 
-// Whether `options` name conditions and kinds that there are, and outputs only with their tokens; can be asked before a
-// model is loaded. kUsage, with those that are known.
+// Whether `options` name conditions and kinds that there are, outputs and samples only with their tokens; can be asked
+// before a model is loaded. kUsage, with those that are known.
 [[nodiscard]] Result<void> check_options(const EvaluationOptions& options);
 
 // Runs all cells that the store does not hold. kUsage: unknown condition or kind; kUnsupported: the engine cannot

@@ -120,7 +120,7 @@ Json endpoints_json(const CellList& cells) {
       ++items;
       sum += endpoint.value(*cell);
     }
-    if (items == 0 && is_of_outputs(endpoint)) continue;
+    if (items == 0 && is_optional(endpoint)) continue;
     json[std::string(endpoint.name)] = {{"items", items},
                                         {"mean", items == 0 ? Json() : Json(sum / static_cast<double>(items))}};
   }

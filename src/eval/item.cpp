@@ -37,23 +37,26 @@ Item text_item(const conversation::Cluster& cluster, std::string_view kind) {
             .cluster = cluster.id,
             .prompt = fmt::format("Write down what holds at the end in the work on {}.", cluster.topic)};
   if (kind == kReferenceKind) item.candidates.push_back({.value = cluster.expected_output});
+  if (kind == kSampleKind) item.candidates.emplace_back();
   return item;
 }
 
 }  // namespace
 
 std::vector<Item> items_of(const dataset::Conversation& conversation, const std::vector<std::string>& kinds,
-                           std::uint32_t output_tokens) {
+                           const TextLengths& lengths) {
   std::vector<Item> items;
   for (const auto& question : conversation.questions) {
     if (wanted(kinds, name(question.kind))) items.push_back(question_item(question));
   }
-  for (const auto kind : {kReferenceKind, kOutputKind}) {
-    if (!wanted(kinds, kind) || (kind == kOutputKind && output_tokens == 0)) continue;
+  for (const auto kind : {kReferenceKind, kOutputKind, kSampleKind}) {
+    const bool asked = kind == kReferenceKind || (kind == kOutputKind ? lengths.output : lengths.sample) > 0;
+    if (!asked || !wanted(kinds, kind)) continue;
     for (const auto& cluster : conversation.scenario.clusters) {
       if (cluster.expected_output.empty()) continue;
       items.push_back(text_item(cluster, kind));
-      if (kind == kOutputKind) items.back().output_tokens = output_tokens;
+      if (kind == kOutputKind) items.back().output_tokens = lengths.output;
+      if (kind == kSampleKind) items.back().sample_tokens = lengths.sample;
     }
   }
   return items;

@@ -141,7 +141,7 @@ Result<TracedTokens> assemble_raw(const Format& format, std::span<const Block> b
     return out;
   }
   for (const auto& block : blocks) {
-    append_bos(out, tokenizer);
+    if (format.bos_per_block || out.size() == 0) append_bos(out, tokenizer);
     BH_CHECK(append_text(out, block.pieces, tokenizer));
   }
   return out;

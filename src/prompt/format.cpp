@@ -152,6 +152,14 @@ Result<void> read_rendering(const JsonView& root, Format& format) {
     BH_TRY(const auto tokenizing, read_word(root, "tokenizing", {"whole", "per_block"}));
     format.tokenizing = tokenizing == "whole" ? Tokenizing::kWhole : Tokenizing::kPerBlock;
   }
+  if (root.has("bos")) {
+    BH_TRY(const auto bos, read_word(root, "bos", {"per_block", "once"}));
+    format.bos_per_block = bos == "per_block";
+    BH_TRY(const auto view, root.at("bos"));
+    if (format.tokenizing != Tokenizing::kPerBlock) {
+      return view.fail("\"bos\" has no meaning where blocks are not tokenized alone");
+    }
+  }
   if (root.has("separator") && format.tokenizing == Tokenizing::kPerBlock) {
     BH_TRY(const auto view, root.at("separator"));
     return view.fail("\"separator\" has no meaning when every block is tokenized alone");
@@ -164,8 +172,9 @@ Result<void> read_rendering(const JsonView& root, Format& format) {
 }
 
 Result<Format> read_format(const JsonView& root) {
-  BH_CHECK(root.only({"name", "description", "rendering", "tokenizing", "separator", "turn_marker", "instruction_role",
-                      "prompt_prefix", "read_query", "message", "texts", "exact", "prompt_sets", "new_tokens"}));
+  BH_CHECK(root.only({"name", "description", "rendering", "tokenizing", "bos", "separator", "turn_marker",
+                      "instruction_role", "prompt_prefix", "read_query", "message", "texts", "exact", "prompt_sets",
+                      "new_tokens"}));
   Format format;
   BH_TRY(const auto name_view, root.at("name"));
   BH_TRY(format.name, name_view.string());
@@ -232,6 +241,38 @@ std::string fill_prompt(const std::string& text, const Scenario& scenario, const
                      {"turns", ranges(cluster.turns)}});
 }
 
+// The bytes of a format built in; empty: there is none of this name.
+std::string_view builtin_text(std::string_view name) {
+  for (const auto& file : embedded::format_files()) {
+    if (file.name.substr(0, file.name.find(".json")) == name) return file.content;
+  }
+  return {};
+}
+
+// The format built in that `root` names in "extends", with the fields of `root` merged over it (RFC 7396).
+Result<Format> extended(const JsonView& root, const JsonDocument& document) {
+  BH_TRY(const auto view, root.at("extends"));
+  BH_TRY(const auto base, view.string());
+  const auto base_text = builtin_text(base);
+  if (base_text.empty()) {
+    return view.fail(fmt::format("there is no built-in format \"{}\"", base),
+                     fmt::format("known: {}", fmt::join(builtin_formats(), ", ")));
+  }
+  BH_TRY(const auto base_document, JsonDocument::parse(std::string(base_text), base));
+  if (base_document.root().contains("extends")) {
+    return view.fail(fmt::format("\"{}\" extends another format itself", base), "extend that one");
+  }
+  Json merged = base_document.root();
+  merged.merge_patch(document.root());
+  merged.erase("extends");
+  // Its lines are those of the merged text, which nobody has before them: the name says so.
+  BH_TRY(const auto whole,
+         JsonDocument::parse(merged.dump(2), fmt::format("{} merged with {}", document.name(), base)));
+  BH_TRY(auto format, read_format(JsonView(whole)));
+  format.sha256 = sha256_hex(std::string(base_text) + document.text());
+  return format;
+}
+
 }  // namespace
 
 std::vector<std::string> builtin_formats() {
@@ -243,10 +284,11 @@ std::vector<std::string> builtin_formats() {
 }
 
 Result<Format> parse_format(std::string text, const std::string& name) {
-  auto sha256 = sha256_hex(text);
   BH_TRY(const auto document, JsonDocument::parse(std::move(text), name));
-  BH_TRY(auto format, read_format(JsonView(document)));
-  format.sha256 = std::move(sha256);
+  const JsonView root(document);
+  if (root.has("extends")) return extended(root, document);
+  BH_TRY(auto format, read_format(root));
+  format.sha256 = sha256_hex(document.text());
   return format;
 }
 
@@ -255,10 +297,8 @@ Result<Format> load_format(std::string_view name_or_path) {
     BH_TRY(auto text, read_text_file(std::string(name_or_path), kMaxFileBytes));
     return parse_format(std::move(text), std::string(name_or_path));
   }
-  for (const auto& file : embedded::format_files()) {
-    if (file.name.substr(0, file.name.find(".json")) == name_or_path) {
-      return parse_format(std::string(file.content), std::string(file.name));
-    }
+  if (const auto text = builtin_text(name_or_path); !text.empty()) {
+    return parse_format(std::string(text), fmt::format("{}.json", name_or_path));
   }
   return Error{ErrorCode::kUsage,
                fmt::format("there is no format \"{}\"", name_or_path),

@@ -16,7 +16,7 @@
 namespace bulkhead::prompt {
 
 enum class Rendering { kRaw, kChat };         // plain text, or the model's chat template
-enum class Tokenizing { kWhole, kPerBlock };  // the joined text at once (one BOS), or each block alone (a BOS each)
+enum class Tokenizing { kWhole, kPerBlock };  // the joined text at once (one BOS), or each block alone
 
 // Templates of one way of asking. Placeholders: {label}, {sources} ("A and B"), {topic}, {turns} ("1-5").
 struct PromptSet {
@@ -44,6 +44,7 @@ struct Format {
   std::string description;
   Rendering rendering = Rendering::kRaw;
   Tokenizing tokenizing = Tokenizing::kWhole;
+  bool bos_per_block = true;              // raw, per block: a BOS before each block; false: before the first only
   std::string separator;                  // between turns (raw, whole)
   std::string turn_marker;                // placeholder {turn}
   std::string instruction_role = "user";  // chat: who gives the "prompted" condition's instruction
@@ -56,7 +57,7 @@ struct Format {
   std::map<std::string, std::string> prompt_set_of_condition;  // condition -> set name; absent: "neutral"
   std::uint32_t new_tokens_independent = 300;
   std::uint32_t new_tokens_dependent = 300;
-  std::string sha256;  // of the file's bytes
+  std::string sha256;  // of the file's bytes; where it extends another, of both files' bytes
 };
 
 // Names of the formats built in, in the order of their files.

@@ -111,9 +111,13 @@ const std::vector<EndpointWords>& question_words() {
   return kWords;
 }
 
-// Endpoints of outputs, against the reference text and what other clusters hold.
+// Endpoints of samples, and of outputs against the reference text and what other clusters hold.
 const std::vector<EndpointWords>& output_words() {
   static const std::vector<EndpointWords> kWords = {
+      {"cross_entropy", "Divergence from isolation",
+       "nats per token of what the model writes with a cache for each topic; the difference to semantic is the KL "
+       "divergence",
+       false, "nats per token"},
       {"bleu", "BLEU of outputs", "0 to 100, of single texts, mean over outputs", false, "BLEU"},
       {"chrf", "chrF of outputs", "chrF2, 0 to 100, mean over outputs", false, "chrF"},
       {"rouge_l", "ROUGE-L of outputs", "F1, 0 to 1, mean over outputs", false, "F1"},

@@ -120,12 +120,14 @@ TEST(Compare, AnEngineThatFailsIsNamedAndWhatWasFinishedIsKept) {
   EXPECT_FALSE(std::filesystem::exists(folder / "both/comparison.json"));
 }
 
-// Tier `workers`: the three frameworks with the same weights, in f32.
+// Tier `workers`: the three frameworks with the same weights, in f32, on the shortest scenario: mlx_lm computes some
+// ten tokens a second on a CPU.
 TEST(FrameworkCompare, ThreeEnginesAreGivenTheSameTokensAndTellOfThemselves) {
   const TemporaryFolder folder;
   const auto converted = std::string(BULKHEAD_BINARY_DIR) + "/converted";
+  const auto scenario = std::string(BULKHEAD_SOURCE_DIR) + "/scenarios/market_hall.json";
   const auto outcome = run_program(
-      folder.path(), "compare " + kScenario + " --on llama:" + converted +
+      folder.path(), "compare " + scenario + " --on llama:" + converted +
                          "/model-f32.gguf --on transformers:" + converted + "/checkpoint-f32 --on mlx:" + converted +
                          "/mlx-f32 -n 6 --temp 0 --conditions semantic --json --out " + (folder / "three").string());
   ASSERT_EQ(outcome.code, 0) << outcome.err;
@@ -140,9 +142,9 @@ TEST(FrameworkCompare, ThreeEnginesAreGivenTheSameTokensAndTellOfThemselves) {
     // The weights, 270 million of 4 bytes, were somewhere.
     EXPECT_GT(engine["peak_rss_bytes"], 1'000'000'000U) << name;
   }
-  // A and B wait for nobody, C for both: its tokens may be others where their texts have parted.
+  // A waits for nobody, the others for it: their tokens may be others where its texts have parted.
   for (const auto& row : comparison["inputs"]) {
-    EXPECT_TRUE(row["status"] == "equal" || (row["label"] == "C" && row["status"] == "other messages")) << row;
+    EXPECT_TRUE(row["status"] == "equal" || (row["label"] != "A" && row["status"] == "other messages")) << row;
   }
   for (const auto& engine : comparison["conditions"][0]["engines"]) EXPECT_EQ(engine["achieved"], 1);
   for (const auto& output : comparison["outputs"]) {

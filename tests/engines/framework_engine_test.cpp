@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 #include <chrono>
+#include <cmath>
 #include <csignal>
 #include <cstdlib>
 #include <string>
@@ -27,12 +28,10 @@ using engine::Token;
 using ::testing::HasSubstr;
 using namespace std::chrono_literals;
 
-const std::string kLlama = BULKHEAD_BINARY_DIR "/tiny_checkpoints/llama";
-
-ModelOptions tiny() {
+ModelOptions tiny(const std::string& family = "llama") {
   ModelOptions options;
   options.engine = "transformers";
-  options.path = kLlama;
+  options.path = BULKHEAD_BINARY_DIR "/tiny_checkpoints/" + family;
   options.context_tokens = 512;
   options.threads = 1;
   return options;
@@ -195,6 +194,17 @@ TEST_F(FrameworkEngine, OptionsThatAFrameworkDoesNotHaveAreRefusedByName) {
       {[](ModelOptions& options) { options.gpu_layers = 3; }, ErrorCode::kUnsupported, "-ngl"},
       {[](ModelOptions& options) { options.dtype = "f8"; }, ErrorCode::kUsage, "--dtype"},
       {[](ModelOptions& options) { options.context_tokens = 5000; }, ErrorCode::kResource, "-c"},
+      {[](ModelOptions& options) { options.attention = "flash"; }, ErrorCode::kUsage, "--attention"},
+      {[](ModelOptions& options) {
+         options.engine = "mlx";
+         options.attention = "eager";
+       },
+       ErrorCode::kUnsupported, "--attention"},
+      {[](ModelOptions& options) {
+         options.engine = "mlx";
+         options.positions = "restart";
+       },
+       ErrorCode::kUnsupported, "--positions"},
   };
   for (const auto& each : cases) {
     auto options = tiny();
@@ -245,6 +255,46 @@ TEST_F(FrameworkEngine, ALeakySharedCacheIsSeenAndNamed) {
   EXPECT_EQ(sound[0], sound[1]);
   EXPECT_EQ(leaky[0], sound[0]) << "the first output has seen nothing yet";
   EXPECT_NE(leaky[1], sound[1]) << "the second one was written with the first one's tokens in the cache";
+}
+
+// Gemma 2 caps its attention scores, torch's fused attention does not: what it leaves out shows.
+TEST_F(FrameworkEngine, AttentionIsTheOneAskedForAndShowsInTheFacts) {
+  for (const auto* attention : {"auto", "eager", "sdpa"}) {
+    auto options = tiny("gemma2");
+    options.attention = attention;
+    const auto made = builtin_engines().make(options);
+    ASSERT_TRUE(made.ok()) << made.error().to_string();
+    const auto told = made.value()->facts().implementation.at("attention");
+    EXPECT_EQ(told, attention == std::string("sdpa") ? "sdpa" : "eager");
+  }
+  auto options = tiny();
+  options.attention = "sdpa";
+  options.flash_attention = false;
+  EXPECT_EQ(load_error(options).place, "--attention");
+}
+
+TEST_F(FrameworkEngine, PositionsThatBeginAnewAreNamedAndChangeWhatIsComputed) {
+  const auto scores = [&](const std::string& positions, const std::vector<std::string>& pieces) {
+    auto options = tiny();
+    options.positions = positions;
+    const auto made = builtin_engines().make(options);
+    EXPECT_TRUE(made.ok()) << (made.ok() ? "" : made.error().to_string());
+    auto& engine = *made.value();
+    EXPECT_EQ(engine.facts().engine, positions == "restart" ? "transformers (positions restart)" : "transformers");
+    const auto id = engine.open({.capacity_tokens = 128}).value();
+    for (const auto& piece : pieces) {
+      EXPECT_TRUE(engine.prefill(id, engine.tokenizer().tokenize(piece).value()).ok());
+    }
+    EXPECT_EQ(engine.snapshot(id).ok(), positions == "continued");
+    return engine.score(id, engine.tokenizer().tokenize(" report").value()).value();
+  };
+  const std::string first = "The pump failed at three bar.";
+  const std::string second = "Write the report:";
+  EXPECT_EQ(scores("restart", {first}), scores("continued", {first})) << "one piece begins at 0 in both";
+  const auto right = scores("continued", {first, second});
+  const auto wrong = scores("restart", {first, second});
+  EXPECT_GT(std::abs(wrong[0] - right[0]), 1e-4);
+  EXPECT_EQ(scores("restart", {first, second}), wrong);
 }
 
 TEST_F(FrameworkEngine, TypesAreKept) {

@@ -87,7 +87,7 @@ TEST(CellRunner, OutputIsTheGreedyTextOfItsPromptAlone) {
     const auto format = prompt::load_format(format_name).value();
     const auto engine = engines::fake::make_fake_engine();
     const auto context = find_evaluation_condition("sequential").value()->contexts(conversation(), 1).at(0);
-    const auto items = items_of(conversation(), {}, 9);
+    const auto items = items_of(conversation(), {}, {.output = 9});
     const auto prepared = prepare_context(conversation(), context, items, format, engine->tokenizer()).value();
     std::vector<Cell> cells;
     const auto done = [&](Cell cell) -> Result<void> {
@@ -220,7 +220,7 @@ TEST(Item, StandingsTellOwnFromForeign) {
   EXPECT_EQ(items_of(conversation(), {"reference"}).size(), 3U);
   EXPECT_TRUE(items_of(conversation(), {"none"}).empty());
   EXPECT_TRUE(items_of(conversation(), {"output"}).empty()) << "off by default";
-  const auto outputs = items_of(conversation(), {"output"}, 16);
+  const auto outputs = items_of(conversation(), {"output"}, {.output = 16});
   ASSERT_EQ(outputs.size(), 3U);
   EXPECT_EQ(outputs[0].id, "output:c1");
   EXPECT_EQ(outputs[0].prompt, items_of(conversation(), {"reference"})[0].prompt);

@@ -71,7 +71,7 @@ TEST(Evaluation, WritesOutputsWhenAskedAndGoesOnWithTheSame) {
   options.conversations = 1;
   options.conditions = {"semantic", "sequential"};
   EXPECT_FALSE(configuration(*engine, options).contains("output_tokens")) << "older folders can be gone on with";
-  options.output_tokens = 12;
+  options.lengths.output = 12;
   EXPECT_EQ(configuration(*engine, options)["output_tokens"], 12);
   const auto cells_after = [&](const std::vector<std::vector<std::string>>& calls) {
     const TemporaryFolder folder;
@@ -100,6 +100,52 @@ TEST(Evaluation, WritesOutputsWhenAskedAndGoesOnWithTheSame) {
   EXPECT_EQ(outputs, 6U);
 }
 
+TEST(Evaluation, SamplesAreThoseOfIsolationUnderEveryCondition) {
+  const auto engine = engines::fake::make_fake_engine();
+  EvaluationOptions options;
+  options.conversations = 2;
+  options.conditions = {"sequential", "semantic"};
+  EXPECT_FALSE(configuration(*engine, options).contains("sample_tokens")) << "older folders can be gone on with";
+  options.lengths.sample = 10;
+  EXPECT_EQ(configuration(*engine, options)["sample_tokens"], 10);
+  const auto cells_after = [&](const std::vector<std::vector<std::string>>& calls) {
+    const TemporaryFolder folder;
+    auto store = RunStore::open(folder.path(), configuration(*engine, options)).value();
+    for (const auto& kinds : calls) {
+      options.kinds = kinds;
+      EXPECT_TRUE(evaluate(*engine, bench(), format(), options, store).ok());
+    }
+    auto cells = store.cells().value();
+    for (auto& cell : cells) cell.seconds = 0;
+    return cells;
+  };
+  const auto whole = cells_after({{}});
+  EXPECT_EQ(cells_after({{"own"}, {"sample"}, {}}), whole) << "in parts";
+  std::map<std::string, std::map<std::string, Candidate>> samples;  // conversation and item -> condition
+  for (const auto& cell : whole) {
+    if (cell.kind != kSampleKind) continue;
+    EXPECT_FALSE(is_question(cell));
+    ASSERT_EQ(cell.candidates.size(), 1U);
+    samples[cell.key.conversation + cell.key.item][cell.key.condition] = cell.candidates.front();
+  }
+  ASSERT_GE(samples.size(), 6U);
+  std::set<std::string> texts;
+  for (const auto& [item, of] : samples) {
+    ASSERT_EQ(of.size(), 2U) << item;
+    EXPECT_EQ(of.at("sequential").value, of.at("semantic").value) << item;
+    EXPECT_EQ(of.at("sequential").tokens, of.at("semantic").tokens) << item;
+    EXPECT_NE(of.at("sequential").log_probability, of.at("semantic").log_probability) << item;
+    texts.insert(of.at("semantic").value);
+  }
+  EXPECT_EQ(texts.size(), samples.size()) << "each is drawn with a seed of its own";
+  AnalysisPlan plan;
+  plan.resamples = 100;
+  plan.draws = 100;
+  const auto comparisons = compare(whole, plan).value()["comparisons"];
+  EXPECT_TRUE(std::any_of(comparisons.begin(), comparisons.end(),
+                          [](const Json& one) { return one["endpoint"] == "cross_entropy"; }));
+}
+
 TEST(Evaluation, RefusesWhatItDoesNotKnowOrCannotHold) {
   const TemporaryFolder folder;
   const auto engine = engines::fake::make_fake_engine({.context_tokens = 2000});
@@ -109,6 +155,8 @@ TEST(Evaluation, RefusesWhatItDoesNotKnowOrCannotHold) {
   EXPECT_EQ(evaluate(*engine, bench(), format(), options, store).error().code, ErrorCode::kUsage);
   options.conditions = {};
   options.kinds = {"output"};
+  EXPECT_EQ(evaluate(*engine, bench(), format(), options, store).error().code, ErrorCode::kUsage) << "of no length";
+  options.kinds = {"sample"};
   EXPECT_EQ(evaluate(*engine, bench(), format(), options, store).error().code, ErrorCode::kUsage) << "of no length";
   options.kinds = {"other"};
   EXPECT_EQ(evaluate(*engine, bench(), format(), options, store).error().code, ErrorCode::kUsage);

@@ -116,6 +116,16 @@ TEST(ModelSeedScenario, TheDifferenceBetweenTheFormatsIsTheQueryTheBosTokensAndT
               ElementsAre("BOS tokens: 1 against 5 = +4", "separators: 4 against 0 = -4"));
 }
 
+// Each of these formats takes back one thing in which the seed's sides differ.
+TEST(ModelSeedScenario, TheFormatsForItsConfoundsDifferByOneReasonEach) {
+  BULKHEAD_NEED_MODEL(testing::kGemma);
+  if (!std::filesystem::exists(seed_path())) GTEST_SKIP() << "no seed scenario at " << seed_path();
+  ASSERT_NE(gemma(), nullptr);
+  EXPECT_THAT(counts(plan_of(seed_path(), "hf-seed-one-bos")), ElementsAre(1126, 1182, 1222, 415, 448, 265));
+  // The query's 51 tokens and the separator before it; with markers the separator was there.
+  EXPECT_THAT(counts(plan_of(seed_path(), "mlx-seed-query")), ElementsAre(1140, 1156, 1236, 419, 452, 269));
+}
+
 // The chat format with a real template: every byte of every turn is there, and only the template wrote control tokens.
 TEST(ModelChatFormat, QwenShowsEveryTurnOfEveryScenario) {
   BULKHEAD_NEED_MODEL(testing::kQwen);

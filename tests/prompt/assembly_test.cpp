@@ -140,6 +140,18 @@ TEST(Assembly, PerBlockHasABosForEachBlock) {
                           "turn:2", "bos", "prompt:A"));
 }
 
+TEST(Assembly, OneBosOnlyCutsTheSameBlocksApart) {
+  const WordTokenizer tokenizer;
+  const auto format = builtin("hf-seed-one-bos");
+  auto blocks = context_blocks(format, scenario(), {.turns = {1, 2}, .markers = true}, {});
+  blocks.push_back(prompt_block(format, "Go:", "A"));
+  const auto once = assembled(format, blocks, tokenizer);
+  EXPECT_THAT(origins(once), ElementsAre("bos", "marker:1", "turn:1", "marker:2", "turn:2", "prompt:A"));
+  auto rest = assembled(builtin("hf-seed"), blocks, tokenizer).tokens;
+  std::erase(rest, *tokenizer.bos());
+  EXPECT_EQ(std::vector(once.tokens.begin() + 1, once.tokens.end()), rest);
+}
+
 TEST(Assembly, AModelWithoutBosGetsNone) {
   const WordTokenizer tokenizer(false);
   for (const auto* name : {"mlx-seed", "hf-seed", "bulkhead"}) {

@@ -61,7 +61,8 @@ std::string prompt_of(const Format& format, const Scenario& scenario, std::size_
 }
 
 TEST(Format, TheBuiltInOnesAreNamedAsTheirFilesAndDifferInHash) {
-  EXPECT_THAT(builtin_formats(), ElementsAre("bulkhead", "hf-seed", "mlx-seed", "raw"));
+  EXPECT_THAT(builtin_formats(), ElementsAre("bulkhead", "hf-seed-chat", "hf-seed-one-bos", "hf-seed", "mlx-seed-query",
+                                             "mlx-seed", "raw"));
   for (const auto& name : builtin_formats()) {
     const auto format = builtin(name);
     EXPECT_EQ(format.name, name);
@@ -75,7 +76,8 @@ TEST(Format, AnUnknownNameIsUsageAndTellsTheKnownOnes) {
   const auto unknown = load_format("mlx");
   ASSERT_FALSE(unknown.ok());
   EXPECT_EQ(unknown.error().code, ErrorCode::kUsage);
-  EXPECT_THAT(unknown.error().advice, HasSubstr("bulkhead, hf-seed, mlx-seed, raw"));
+  EXPECT_THAT(unknown.error().advice,
+              HasSubstr("bulkhead, hf-seed-chat, hf-seed-one-bos, hf-seed, mlx-seed-query, mlx-seed, raw"));
 }
 
 TEST(Format, PromptsOfTheMlxSeedAreVerbatimForTheSeedsTaskTypes) {
@@ -143,6 +145,7 @@ TEST(Format, BrokenFilesAreRefusedWithTheirPlace) {
       {R"([{"op": "replace", "path": "/rendering", "value": "song"}])", "unknown rendering \"song\""},
       {R"([{"op": "replace", "path": "/rendering", "value": "chat"}])", "\"tokenizing\" has no meaning with chat"},
       {R"([{"op": "replace", "path": "/tokenizing", "value": "per_block"}])", "\"separator\" has no meaning"},
+      {R"([{"op": "add", "path": "/bos", "value": "once"}])", "\"bos\" has no meaning where blocks"},
       {R"([{"op": "add", "path": "/instruction_role", "value": "user"}])", "has no meaning with raw rendering"},
       {R"([{"op": "replace", "path": "/turn_marker", "value": "{number}"}])", "unknown placeholder \"{number}\""},
       {R"([{"op": "remove", "path": "/turn_marker"}])", "\"turn_marker\" is missing"},
@@ -161,6 +164,43 @@ TEST(Format, BrokenFilesAreRefusedWithTheirPlace) {
     EXPECT_EQ(parsed.error().code, ErrorCode::kBadInput);
     EXPECT_THAT(parsed.error().message, HasSubstr(message));
     EXPECT_THAT(parsed.error().place, testing::StartsWith("f.json:"));
+  }
+}
+
+// Each of the seed's confounds is one field's difference from the seed's format.
+TEST(Format, OneThatExtendsAnotherDiffersInItsOwnFieldsOnly) {
+  const auto base = builtin("hf-seed");
+  const auto once = builtin("hf-seed-one-bos");
+  EXPECT_TRUE(base.bos_per_block);
+  EXPECT_FALSE(once.bos_per_block);
+  EXPECT_EQ(once.tokenizing, Tokenizing::kPerBlock);
+  EXPECT_NE(once.sha256, base.sha256);
+  const auto chat = builtin("hf-seed-chat");
+  EXPECT_EQ(chat.rendering, Rendering::kChat);
+  for (const auto& one : {once, chat}) {
+    EXPECT_EQ(instruction_text(one, seed_like_scenario()), instruction_text(base, seed_like_scenario()));
+    EXPECT_EQ(prompt_of(one, seed_like_scenario(), 2, "turn_based"),
+              prompt_of(base, seed_like_scenario(), 2, "turn_based"));
+    EXPECT_EQ(one.new_tokens_dependent, base.new_tokens_dependent);
+  }
+  const auto query = builtin("mlx-seed-query");
+  EXPECT_TRUE(query.read_query);
+  EXPECT_EQ(query.separator, builtin("mlx-seed").separator);
+}
+
+TEST(Format, WhatItExtendsMustBeBuiltInAndExtendNothing) {
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {R"({"name": "x", "extends": "hf"})", "no built-in format \"hf\""},
+      {R"({"name": "x", "extends": "hf-seed-chat"})", "extends another format itself"},
+      {R"({"name": "x", "extends": "hf-seed", "bos": "never"})", "unknown bos \"never\""},
+      {R"({"name": "x", "extends": "hf-seed", "colour": 1})", "unknown field \"colour\""},
+  };
+  for (const auto& [text, message] : cases) {
+    const auto parsed = parse_format(text, "f.json");
+    ASSERT_FALSE(parsed.ok()) << text;
+    EXPECT_EQ(parsed.error().code, ErrorCode::kBadInput);
+    EXPECT_THAT(parsed.error().message, HasSubstr(message));
+    EXPECT_THAT(parsed.error().place, testing::StartsWith("f.json"));
   }
 }
 

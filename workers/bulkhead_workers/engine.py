@@ -41,9 +41,19 @@ class Sequence:
     cache: Cache
     capacity: int  # in tokens
     tokens: list[int] = field(default_factory=list)
+    positions: list[int] = field(default_factory=list)  # of each token
     computed: int = 0  # of these, how many have cells: cache.length, unless the cache is shared (leaky)
     logits: Logits | None = None  # after the newest token, where it has been computed. [vocabulary]
     poisoned: bool = False
+
+    def append(self, tokens: list[int], first: int) -> None:
+        """Tokens that come next, at positions from `first` on."""
+        self.tokens += tokens
+        self.positions += range(first, first + len(tokens))
+
+    @property
+    def next_position(self) -> int:
+        return self.positions[-1] + 1 if self.positions else 0
 
     @property
     def pending(self) -> list[int]:
@@ -82,6 +92,13 @@ def check_options(options: Head, kernels: tuple[str, ...] = ("auto", "stock")) -
             refuse(flag, f"framework workers keep the cache in the model's own type, not in {options[name]}", f"leave {flag} away, or use --dtype")
 
 
+def check_fixed(options: Head, framework: str) -> None:
+    """For frameworks with one way of attention and of counting positions."""
+    for flag, name, only in (("--attention", "attention", "auto"), ("--positions", "positions", "continued")):
+        if options.get(name, only) != only:
+            raise unsupported(flag, f"{framework} has one way of its own", f"leave {flag} away, or use --engine transformers")
+
+
 def context_of(asked: int, network: Network) -> int:
     """The context of one sequence. `bad_input` when more is asked than the model or the framework can do."""
     description = network.description
@@ -102,6 +119,7 @@ class SequenceEngine:
         self._tokenizer = TextTokenizer(network.tokenizer, self._description.vocabulary, self._description.eos)
         self._context = context_of(int(options["context_tokens"]), network)
         self._leaky = bool(options.get("leaky", False))
+        self._restart = options.get("positions", "continued") == "restart"
         self._sequences: dict[int, Sequence] = {}  # open and poisoned ones
         self._next_id = 0
         self._requests: dict[str, Callable[[Call], Frame]] = {
@@ -123,7 +141,7 @@ class SequenceEngine:
     def facts(self) -> Head:
         known = self._description
         return {
-            "engine": known.engine + (" (leaky)" if self._leaky else ""),
+            "engine": known.engine + "".join(f" ({mistake})" for mistake in self._mistakes()),
             "build": known.build,
             "model_path": self._options["path"],
             "model_name": known.model_name,
@@ -146,6 +164,10 @@ class SequenceEngine:
             "grade": "buffer",
             "implementation": {**known.implementation, **self._own_ways()},
         }
+
+    def _mistakes(self) -> list[str]:
+        """What was asked for that is wrong, named in every output."""
+        return ["leaky"] * self._leaky + ["positions restart"] * self._restart
 
     def _own_ways(self) -> Head:
         """What is the same in every framework, because it is done here."""
@@ -231,7 +253,10 @@ class SequenceEngine:
         """Cells of `tokens`, which come next; the logits after each, or after the last."""
         if sequence.cache.length + len(tokens) > sequence.cache.capacity:
             raise SeamError("resource", f"the cache that leaks is full with {sequence.cache.capacity} tokens", "--leaky")
-        rows = self._network.forward(sequence.cache, tokens, every)
+        at = sequence.computed
+        # None: as the cache counts, which is what a framework does by itself (and what a leaky cache gets wrong).
+        positions = sequence.positions[at : at + len(tokens)] if self._restart else None
+        rows = self._network.forward(sequence.cache, tokens, every, positions)
         sequence.computed += len(tokens)
         sequence.logits = rows[-1].copy()
         return rows
@@ -239,7 +264,7 @@ class SequenceEngine:
     def _append(self, sequence: Sequence, tokens: list[int], cancelled: Callable[[], bool]) -> None:
         """Computes pending and new tokens, in chunks."""
         coming = sequence.pending + tokens
-        sequence.tokens += tokens
+        sequence.append(tokens, 0 if self._restart else sequence.next_position)
         for begin in range(0, len(coming), CHUNK):
             if cancelled():
                 raise SeamError("interrupted", "prefill was cancelled")
@@ -297,7 +322,7 @@ class SequenceEngine:
         cells = source.computed if whole else max(tokens - 1, 0)
         # The seed's mistake, on demand: the very same object, which both go on writing to.
         cache = source.cache if self._leaky and whole else source.cache.copy(cells, self._context if self._leaky else capacity)
-        made = Sequence(cache, capacity, source.tokens[:tokens], cells)
+        made = Sequence(cache, capacity, source.tokens[:tokens], source.positions[:tokens], cells)
         if whole and source.logits is not None:
             made.logits = source.logits.copy()
         elif not whole and tokens > 0:
@@ -323,7 +348,7 @@ class SequenceEngine:
             for begin in range(0, len(tokens), SCORE_CHUNK):
                 chunk = tokens[begin : begin + SCORE_CHUNK]
                 before = self._prepare_to_draw(sequence)
-                sequence.tokens += chunk
+                sequence.append(chunk, sequence.next_position)
                 rows = self._compute(sequence, chunk, every=True)
                 scores += [_log_probability(row, token) for token, row in zip(chunk, [before, *rows[:-1]], strict=True)]
         return Frame({"scores": len(scores)}, struct.pack(f"<{len(scores)}d", *scores))
@@ -384,6 +409,8 @@ class SequenceEngine:
         logits = b"" if sequence.logits is None else sequence.logits.astype("<f4").tobytes()
         if sequence.cache.length != sequence.computed:
             raise unsupported("--leaky", "a cache that others have written to makes no snapshot")
+        if self._restart:
+            raise unsupported("--positions", "a snapshot holds no positions that begin anew")
         head = json.dumps({"cells": sequence.computed, "logits": len(logits)}).encode() + b"\n"
         return Frame({}, snapshot.pack(self._fit(), sequence.tokens, head + logits + cells))
 
@@ -396,7 +423,7 @@ class SequenceEngine:
         logits, length, cells = self._read_payload(content)
         room = self._context if self._leaky else capacity
         cache = self._network.restored_cache(room, cells) if length else self._network.new_cache(room)
-        return Frame({"sequence": self._keep(Sequence(cache, capacity, content.tokens, length, logits))})
+        return Frame({"sequence": self._keep(Sequence(cache, capacity, content.tokens, list(range(len(content.tokens))), length, logits))})
 
     def _read_payload(self, content: snapshot.Content) -> tuple[Logits | None, int, list[memoryview]]:
         head_bytes = bytes(content.payload[:100]).find(b"\n")
@@ -489,7 +516,7 @@ class SequenceEngine:
         result["token_ns"].append(time.perf_counter_ns() - begin)
         if generation.hash_logits:
             result["logit_hashes"].append(xxhash.xxh3_64_hexdigest(np.ascontiguousarray(logits).data))
-        sequence.tokens.append(drawn)
+        sequence.append([drawn], sequence.next_position)
         sequence.logits = None
         ends = drawn in self._tokenizer.ends
         stopped = not ends and generation.text.append(self._tokenizer.piece(drawn))

@@ -124,8 +124,9 @@ class MlxNetwork(Network):
         cache.fill([mx.array(np.frombuffer(part, dtype=np.uint8)).view(self._type).reshape(self._shape) for part in cells])
         return cache
 
-    def forward(self, cache: Cache, tokens: list[int], every: bool) -> Logits:
+    def forward(self, cache: Cache, tokens: list[int], every: bool, positions: list[int] | None = None) -> Logits:
         assert isinstance(cache, MlxCache)
+        assert positions is None  # check_fixed() has refused them: mlx_lm takes none
         rows = self._model(mx.array([tokens]), cache=cache.layers)[0]
         rows = (rows if every else rows[-1:]).astype(mx.float32)
         mx.eval(rows, [array for layer in cache.layers for array in (layer.keys, layer.values)])

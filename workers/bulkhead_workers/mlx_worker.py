@@ -19,10 +19,11 @@ os.environ.update({"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error", "HF
 def load(options: Head) -> Engine:
     if int(options["threads"]) > 0:
         os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = str(options["threads"])
-    from .engine import SequenceEngine, check_options
+    from .engine import SequenceEngine, check_fixed, check_options
     from .mlx_network import MlxNetwork
 
     check_options(options)
+    check_fixed(options, "mlx_lm")
     path = Path(options["path"])
     if path.is_file():
         raise SeamError("unsupported", "mlx_lm reads no GGUF", str(path), "make a folder of it with scripts/convert.sh")

@@ -86,5 +86,6 @@ class Network(ABC):
         """Most memory ever held on a GPU, as the framework counts it; 0 on a CPU, and where it does not count."""
 
     @abstractmethod
-    def forward(self, cache: Cache, tokens: list[int], every: bool) -> Logits:
-        """Computes the cells of `tokens` and the logits after each, or after the last only. [len(tokens) or 1, vocabulary]"""
+    def forward(self, cache: Cache, tokens: list[int], every: bool, positions: list[int] | None = None) -> Logits:
+        """Computes the cells of `tokens` and the logits after each, or after the last only. [len(tokens) or 1, vocabulary]
+        `positions`: of each token; None: those after the cache's last cell."""

@@ -87,7 +87,7 @@ class TransformersNetwork(Network):
         where: dict[str, Any] = {"pretrained_model_name_or_path": str(path)}
         if path.is_file():
             where = {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
-        model, attention = _load(where, bool(options["flash_attention"]), _dtype(options["dtype"], path))
+        model, attention = _load(where, _attention(options), _dtype(options["dtype"], path))
         self._model: Any = model.to(self._device).eval()
         self.tokenizer = transformers.AutoTokenizer.from_pretrained(**where)
         config = model.config.get_text_config(decoder=True)
@@ -146,14 +146,16 @@ class TransformersNetwork(Network):
             layer.update(keys, values)
         return cache
 
-    def forward(self, cache: Cache, tokens: list[int], every: bool) -> Logits:
+    def forward(self, cache: Cache, tokens: list[int], every: bool, positions: list[int] | None = None) -> Logits:
         assert isinstance(cache, TransformersCache)
+        given = {} if positions is None else {"position_ids": torch.tensor([positions], device=self._device)}
         with torch.inference_mode():
             rows = self._model(
                 input_ids=torch.tensor([tokens], device=self._device),
                 past_key_values=cache.object,
                 use_cache=True,
                 logits_to_keep=0 if every else 1,
+                **given,
             ).logits[0]
         logits: Logits = rows.float().cpu().numpy()
         return logits
@@ -179,14 +181,26 @@ def _dtype(asked: str, path: Path) -> torch.dtype | str:
     return torch.float32 if path.is_file() else "auto"
 
 
-def _load(where: dict[str, Any], fused: bool, dtype: torch.dtype | str) -> tuple[Any, str]:
+def _attention(options: Head) -> str:
+    asked = str(options.get("attention", "auto"))
+    if asked not in ("auto", "eager", "sdpa"):
+        raise SeamError("usage", f'there is no attention "{asked}"', "--attention", "use auto, eager or sdpa")
+    if not options["flash_attention"]:
+        if asked == "sdpa":
+            raise SeamError("usage", "sdpa is the fused attention that -fa off turns off", "--attention", "leave -fa away")
+        return "eager"
+    return asked
+
+
+def _load(where: dict[str, Any], attention: str, dtype: torch.dtype | str) -> tuple[Any, str]:
     """The model, and how it computes attention."""
     try:
         config: Any = transformers.AutoConfig.from_pretrained(**where).get_text_config(decoder=True)
         if config.model_type not in FAMILIES:
             raise unsupported("-m", f"the architecture {config.model_type} is not tested here", f"use one of {', '.join(FAMILIES)}")
-        # torch's fused attention cannot cap scores (Gemma 2).
-        attention = "sdpa" if fused and not getattr(config, "attn_logit_softcapping", None) else "eager"
+        if attention == "auto":
+            # torch's fused attention cannot cap scores (Gemma 2).
+            attention = "eager" if getattr(config, "attn_logit_softcapping", None) else "sdpa"
         model = transformers.AutoModelForCausalLM.from_pretrained(**where, dtype=dtype, attn_implementation=attention)
     except SeamError:
         raise

@@ -490,10 +490,7 @@ Result<std::unique_ptr<engine::Engine>> make_from_options(const ModelOptions& op
     return Error{ErrorCode::kUsage, fmt::format("the fake engine has no grade \"{}\"", engine::name(options.grade)),
                  "--grade", "use buffer or mask"};
   }
-  if (options.leaky) {
-    return Error{ErrorCode::kUsage, "the fake engine leaks by -m mutant:ID only", "--leaky",
-                 "use it with --engine transformers or mlx"};
-  }
+  BH_CHECK(engine::refuse_framework_switches(options));
   fake.grade = options.grade;
   constexpr std::string_view kPrefix = "mutant:";
   if (options.path.starts_with(kPrefix)) {

@@ -37,15 +37,12 @@ Result<void> check_options(const ModelOptions& options) {
     return Error{ErrorCode::kUsage, fmt::format("the llama engine has no grade \"{}\"", engine::name(options.grade)),
                  "--grade", "use buffer or mask"};
   }
-  if (options.leaky) {
-    return Error{ErrorCode::kUsage, "the llama engine's caches do not leak", "--leaky",
-                 "use it with --engine transformers or mlx"};
-  }
   if (options.dtype != "auto") {
     return Error{ErrorCode::kUsage,
                  fmt::format("the llama engine computes with its file's weights, not in {}", options.dtype), "--dtype",
                  "leave it away"};
   }
+  BH_CHECK(engine::refuse_framework_switches(options));
   BH_TRY(const auto key, kv_type(options.kv_type_k, "-ctk"));
   BH_TRY(const auto value, kv_type(options.kv_type_v, "-ctv"));
   BH_CHECK(kernels::parse_kernel_choice(options.kernels));
