@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# The seed experiment's confounds, each switched alone: its Hugging Face side as it was meant (hf-seed, bfloat16, temperature 0.7, no top-p, caches
+# The seed experiment's confounds, each switched alone: its Hugging Face side as it was meant (hf-seed, f32, temperature 0.7, no top-p, caches
 # of their own), then one thing changed at a time. Runs what is not there yet and writes the table.
 #   scripts/confounds.sh MODEL OUT.md        MODEL: what -m takes with --engine transformers
-# What is run: SCENARIOS (default: two of ours), CONFOUND_SEEDS (3), CONFOUND_TOKENS (96 an output), CONFOUND_THREADS (0).
+# What is run: SCENARIOS (default: two of ours), CONFOUND_SEEDS (3), CONFOUND_TOKENS (64 an output), CONFOUND_THREADS (0).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 [ $# -eq 2 ] || { echo "usage: scripts/confounds.sh MODEL OUT.md" >&2; exit 2; }
@@ -16,8 +16,8 @@ scripts/install_workers.sh
 name=$(basename "$model" .gguf)
 read -ra scenarios <<<"${SCENARIOS:-scenarios/hospital_pharmacy.json scenarios/city_tram.json}"
 shared=(--engine transformers -m "$model" --conditions sequential,semantic --temp 0.7 --top-k 0 --min-p 0
-  --repeat "${CONFOUND_SEEDS:-3}" -n "${CONFOUND_TOKENS:-96}" -t "${CONFOUND_THREADS:-0}" -q)
-# Name, then the flags in which it is not the first. Where a flag is not named: format hf-seed, bf16, top-p 1.
+  --repeat "${CONFOUND_SEEDS:-3}" -n "${CONFOUND_TOKENS:-64}" -t "${CONFOUND_THREADS:-0}" -q)
+# Name, then the flags in which it is not the first. Where a flag is not named: format hf-seed, f32, top-p 1.
 variants=(
   "meant"
   "one-bos --format hf-seed-one-bos"
@@ -26,7 +26,7 @@ variants=(
   "mlx-text-query --format mlx-seed-query"
   "top-p --top-p 0.95"
   "eager --attention eager"
-  "f32 --dtype f32"
+  "bf16 --dtype bf16"
   "leaky --leaky"
   "positions --positions restart"
   "leaky-positions --leaky --positions restart"
@@ -36,7 +36,7 @@ folders=()
 for variant in "${variants[@]}"; do
   read -ra words <<<"$variant"
   flags=("${words[@]:1}")
-  for default in "--format hf-seed" "--dtype bf16" "--top-p 1"; do
+  for default in "--format hf-seed" "--dtype f32" "--top-p 1"; do
     read -ra pair <<<"$default"
     [[ " ${flags[*]} " == *" ${pair[0]} "* ]] || flags+=("${pair[@]}")
   done
@@ -45,6 +45,7 @@ for variant in "${variants[@]}"; do
   [ ! -f "$folder/results.json" ] || continue
   echo "confounds: ${words[0]}" >&2
   rm -rf "$folder"
+  mkdir -p "$(dirname "$folder")"
   # One that cannot be computed (numbers that overflow) is a result too: the table shows its error.
   "$bulkhead" run "${scenarios[@]}" "${shared[@]}" "${flags[@]}" --out "$folder" >/dev/null 2>"$folder.log" || tail -1 "$folder.log" >&2
 done

@@ -47,7 +47,7 @@ def outputs(folder: Path, surprise: Surprise) -> dict[Key, Row]:
     for run in json.loads(path.read_text())["runs"] if path.exists() else []:
         for condition in run["conditions"]:
             for output in condition["outputs"]:
-                tokens = output["tokens"]
+                tokens = output["token_ids"]
                 if len(tokens) < 2:
                     continue
                 words = output["text"].split()

@@ -66,8 +66,7 @@ struct ModelOptions {
   // experiment, to measure what it does. Every output names it, and the grade is `claimed`.
   bool leaky = false;
   // Engine transformers, to measure what the seed experiment may have got wrong. How scores become attention: eager, or
-  // sdpa (torch's fused one, which leaves out the cap on scores that Gemma 2 has); auto: sdpa where it leaves nothing
-  // out.
+  // sdpa (torch's fused one, which cannot cap scores, as Gemma 2 needs, and is refused there); auto: sdpa where it can.
   std::string attention = "auto";
   // Engine transformers too. continued: a token's position is its place in the sequence. restart: every prefill counts
   // from 0 again, as pieces do that are appended to a cache without telling where they stand.

@@ -51,19 +51,20 @@ class RepositoryTest : public PullTest {
     serve_files();
   }
 
-  // `twist` may change what is sent for a path; it gives false to let the good server answer.
+  // Serves `files_` as they are now: the server's threads have a copy of their own. `twist` may change what is sent for
+  // a path; it gives false to let the good server answer.
   void serve_files(std::function<bool(const std::string&, const Request&, Connection&)> twist = {}) {
-    serve([this, twist = std::move(twist)](const Request& request, Connection& connection) {
+    serve([files = files_, twist = std::move(twist)](const Request& request, Connection& connection) {
       if (request.path == "/api/models/user/repo?blobs=true") {
-        const auto body = listing();
+        const auto body = listing(files);
         connection.respond("200 OK", fmt::format("Content-Length: {}\r\n", body.size()), body);
         return;
       }
       const auto prefix = "/user/repo/resolve/" + kCommit + "/";
       const auto name = request.path.starts_with(prefix) ? request.path.substr(prefix.size()) : std::string();
       if (twist && twist(name, request, connection)) return;
-      const auto found = files_.find(name);
-      if (found == files_.end()) {
+      const auto found = files.find(name);
+      if (found == files.end()) {
         connection.respond("404 Not Found", "Content-Length: 0\r\n", "");
       } else {
         serve_well(request, connection, found->second, "\"" + name + "\"");
@@ -71,9 +72,9 @@ class RepositoryTest : public PullTest {
     });
   }
 
-  [[nodiscard]] std::string listing() const {
+  static std::string listing(const std::map<std::string, std::string>& files) {
     Json siblings = Json::array();
-    for (const auto& [name, content] : files_) {
+    for (const auto& [name, content] : files) {
       Json entry = {{"rfilename", name}, {"size", content.size()}};
       if (name.ends_with(".safetensors")) entry["lfs"] = {{"sha256", sha256_hex(content)}, {"size", content.size()}};
       siblings.push_back(entry);
@@ -200,6 +201,7 @@ TEST_F(RepositoryTest, NamesThatLeadOutOfTheFolderAreRefused) {
   for (const std::string name :
        {"../evil.json", "/etc/evil.json", "a/../../evil.json", "a\\evil.json", "./evil.json", "a//evil.json", ".."}) {
     files_[name] = "{}";
+    serve_files();
     expect_nothing(pull_folder(), ErrorCode::kRemote, "no path inside a repository");
     files_.erase(name);
   }
@@ -209,6 +211,7 @@ TEST_F(RepositoryTest, NamesThatLeadOutOfTheFolderAreRefused) {
 
 TEST_F(RepositoryTest, WeightsThatTheIndexNamesMustBeThere) {
   files_.erase("model-00002-of-00002.safetensors");
+  serve_files();
   expect_nothing(pull_folder(), ErrorCode::kCorrupt, "its index names model-00002-of-00002.safetensors");
   for (const auto& request : server_->requests()) EXPECT_THAT(request.path, Not(HasSubstr("00001-of")));
 }
@@ -267,6 +270,7 @@ TEST_F(RepositoryTest, PullTakesAGgufFileWhereThereIsOne) {
   EXPECT_FALSE(fs::exists(whole_ / "model-q4_k_m.gguf"));
   fs::remove_all(whole_);
   files_.erase("config.json");
+  serve_files();
   expect_nothing(pull_folder(), ErrorCode::kUsage, "no config.json with weights in safetensors");
   const auto picked = pull({PullRequest::Kind::kHub, "user/repo"}, environment_, progress_);
   ASSERT_FALSE(picked.ok());  // this server has it at one commit only, and a single file is asked for at main

@@ -198,9 +198,11 @@ def _load(where: dict[str, Any], attention: str, dtype: torch.dtype | str) -> tu
         config: Any = transformers.AutoConfig.from_pretrained(**where).get_text_config(decoder=True)
         if config.model_type not in FAMILIES:
             raise unsupported("-m", f"the architecture {config.model_type} is not tested here", f"use one of {', '.join(FAMILIES)}")
+        capped = bool(getattr(config, "attn_logit_softcapping", None))
         if attention == "auto":
-            # torch's fused attention cannot cap scores (Gemma 2).
-            attention = "eager" if getattr(config, "attn_logit_softcapping", None) else "sdpa"
+            attention = "eager" if capped else "sdpa"
+        if attention == "sdpa" and capped:
+            raise unsupported("--attention", f"transformers {transformers.__version__} has no sdpa that caps scores, as {config.model_type} needs", "use eager")
         model = transformers.AutoModelForCausalLM.from_pretrained(**where, dtype=dtype, attn_implementation=attention)
     except SeamError:
         raise
