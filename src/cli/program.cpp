@@ -42,6 +42,7 @@ int dispatch(int argc, const char* const* argv) {
                                                    {"report", add_report(program)},
                                                    {"verify", add_verify(program)},
                                                    {"eval", add_eval(program, invocation)},
+                                                   {"judge", add_judge(program, invocation)},
                                                    {"worker", add_worker(program)},
                                                    {"completion", add_completion(program)}};
   std::vector<std::string> arguments(invocation.arguments.rbegin(), invocation.arguments.rend() - 1);

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <utility>
 
 namespace bulkhead::eval {
@@ -137,12 +138,20 @@ Result<Cell> run_item(Engine& engine, const OpenSequence& context, const Prepare
 Result<PreparedContext> prepare_context(const dataset::Conversation& conversation, const EvaluationContext& context,
                                         std::span<const Item> items, const prompt::Format& format,
                                         const engine::Tokenizer& tokenizer) {
-  PreparedContext prepared;
-  prepared.name = context.spec.name;
-  const auto blocks = blocks_of(context, conversation, format);
   const auto& clusters = context.spec.clusters;
+  std::vector<Item> own;
+  std::copy_if(items.begin(), items.end(), std::back_inserter(own), [&](const Item& item) {
+    return std::find(clusters.begin(), clusters.end(), item.cluster) != clusters.end();
+  });
+  BH_TRY(auto prepared, prepare_items(blocks_of(context, conversation, format), own, format, tokenizer));
+  prepared.name = context.spec.name;
+  return prepared;
+}
+
+Result<PreparedContext> prepare_items(std::span<const prompt::Block> blocks, std::span<const Item> items,
+                                      const prompt::Format& format, const engine::Tokenizer& tokenizer) {
+  PreparedContext prepared;
   for (const auto& item : items) {
-    if (std::find(clusters.begin(), clusters.end(), item.cluster) == clusters.end()) continue;
     BH_TRY(auto one, prepare_item(blocks, item, format, tokenizer));
     prepared.longest = std::max(
         prepared.longest, static_cast<std::uint32_t>(one.prompt.size()) + item.output_tokens + item.sample_tokens);

@@ -10,6 +10,7 @@
 #include "eval/cell.h"
 #include "eval/evaluation_condition.h"
 #include "eval/item.h"
+#include "prompt/assembly.h"
 #include "prompt/format.h"
 
 #include <cstdint>
@@ -41,6 +42,10 @@ struct PreparedContext {
 [[nodiscard]] Result<PreparedContext> prepare_context(const dataset::Conversation& conversation,
                                                       const EvaluationContext& context, std::span<const Item> items,
                                                       const prompt::Format& format, const engine::Tokenizer& tokenizer);
+
+// The same of all `items`, in a context of these blocks; it has no name yet.
+[[nodiscard]] Result<PreparedContext> prepare_items(std::span<const prompt::Block> blocks, std::span<const Item> items,
+                                                    const prompt::Format& format, const engine::Tokenizer& tokenizer);
 
 // What the model draws token by token after an item's prompt, from its distributions as they are (temperature 1,
 // nothing cut off): `sample_tokens` at most, the end token included. The mean over samples of log p - log q, where p is

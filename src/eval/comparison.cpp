@@ -26,27 +26,6 @@ constexpr std::int64_t kMostDraws = 100'000'000;
 
 using CellList = std::vector<const Cell*>;
 
-Result<Json> statistics_of(const PairedItems& pairs, const AnalysisPlan& plan) {
-  BH_TRY(const auto interval,
-         measure::bootstrap_mean(pairs.differences, pairs.clusters,
-                                 {.confidence = 1 - plan.alpha, .resamples = plan.resamples, .seed = plan.seed}));
-  BH_TRY(const auto flips,
-         measure::sign_flip_test(pairs.differences, pairs.clusters, {.draws = plan.draws, .seed = plan.seed}));
-  BH_TRY(const auto means, measure::cluster_means(pairs.differences, pairs.clusters));
-  BH_TRY(const auto effect, measure::paired_effect(means));
-  BH_TRY(const auto ranks, measure::wilcoxon_signed_rank(means));
-  const auto& bounds = interval.bca ? *interval.bca : interval.percentile;
-  return Json{{"interval", {bounds.low, bounds.high}},
-              {"interval_method", interval.bca ? "bca" : "percentile"},
-              {"p", flips.p},
-              {"p_wilcoxon", ranks.p},
-              {"d_z", effect.d_z ? Json(*effect.d_z) : Json()},
-              {"rank_biserial", effect.rank_biserial},
-              {"conversations_above", effect.wins},
-              {"conversations_equal", effect.ties},
-              {"conversations_below", effect.losses}};
-}
-
 Json plan_json(const AnalysisPlan& plan) {
   return {{"sha256", plan.sha256}, {"dataset_sha256", plan.dataset_sha256}, {"model", plan.model},
           {"alpha", plan.alpha},   {"resamples", plan.resamples},           {"draws", plan.draws},
@@ -69,22 +48,8 @@ Result<Json> comparison_of(const CellList& cells, const Endpoint& endpoint, std:
                {"difference", pairs.difference()}};
   json["statistics"] = nullptr;
   if (pairs.conversations < 2) return json;
-  BH_TRY(json["statistics"], statistics_of(pairs, plan));
+  BH_TRY(json["statistics"], paired_statistics(pairs, plan));
   return json;
-}
-
-Result<void> add_holm(std::vector<Json>& comparisons) {
-  std::vector<double> p;
-  for (const auto& one : comparisons) {
-    if (!one["statistics"].is_null()) p.push_back(one["statistics"]["p"].get<double>());
-  }
-  if (p.empty()) return {};
-  BH_TRY(const auto adjusted, measure::holm_adjusted(p));
-  std::size_t next = 0;
-  for (auto& one : comparisons) {
-    if (!one["statistics"].is_null()) one["statistics"]["p_holm"] = adjusted[next++];
-  }
-  return {};
 }
 
 Result<Json> hypotheses_json(const CellList& cells, const AnalysisPlan& plan) {
@@ -181,6 +146,41 @@ Result<void> read_claims(const JsonView& root, AnalysisPlan& plan) {
 }
 
 }  // namespace
+
+Result<Json> paired_statistics(const PairedItems& pairs, const AnalysisPlan& plan) {
+  BH_TRY(const auto interval,
+         measure::bootstrap_mean(pairs.differences, pairs.clusters,
+                                 {.confidence = 1 - plan.alpha, .resamples = plan.resamples, .seed = plan.seed}));
+  BH_TRY(const auto flips,
+         measure::sign_flip_test(pairs.differences, pairs.clusters, {.draws = plan.draws, .seed = plan.seed}));
+  BH_TRY(const auto means, measure::cluster_means(pairs.differences, pairs.clusters));
+  BH_TRY(const auto effect, measure::paired_effect(means));
+  BH_TRY(const auto ranks, measure::wilcoxon_signed_rank(means));
+  const auto& bounds = interval.bca ? *interval.bca : interval.percentile;
+  return Json{{"interval", {bounds.low, bounds.high}},
+              {"interval_method", interval.bca ? "bca" : "percentile"},
+              {"p", flips.p},
+              {"p_wilcoxon", ranks.p},
+              {"d_z", effect.d_z ? Json(*effect.d_z) : Json()},
+              {"rank_biserial", effect.rank_biserial},
+              {"conversations_above", effect.wins},
+              {"conversations_equal", effect.ties},
+              {"conversations_below", effect.losses}};
+}
+
+Result<void> add_holm(std::vector<Json>& comparisons) {
+  std::vector<double> p;
+  for (const auto& one : comparisons) {
+    if (!one["statistics"].is_null()) p.push_back(one["statistics"]["p"].get<double>());
+  }
+  if (p.empty()) return {};
+  BH_TRY(const auto adjusted, measure::holm_adjusted(p));
+  std::size_t next = 0;
+  for (auto& one : comparisons) {
+    if (!one["statistics"].is_null()) one["statistics"]["p_holm"] = adjusted[next++];
+  }
+  return {};
+}
 
 Result<AnalysisPlan> read_analysis_plan(const std::string& path) {
   BH_TRY(auto text, read_text_file(path));

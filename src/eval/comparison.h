@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/result.h"
 #include "eval/cell.h"
+#include "eval/paired_items.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -51,5 +52,12 @@ struct AnalysisPlan {
 // conditions have; `difference` is condition minus semantic. Statistics are null with fewer than two conversations.
 // Holm's correction is over the conditions of one endpoint.
 [[nodiscard]] Result<Json> compare(const std::vector<Cell>& cells, const AnalysisPlan& plan);
+
+// The `statistics` of a comparison: interval of the mean, permutation and Wilcoxon tests, effect sizes, by
+// conversation. kBadInput with fewer than two conversations.
+[[nodiscard]] Result<Json> paired_statistics(const PairedItems& pairs, const AnalysisPlan& plan);
+
+// Puts `p_holm` into the statistics of `comparisons`, which are tested together; those that are null are left out.
+[[nodiscard]] Result<void> add_holm(std::vector<Json>& comparisons);
 
 }  // namespace bulkhead::eval
