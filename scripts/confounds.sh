@@ -42,7 +42,7 @@ for variant in "${variants[@]}"; do
   done
   folder=runs/confounds/$name/${words[0]}
   folders+=("$folder")
-  [ ! -f "$folder/results.json" ] || continue
+  ! grep -qs '"complete": true' "$folder/results.json" || continue
   echo "confounds: ${words[0]}" >&2
   rm -rf "$folder"
   mkdir -p "$(dirname "$folder")"

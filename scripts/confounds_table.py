@@ -10,6 +10,7 @@ and nothing else before it, gives the output's tokens. It needs no judge, and it
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -51,7 +52,7 @@ def outputs(folder: Path, surprise: Surprise) -> dict[Key, Row]:
                 if len(tokens) < 2:
                     continue
                 words = output["text"].split()
-                pairs = list(zip(words, words[1:], strict=False))
+                pairs = list(itertools.pairwise(words))
                 found[run["scenario"]["id"], condition["name"], output["label"], run["seed"]] = {
                     "surprise": surprise.of(tokens),
                     "distinct": len(set(pairs)) / len(pairs) if pairs else 0.0,
