@@ -2,6 +2,7 @@
 #include "eval/evaluation.h"
 
 #include "engines/fake/fake_engine.h"
+#include "eval/bench.h"
 #include "eval/comparison.h"
 #include "eval/evaluation_condition.h"
 #include "eval/evaluation_summary.h"
@@ -22,12 +23,6 @@ namespace {
 
 using testing::TemporaryFolder;
 
-const dataset::Dataset& bench() {
-  static const auto kSet =
-      dataset::load_dataset(std::string(BULKHEAD_SOURCE_DIR) + "/datasets/bulkhead-bench/conversations.jsonl");
-  return kSet.value();
-}
-
 const prompt::Format& format() {
   static const auto kFormat = prompt::load_format("raw").value();
   return kFormat;
@@ -35,6 +30,20 @@ const prompt::Format& format() {
 
 Json configuration(const engine::Engine& engine, const EvaluationOptions& options = {}) {
   return evaluation_configuration(engine.facts(), {}, bench(), format(), options);
+}
+
+// One folder's cells after several calls, each for other kinds; without times.
+std::vector<Cell> cells_after(engine::Engine& engine, EvaluationOptions options,
+                              const std::vector<std::vector<std::string>>& calls) {
+  const TemporaryFolder folder;
+  auto store = RunStore::open(folder.path(), configuration(engine, options)).value();
+  for (const auto& kinds : calls) {
+    options.kinds = kinds;
+    EXPECT_TRUE(evaluate(engine, bench(), format(), options, store).ok());
+  }
+  auto cells = store.cells().value();
+  for (auto& cell : cells) cell.seconds = 0;
+  return cells;
 }
 
 TEST(Evaluation, RunsWhatIsMissingAndNothingElse) {
@@ -73,19 +82,8 @@ TEST(Evaluation, WritesOutputsWhenAskedAndGoesOnWithTheSame) {
   EXPECT_FALSE(configuration(*engine, options).contains("output_tokens")) << "older folders can be gone on with";
   options.lengths.output = 12;
   EXPECT_EQ(configuration(*engine, options)["output_tokens"], 12);
-  const auto cells_after = [&](const std::vector<std::vector<std::string>>& calls) {
-    const TemporaryFolder folder;
-    auto store = RunStore::open(folder.path(), configuration(*engine, options)).value();
-    for (const auto& kinds : calls) {
-      options.kinds = kinds;
-      EXPECT_TRUE(evaluate(*engine, bench(), format(), options, store).ok());
-    }
-    auto cells = store.cells().value();
-    for (auto& cell : cells) cell.seconds = 0;
-    return cells;
-  };
-  const auto whole = cells_after({{}});
-  EXPECT_EQ(cells_after({{"output"}, {"own"}, {}}), whole) << "in parts";
+  const auto whole = cells_after(*engine, options, {{}});
+  EXPECT_EQ(cells_after(*engine, options, {{"output"}, {"own"}, {}}), whole) << "in parts";
   std::size_t outputs = 0;
   for (const auto& cell : whole) {
     EXPECT_EQ(cell.output.has_value(), cell.kind == kOutputKind);
@@ -108,19 +106,8 @@ TEST(Evaluation, SamplesAreThoseOfIsolationUnderEveryCondition) {
   EXPECT_FALSE(configuration(*engine, options).contains("sample_tokens")) << "older folders can be gone on with";
   options.lengths.sample = 10;
   EXPECT_EQ(configuration(*engine, options)["sample_tokens"], 10);
-  const auto cells_after = [&](const std::vector<std::vector<std::string>>& calls) {
-    const TemporaryFolder folder;
-    auto store = RunStore::open(folder.path(), configuration(*engine, options)).value();
-    for (const auto& kinds : calls) {
-      options.kinds = kinds;
-      EXPECT_TRUE(evaluate(*engine, bench(), format(), options, store).ok());
-    }
-    auto cells = store.cells().value();
-    for (auto& cell : cells) cell.seconds = 0;
-    return cells;
-  };
-  const auto whole = cells_after({{}});
-  EXPECT_EQ(cells_after({{"own"}, {"sample"}, {}}), whole) << "in parts";
+  const auto whole = cells_after(*engine, options, {{}});
+  EXPECT_EQ(cells_after(*engine, options, {{"own"}, {"sample"}, {}}), whole) << "in parts";
   std::map<std::string, std::map<std::string, Candidate>> samples;  // conversation and item -> condition
   for (const auto& cell : whole) {
     if (cell.kind != kSampleKind) continue;

@@ -3,6 +3,7 @@
 
 #include "engine/recording_engine.h"
 #include "engines/fake/fake_engine.h"
+#include "eval/bench.h"
 #include "temporary_folder.h"
 
 #include <gtest/gtest.h>
@@ -16,12 +17,6 @@ namespace bulkhead::eval {
 namespace {
 
 using testing::TemporaryFolder;
-
-const dataset::Dataset& bench() {
-  static const auto kSet =
-      dataset::load_dataset(std::string(BULKHEAD_SOURCE_DIR) + "/datasets/bulkhead-bench/conversations.jsonl");
-  return kSet.value();
-}
 
 Cell written(std::size_t conversation, const std::string& condition, const std::string& cluster, std::string text) {
   Cell cell{.key = {bench().conversations.at(conversation).scenario.id, condition, "output:" + cluster},

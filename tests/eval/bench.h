@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: MIT
+// The committed data set, read once.
+#pragma once
+
+#include "dataset/dataset.h"
+
+#include <string>
+
+namespace bulkhead::eval {
+
+inline const dataset::Dataset& bench() {
+  static const auto kSet =
+      dataset::load_dataset(std::string(BULKHEAD_SOURCE_DIR) + "/datasets/bulkhead-bench/conversations.jsonl");
+  return kSet.value();
+}
+
+}  // namespace bulkhead::eval
