@@ -49,5 +49,5 @@ for variant in "${variants[@]}"; do
   # One that cannot be computed (numbers that overflow) is a result too: the table shows its error.
   "$bulkhead" run "${scenarios[@]}" "${shared[@]}" "${flags[@]}" --out "$folder" >/dev/null 2>"$folder.log" || tail -1 "$folder.log" >&2
 done
-scripts/workers_python.sh scripts/confounds_table.py "$("$bulkhead" pull "$model" -q 2>/dev/null || echo "$model")" "${folders[@]}" >"$out"
+scripts/workers_python.sh workers/confounds_table.py "$("$bulkhead" pull "$model" -q 2>/dev/null || echo "$model")" "${folders[@]}" >"$out"
 echo "confounds: $out" >&2
