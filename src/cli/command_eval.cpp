@@ -6,6 +6,7 @@
 #include "cli/session.h"
 #include "dataset/dataset.h"
 #include "engines/builtin.h"
+#include "engines/llama/text_embedder.h"
 #include "eval/cells_csv.h"
 #include "eval/comparison.h"
 #include "eval/evaluation.h"
@@ -40,6 +41,7 @@ struct Flags {
   std::string format;
   std::string folder;
   std::string analysis;
+  std::string embedding;
   eval::EvaluationOptions options;
 };
 
@@ -93,6 +95,19 @@ struct Subject {
   std::string model_sha256;  // empty: a model without files
 };
 
+Result<eval::SimilarityMeasure> similarity_by(const std::string& path, std::uint32_t threads) {
+  eval::SimilarityMeasure measure;
+  BH_TRY(measure.model_sha256, models::model_sha256(path));
+  BH_TRY(auto loaded, engines::llama::TextEmbedder::load(path, threads));
+  const auto embedder = std::make_shared<engines::llama::TextEmbedder>(std::move(loaded));
+  measure.cosine = [embedder](std::string_view one, std::string_view other) -> Result<double> {
+    BH_TRY(const auto first, embedder->embed(one));
+    BH_TRY(const auto second, embedder->embed(other));
+    return engines::llama::cosine(first.values, second.values);
+  };
+  return measure;
+}
+
 Result<Subject> read_subject(const Flags& flags) {
   BH_CHECK(eval::check_options(flags.options));
   Subject subject;
@@ -142,6 +157,9 @@ Result<void> write_folder(const std::string& folder, const Json& document, const
 Result<Json> evaluate(Flags& flags, const Invocation& invocation, ProgressLine& line) {
   BH_TRY(const auto subject, read_subject(flags));
   const auto& dataset = subject.dataset;
+  if (!flags.embedding.empty()) {
+    BH_TRY(flags.options.similarity, similarity_by(flags.embedding, subject.model.threads));
+  }
   BH_TRY(const auto engine, engines::builtin_engines().make(subject.model));
   const auto& facts = engine->facts();
   const std::string format_name = !flags.format.empty() ? flags.format : facts.chat_template ? "bulkhead" : "raw";
@@ -205,17 +223,22 @@ Command add_eval(CLI::App& program, const Invocation& invocation) {
       ->capture_default_str();
   command->add_option("-s,--seed", flags->options.seed, "of what is drawn: random_clusters, filler, samples")
       ->capture_default_str();
-  command
-      ->add_option("--outputs", flags->options.lengths.output,
-                   "let the model write each cluster's reference text, in so many tokens at most; 0: not")
-      ->check(CLI::Range(0, kMostOutputTokens))
-      ->capture_default_str();
+  auto* outputs =
+      command
+          ->add_option("--outputs", flags->options.lengths.output,
+                       "let the model write each cluster's reference text, in so many tokens at most; 0: not")
+          ->check(CLI::Range(0, kMostOutputTokens))
+          ->capture_default_str();
   command
       ->add_option("--samples", flags->options.lengths.sample,
                    "draw each cluster's text in isolation, so many tokens at most, and score it under every condition "
                    "(KL divergence); 0: not")
       ->check(CLI::Range(0, kMostOutputTokens))
       ->capture_default_str();
+  command
+      ->add_option("--embedding", flags->embedding,
+                   "an embedding model (scripts/embedding_model.sh): how near each output is to its reference text")
+      ->needs(outputs);
   command->add_option("--analysis", flags->analysis,
                       "hypotheses and margins fixed beforehand, such as datasets/bulkhead-bench/analysis.json");
   add_model_flags(*command, flags->model);

@@ -11,7 +11,7 @@ namespace bulkhead::eval {
 namespace {
 
 constexpr std::size_t kChoiceFields = 6;
-constexpr std::size_t kOutputFields = 12;
+constexpr std::size_t kOutputFields = 13;
 
 std::vector<std::string> choice_fields(const Cell& cell) {
   const auto& best = chosen(cell, Scoring::kPerToken);
@@ -34,7 +34,8 @@ std::vector<std::string> output_fields(const Output& output) {
        {output.text, std::string(output.ended ? "true" : "false"), fmt::format("{}", output.bleu),
         fmt::format("{}", output.chrf), fmt::format("{}", output.rouge_l), std::to_string(output.words),
         fmt::format("{}", output.repetition), std::to_string(output.own_terms), std::to_string(output.foreign_terms),
-        std::to_string(output.own_facts), std::to_string(output.foreign_facts), std::to_string(output.canaries)}) {
+        std::to_string(output.own_facts), std::to_string(output.foreign_facts), std::to_string(output.canaries),
+        output.similarity ? fmt::format("{}", *output.similarity) : std::string()}) {
     fields.push_back(field);
   }
   return fields;
@@ -52,7 +53,7 @@ std::string to_csv(const std::vector<Cell>& cells) {
                                       "ended",           "bleu",          "chrf",
                                       "rouge_l",         "words",         "repetition",
                                       "own_terms",       "foreign_terms", "own_facts",
-                                      "foreign_facts",   "canaries"});
+                                      "foreign_facts",   "canaries",      "similarity"});
   for (const auto& cell : cells) {
     std::vector<std::string> fields = {cell.key.conversation,
                                        cell.key.condition,

@@ -46,12 +46,20 @@ bool is_output(const Cell& cell) {
   return cell.output.has_value();
 }
 
+bool has_similarity(const Cell& cell) {
+  return cell.output.has_value() && cell.output->similarity.has_value();
+}
+
+double similarity(const Cell& cell) {
+  return *cell.output->similarity;
+}
+
 template <auto Member>
 double of_output(const Cell& cell) {
   return static_cast<double>((*cell.output).*Member);
 }
 
-constexpr std::array<Endpoint, 14> kEndpoints = {{
+constexpr std::array<Endpoint, 15> kEndpoints = {{
     {"intrusions", "share of own and updated questions", Better::kLower, is_primary, is_intrusion},
     {"accuracy", "share of own and updated questions", Better::kHigher, is_primary, is_right},
     {"absent", "share of absent questions answered with not known here", Better::kHigher, is_absent, is_right},
@@ -62,6 +70,8 @@ constexpr std::array<Endpoint, 14> kEndpoints = {{
     {"bleu", "0 to 100, mean over outputs", Better::kHigher, is_output, of_output<&Output::bleu>},
     {"chrf", "0 to 100, mean over outputs", Better::kHigher, is_output, of_output<&Output::chrf>},
     {"rouge_l", "F1, mean over outputs", Better::kHigher, is_output, of_output<&Output::rouge_l>},
+    {"similarity", "cosine with the reference text as vectors, mean over outputs", Better::kHigher, has_similarity,
+     similarity},
     {"length", "words of an output", Better::kNeither, is_output, of_output<&Output::words>},
     {"repetition", "share of repeated pairs of words, mean over outputs", Better::kLower, is_output,
      of_output<&Output::repetition>},
@@ -86,7 +96,7 @@ std::span<const Endpoint> endpoints() noexcept {
 }
 
 bool is_optional(const Endpoint& endpoint) noexcept {
-  return endpoint.counts == is_output || endpoint.counts == is_sample;
+  return endpoint.counts == is_output || endpoint.counts == has_similarity || endpoint.counts == is_sample;
 }
 
 const Endpoint* find_endpoint(std::string_view name) noexcept {

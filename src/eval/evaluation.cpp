@@ -130,10 +130,15 @@ Result<std::uint32_t> longest_estimate(const std::vector<Part>& parts, const eng
 }
 
 // `written` with what it comes to.
-Output measured(const Conversation& conversation, const std::string& cluster, Output written) {
+Result<Output> measured(const Conversation& conversation, const std::string& cluster, Output written,
+                        const SimilarityMeasure& similarity) {
   auto output = measure_output(conversation, cluster, std::move(written.text));
   output.tokens = written.tokens;
   output.ended = written.ended;
+  if (similarity.cosine) {
+    const auto& reference = conversation.scenario.find_cluster(cluster)->expected_output;
+    BH_TRY(output.similarity, similarity.cosine(output.text, reference));
+  }
   return output;
 }
 
@@ -188,12 +193,14 @@ Result<void> run_part(engine::Engine& engine, const Part& part, const prompt::Fo
   const auto wanted = [&](const Item& item) {
     return std::any_of(part.items.begin(), part.items.end(), [&](const Item& one) { return one.id == item.id; });
   };
-  const auto done = [&](Cell cell) {
+  const auto done = [&](Cell cell) -> Result<void> {
     cell.key.conversation = conversation.scenario.id;
     cell.key.condition = part.condition->name;
     cell.domain = conversation.scenario.domain;
     cell.difficulty = conversation.difficulty;
-    if (cell.output) cell.output = measured(conversation, cell.cluster, std::move(*cell.output));
+    if (cell.output) {
+      BH_TRY(cell.output, measured(conversation, cell.cluster, std::move(*cell.output), options.similarity));
+    }
     return add(std::move(cell));
   };
   for (const auto& context : part.condition->contexts(conversation, options.seed)) {
@@ -223,6 +230,7 @@ Json evaluation_configuration(const engine::Facts& facts, const std::string& mod
   // Only where they are used, so that folders from before there were any can be gone on with.
   if (options.lengths.output > 0) json["output_tokens"] = options.lengths.output;
   if (options.lengths.sample > 0) json["sample_tokens"] = options.lengths.sample;
+  if (options.similarity.cosine) json["embedding_sha256"] = options.similarity.model_sha256;
   return json;
 }
 
@@ -250,7 +258,7 @@ Result<void> evaluate(engine::Engine& engine, const Dataset& dataset, const prom
   if (parts.empty()) return {};
   BH_TRY(const auto longest, longest_estimate(parts, engine, format, options.seed));
   BH_CHECK(engine.reserve(sequences_for(parts), std::min(longest + kReserveMargin, engine.facts().context_tokens)));
-  const auto add = [&](Cell cell) -> Result<void> {
+  const auto add = [&](const Cell& cell) -> Result<void> {
     BH_CHECK(store.add(cell));
     ++ended;
     tell();

@@ -14,9 +14,16 @@
 #include <functional>
 #include <stop_token>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace bulkhead::eval {
+
+// Of what an output and its reference text are about.
+struct SimilarityMeasure {
+  std::string model_sha256;                                                            // of the embedding model
+  std::function<Result<double>(std::string_view one, std::string_view other)> cosine;  // null: not measured
+};
 
 struct EvaluationOptions {
   std::vector<std::string> conditions = {};  // names; empty: all
@@ -24,14 +31,15 @@ struct EvaluationOptions {
   std::uint32_t conversations = 0;           // so many, evenly spaced over the data set; 0: all
   std::uint64_t seed = 1;                    // of random_clusters, filler and samples
   TextLengths lengths = {};                  // of outputs and samples; 0: none
+  SimilarityMeasure similarity = {};         // of outputs
   std::stop_token cancel = {};
   // Called before the first cell and after each: done and total count the cells that were missing at the beginning.
   std::function<void(std::uint64_t done, std::uint64_t total)> progress = {};
 };
 
 // What decides about a cell's numbers, for RunStore: the data set, the model, the format, the engine's options, the
-// seed, and the most tokens of an output and a sample where there are some. Which conditions, kinds and conversations
-// are run does not: a later call may add others to the same folder.
+// seed, and the most tokens of an output and a sample and the embedding model where there are some. Which conditions,
+// kinds and conversations are run does not: a later call may add others to the same folder.
 [[nodiscard]] Json evaluation_configuration(const engine::Facts& facts, const std::string& model_sha256,
                                             const dataset::Dataset& dataset, const prompt::Format& format,
                                             const EvaluationOptions& options);

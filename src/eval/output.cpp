@@ -107,6 +107,10 @@ Result<Output> read_output(const std::string& text) {
     BH_TRY(const auto view, root.at(field.name));
     BH_TRY(output.*field.member, view.number());
   }
+  if (root.has("similarity")) {
+    BH_TRY(const auto view, root.at("similarity"));
+    BH_TRY(output.similarity, view.number());
+  }
   return output;
 }
 
@@ -132,6 +136,7 @@ Json to_json(const Output& output) {
   Json json = {{"text", output.text}, {"tokens", output.tokens}, {"ended", output.ended}};
   for (const auto& field : kCounts) json[field.name] = output.*field.member;
   for (const auto& field : kScores) json[field.name] = output.*field.member;
+  if (output.similarity) json["similarity"] = *output.similarity;
   return json;
 }
 

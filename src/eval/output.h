@@ -10,6 +10,7 @@
 #include "dataset/dataset.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -17,13 +18,15 @@ namespace bulkhead::eval {
 
 // Foreign is what belongs to a cluster that is neither the output's own nor one that it receives messages from.
 struct Output {
-  std::string text;          // UTF-8
-  std::uint32_t tokens = 0;  // generated, the end token included
-  bool ended = false;        // by itself, before the most tokens that were allowed
-  double bleu = 0;           // of this one text, 0 to 100 (measure/bleu.h: coarse)
-  double chrf = 0;           // chrF2, 0 to 100
-  double rouge_l = 0;        // F1, 0 to 1
-  std::uint64_t words = 0;   // what white space parts
+  std::string text;                       // UTF-8
+  std::uint32_t tokens = 0;               // generated, the end token included
+  bool ended = false;                     // by itself, before the most tokens that were allowed
+  double bleu = 0;                        // of this one text, 0 to 100 (measure/bleu.h: coarse)
+  double chrf = 0;                        // chrF2, 0 to 100
+  double rouge_l = 0;                     // F1, 0 to 1
+  std::optional<double> similarity = {};  // cosine with the reference text as vectors of an embedding model, -1 to 1;
+                                          // absent where none was given
+  std::uint64_t words = 0;                // what white space parts
   double repetition = 0;  // share of pairs of neighbouring words that stood there before; 0 with fewer than two words
   std::uint64_t own_terms = 0;      // occurrences of the cluster's terminology
   std::uint64_t foreign_terms = 0;  // occurrences, without those that are own terms too
@@ -34,7 +37,7 @@ struct Output {
 };
 
 // What `text` comes to as the output of `cluster`, one of the conversation's. How it was generated (`tokens`, `ended`)
-// is the caller's to say.
+// and its `similarity` are the caller's to say.
 [[nodiscard]] Output measure_output(const dataset::Conversation& conversation, std::string_view cluster,
                                     std::string text);
 

@@ -121,6 +121,8 @@ const std::vector<EndpointWords>& output_words() {
       {"bleu", "BLEU of outputs", "0 to 100, of single texts, mean over outputs", false, "BLEU"},
       {"chrf", "chrF of outputs", "chrF2, 0 to 100, mean over outputs", false, "chrF"},
       {"rouge_l", "ROUGE-L of outputs", "F1, 0 to 1, mean over outputs", false, "F1"},
+      {"similarity", "Similarity of outputs", "cosine with the reference text as vectors, mean over outputs", false,
+       "cosine"},
       {"length", "Length of outputs", "words, mean over outputs", false, "words"},
       {"repetition", "Repetition in outputs", "pairs of neighbouring words that stood there before, mean over outputs"},
       {"foreign_terms", "Foreign terms", "occurrences of foreign terminology in an output", false, "terms"},

@@ -3,7 +3,9 @@
 
 #include "engines/fake/fake_engine.h"
 #include "eval/bench.h"
+#include "eval/cells_csv.h"
 #include "eval/comparison.h"
+#include "eval/endpoint.h"
 #include "eval/evaluation_condition.h"
 #include "eval/evaluation_summary.h"
 #include "eval/facet.h"
@@ -16,6 +18,8 @@
 #include <map>
 #include <set>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 namespace bulkhead::eval {
@@ -96,6 +100,40 @@ TEST(Evaluation, WritesOutputsWhenAskedAndGoesOnWithTheSame) {
     EXPECT_GT(cell.output->words, 0U);
   }
   EXPECT_EQ(outputs, 6U);
+}
+
+TEST(Evaluation, ComparesOutputsWithTheirReferencesWhenGivenAModel) {
+  const auto engine = engines::fake::make_fake_engine();
+  EvaluationOptions options;
+  options.conversations = 1;
+  options.conditions = {"semantic", "sequential"};
+  options.kinds = {"output"};
+  options.lengths.output = 12;
+  EXPECT_FALSE(configuration(*engine, options).contains("embedding_sha256")) << "older folders can be gone on with";
+  for (const auto& cell : cells_after(*engine, options, {{"output"}})) EXPECT_FALSE(cell.output->similarity);
+  std::vector<std::pair<std::string, std::string>> compared;
+  options.similarity = {.model_sha256 = "abc", .cosine = [&](std::string_view one, std::string_view other) {
+                          compared.emplace_back(one, other);
+                          return Result<double>(0.5 - static_cast<double>(compared.size()));
+                        }};
+  EXPECT_EQ(configuration(*engine, options)["embedding_sha256"], "abc");
+  const auto cells = cells_after(*engine, options, {{"output"}});
+  ASSERT_EQ(compared.size(), 6U);
+  const auto& scenario = bench().conversations[0].scenario;
+  const auto* endpoint = find_endpoint("similarity");
+  for (const auto& cell : cells) {
+    ASSERT_TRUE(endpoint->counts(cell));
+    const auto at = static_cast<std::size_t>(0.5 - endpoint->value(cell)) - 1;
+    EXPECT_EQ(compared.at(at), std::pair(cell.output->text, scenario.find_cluster(cell.cluster)->expected_output));
+  }
+  EXPECT_NE(to_csv(cells).find(",-0.5\n"), std::string::npos);
+  options.similarity.cosine = [](std::string_view, std::string_view) {
+    return Result<double>(Error{ErrorCode::kInternal, "no vector", {}, {}});
+  };
+  const TemporaryFolder folder;
+  auto store = RunStore::open(folder.path(), configuration(*engine, options)).value();
+  EXPECT_EQ(evaluate(*engine, bench(), format(), options, store).error().message, "no vector");
+  EXPECT_EQ(store.size(), 0U);
 }
 
 TEST(Evaluation, SamplesAreThoseOfIsolationUnderEveryCondition) {

@@ -73,6 +73,11 @@ TEST(Output, IsKeptExactlyAsJson) {
     ASSERT_FALSE(read.ok()) << key;
     EXPECT_EQ(read.error().code, ErrorCode::kCorrupt);
   }
+  output.similarity = -0.125;
+  EXPECT_EQ(output_from_json(to_json(output).dump()).value(), output);
+  auto broken = to_json(output);
+  broken["similarity"] = "near";
+  EXPECT_EQ(output_from_json(broken.dump()).error().code, ErrorCode::kCorrupt);
   EXPECT_EQ(output_from_json("{").error().code, ErrorCode::kCorrupt);
 }
 
