@@ -134,7 +134,8 @@ Json made_json(const engine::Engine& engine, const Subject& subject, const Invoc
           {"engine", run::engine_json(engine.facts())},
           {"dataset", {{"file", file}, {"sha256", dataset.sha256}, {"conversations", dataset.conversations.size()}}},
           {"command", invocation.arguments},
-          {"peak_rss_bytes", measure::process_memory().peak_bytes}};
+          {"peak_rss_bytes", measure::process_memory().peak_bytes},
+          {"workers", run::workers_json(engine)}};
 }
 
 // summary.json, without its first fields.

@@ -80,7 +80,8 @@ struct Facts {
   std::map<std::string, std::string> implementation = {};
 };
 
-// Memory of processes that an engine runs beside this one, as each asks its own system.
+// Memory of processes that an engine runs beside this one, as each asks its own system. Of grade `process` those that
+// were there at once when they held most.
 struct WorkerMemory {
   std::uint32_t processes = 0;
   std::uint64_t peak_rss_bytes = 0;     // most that was ever resident, summed over them

@@ -49,12 +49,7 @@ Json engine_document(const engine::Facts& facts, const ExperimentOptions& option
 
 Json memory_json(const engine::Engine& engine, std::uint64_t kv_bytes) {
   Json memory = {{"peak_rss_bytes", measure::process_memory().peak_bytes}, {"kv_bytes_allocated", kv_bytes}};
-  // A worker that died is told of by the run; its memory is no reason to lose what was finished.
-  if (const auto workers = engine.worker_memory(); workers.ok()) {
-    memory["workers"] = {{"processes", workers.value().processes},
-                         {"peak_rss_bytes", workers.value().peak_rss_bytes},
-                         {"peak_device_bytes", workers.value().peak_device_bytes}};
-  }
+  if (auto workers = workers_json(engine); !workers.is_null()) memory["workers"] = std::move(workers);
   return memory;
 }
 

@@ -14,6 +14,14 @@ Json machine_json() {
   return {{"cpu", machine.cpu}, {"cores", machine.cores}, {"memory_bytes", machine.memory_bytes}, {"os", machine.os}};
 }
 
+Json workers_json(const engine::Engine& engine) {
+  const auto memory = engine.worker_memory();
+  if (!memory.ok()) return nullptr;
+  return {{"processes", memory.value().processes},
+          {"peak_rss_bytes", memory.value().peak_rss_bytes},
+          {"peak_device_bytes", memory.value().peak_device_bytes}};
+}
+
 Json build_json() {
   return {{"version", BULKHEAD_VERSION}, {"commit", BULKHEAD_COMMIT}};
 }

@@ -7,6 +7,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdint>
 #include <iostream>
 #include <string>
 #include <vector>
@@ -32,6 +33,9 @@ Graded evaluate(const TemporaryFolder& folder, const std::string& grade) {
   EXPECT_EQ(ended.code, 0) << ended.err;
   const auto summary = Json::parse(testing::read_file(run / "summary.json"));
   EXPECT_EQ(summary["made"]["engine"]["grade"], grade);
+  const auto& workers = summary["made"]["workers"];
+  EXPECT_EQ(workers["processes"].get<int>() > 0, grade == "process");
+  EXPECT_EQ(workers["peak_rss_bytes"].get<std::uint64_t>() > 0, grade == "process");
   Graded graded;
   graded.cells = eval::RunStore::open(run, summary["configuration"])->cells().value();
   for (auto& cell : graded.cells) {

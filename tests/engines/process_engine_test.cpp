@@ -139,6 +139,9 @@ TEST(ProcessEngine, EverySequenceHasAProcessThatEndsWithIt) {
     EXPECT_EQ(children().size(), before.size() + 1);
     EXPECT_TRUE(engine->close(a).ok());
     EXPECT_EQ(children().size(), before.size() + 1) << "the first one also tokenizes";
+    const auto most = engine->worker_memory().value();
+    EXPECT_EQ(most.processes, 3U) << "those that were there at once, though they have ended";
+    EXPECT_GT(most.peak_rss_bytes, 3U << 20U);
   }
   EXPECT_EQ(children(), before);
 }

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 namespace bulkhead::engines::process {
@@ -17,6 +18,7 @@ using engine::ForkResult;
 using engine::OpenOptions;
 using engine::SequenceId;
 using engine::Snapshot;
+using engine::WorkerMemory;
 using worker::Frame;
 using worker::load_worker;
 using worker::read_form;
@@ -33,22 +35,28 @@ class ProcessEngine final : public worker::RemoteEngine {
       : RemoteEngine(std::move(first.facts), std::move(first.capabilities), std::move(tokenizer), Grade::kProcess),
         options_(std::move(options)),
         command_(std::move(command)),
-        spare_(std::move(first.worker)) {}
+        spare_(std::move(first.worker)),
+        first_(spare_) {}
 
   [[nodiscard]] std::uint64_t bytes_for(std::uint32_t sequences, std::uint32_t tokens_each) const override;
   [[nodiscard]] Result<void> reserve(std::uint32_t sequences, std::uint32_t tokens_each) override;
   [[nodiscard]] Result<SequenceId> open(const OpenOptions& options) override;
   [[nodiscard]] Result<ForkResult> fork(SequenceId source, std::uint32_t tokens, const OpenOptions& options) override;
   [[nodiscard]] Result<SequenceId> restore(const Snapshot& snapshot, const OpenOptions& options) override;
+  [[nodiscard]] Result<void> close(SequenceId id) override;
+  [[nodiscard]] Result<WorkerMemory> worker_memory() const override;
 
  private:
   [[nodiscard]] Result<void> check_memory(std::uint32_t sequences, std::uint32_t tokens_each) const;
   [[nodiscard]] Result<std::shared_ptr<WorkerLink>> worker_for(std::uint32_t capacity);
+  [[nodiscard]] WorkerMemory memory_now() const;
   [[nodiscard]] Result<Frame> part_of(SequenceId source, std::uint32_t tokens, Json& counts);
 
   ModelOptions options_;
   WorkerCommand command_;
   std::shared_ptr<WorkerLink> spare_;  // loaded, and has not held a sequence yet; may be null
+  std::weak_ptr<WorkerLink> first_;    // the tokenizer keeps it
+  WorkerMemory most_;                  // of those that were there at once
 };
 
 std::uint64_t ProcessEngine::bytes_for(std::uint32_t sequences, std::uint32_t tokens_each) const {
@@ -153,6 +161,31 @@ Result<SequenceId> ProcessEngine::restore(const Snapshot& snapshot, const OpenOp
   BH_TRY(const auto made, worker->call(with_options({{"do", "restore"}}, options), snapshot.bytes()));
   BH_TRY(const auto sequence, sequence_in(made));
   return keep(std::move(worker), sequence);
+}
+
+// Of the workers that live; one that cannot say counts without its memory.
+WorkerMemory ProcessEngine::memory_now() const {
+  std::set<std::shared_ptr<WorkerLink>> workers = {spare_, first_.lock()};
+  for (const auto& [id, remote] : remotes()) workers.insert(remote.worker);
+  WorkerMemory now;
+  for (const auto& worker : workers) {
+    if (!worker || !worker->alive()) continue;
+    ++now.processes;
+    const auto told = worker->call({{"do", "memory"}});
+    if (told.ok()) now.peak_rss_bytes += told.value().head.value("peak_rss_bytes", std::uint64_t{0});
+  }
+  return now;
+}
+
+// Partitions end before anybody asks, and their workers with them: the most is noted while it is there.
+Result<void> ProcessEngine::close(SequenceId id) {
+  BH_TRY(most_, worker_memory());
+  return RemoteEngine::close(id);
+}
+
+Result<WorkerMemory> ProcessEngine::worker_memory() const {
+  const auto now = memory_now();
+  return now.peak_rss_bytes > most_.peak_rss_bytes ? now : most_;
 }
 
 }  // namespace

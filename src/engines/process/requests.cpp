@@ -2,6 +2,7 @@
 #include "engines/process/requests.h"
 
 #include "base/bytes.h"
+#include "measure/process_memory.h"
 
 #include <fmt/format.h>
 
@@ -45,6 +46,10 @@ Result<Frame> bytes_for(const Asked& asked, Engine& engine) {
   const auto& head = asked.frame.head;
   return plain({{"bytes", engine.bytes_for(head.at("sequences").get<std::uint32_t>(),
                                            head.at("tokens_each").get<std::uint32_t>())}});
+}
+
+Result<Frame> memory(const Asked& /*asked*/, Engine& /*engine*/) {
+  return plain({{"peak_rss_bytes", measure::process_memory().peak_bytes}, {"peak_device_bytes", 0}});
 }
 
 Result<Frame> reserve(const Asked& asked, Engine& engine) {
@@ -132,7 +137,8 @@ struct Request {
   Result<Frame> (*answer)(const Asked&, Engine&);
 };
 
-constexpr std::array<Request, 12> kRequests = {{{"bytes_for", bytes_for},
+constexpr std::array<Request, 13> kRequests = {{{"memory", memory},
+                                                {"bytes_for", bytes_for},
                                                 {"reserve", reserve},
                                                 {"open", open},
                                                 {"prefill", prefill},
