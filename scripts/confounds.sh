@@ -2,7 +2,8 @@
 # The seed experiment's confounds, each switched alone: its Hugging Face side as it was meant (hf-seed, f32, temperature 0.7, no top-p, caches
 # of their own), then one thing changed at a time. Runs what is not there yet and writes the table.
 #   scripts/confounds.sh MODEL OUT.md        MODEL: what -m takes with --engine transformers
-# What is run: SCENARIOS (default: two of ours), CONFOUND_SEEDS (3), CONFOUND_TOKENS (64 an output), CONFOUND_THREADS (0).
+# What is run: SCENARIOS (default: two of ours), CONFOUND_SEEDS (3), CONFOUND_TOKENS (64 an output), CONFOUND_THREADS (0),
+# CONFOUNDS (names of variants, the first that all are compared with always among them; default: all).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 [ $# -eq 2 ] || { echo "usage: scripts/confounds.sh MODEL OUT.md" >&2; exit 2; }
@@ -35,6 +36,7 @@ variants=(
 folders=()
 for variant in "${variants[@]}"; do
   read -ra words <<<"$variant"
+  [[ " ${CONFOUNDS:-${words[0]}} meant " == *" ${words[0]} "* ]] || continue
   flags=("${words[@]:1}")
   for default in "--format hf-seed" "--dtype f32" "--top-p 1"; do
     read -ra pair <<<"$default"
@@ -42,7 +44,7 @@ for variant in "${variants[@]}"; do
   done
   folder=runs/confounds/$name/${words[0]}
   folders+=("$folder")
-  ! grep -qs '"complete": true' "$folder/results.json" || continue
+  ! grep -qs '^ "complete": true' "$folder/results.json" || continue
   echo "confounds: ${words[0]}" >&2
   rm -rf "$folder"
   mkdir -p "$(dirname "$folder")"
