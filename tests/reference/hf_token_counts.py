@@ -114,7 +114,10 @@ def context_ids(model: Model, form: Record, head: str, turns: list[Record], *, m
             texts.append(text)
     if form["tokenizing"] == "whole":
         return [model.bos, *model.encode(head + form.get("separator", "").join(texts))]
-    return [token for text in ([head] if head else []) + texts for token in [model.bos, *model.encode(text)]]
+    blocks = [model.encode(text) for text in ([head] if head else []) + texts]
+    if form.get("bos") == "once":
+        return [model.bos, *(token for block in blocks for token in block)]
+    return [token for block in blocks for token in [model.bos, *block]]
 
 
 def contexts_of(model: Model, form: Record, scenario: Record) -> dict[tuple[str, str], list[int]]:
@@ -134,11 +137,25 @@ def sha256_of(ids: list[int]) -> str:
     return hashlib.sha256(b"".join(struct.pack("<i", token) for token in ids)).hexdigest()
 
 
+def merged(base: Record, over: Record) -> Record:
+    """RFC 7396."""
+    result = {field: value for field, value in base.items() if over.get(field, value) is not None}
+    for field, value in over.items():
+        if value is not None:
+            result[field] = merged(base.get(field, {}), value) if isinstance(value, dict) else value
+    return result
+
+
+def read_form(file: Path) -> Record:
+    form: Record = json.loads(file.read_text(encoding="utf-8"))
+    return merged(read_form(file.with_name(f"{form['extends']}.json")), form) if "extends" in form else form
+
+
 def counted(model: Model, name: str, path: Path) -> list[Record]:
     scenario: Record = json.loads(path.read_text(encoding="utf-8"))
     records: list[Record] = []
     for file in sorted((ROOT / "formats").glob("*.json")):
-        form: Record = json.loads(file.read_text(encoding="utf-8"))
+        form = read_form(file)
         if form["rendering"] != "raw":
             continue
         for (condition, context), ids in contexts_of(model, form, scenario).items():
