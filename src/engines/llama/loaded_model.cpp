@@ -68,29 +68,6 @@ ErrorCode load_error(std::string_view reason) {
   return ErrorCode::kCorrupt;
 }
 
-Result<ModelHandle> load_file(const ModelOptions& options, bool without_weights) {
-  // A space before every text (SentencePiece models of the first generation) would be a byte that nobody wrote.
-  std::array<llama_model_kv_override, 2> overrides{};
-  overrides[0].tag = LLAMA_KV_OVERRIDE_TYPE_BOOL;
-  // NOLINTNEXTLINE(*-array-to-pointer-decay): libllama's array
-  std::strncpy(overrides[0].key, "tokenizer.ggml.add_space_prefix", sizeof(overrides[0].key) - 1);
-  overrides[0].val_bool = false;  // NOLINT(cppcoreguidelines-pro-type-union-access): libllama's
-  auto params = llama_model_default_params();
-  params.kv_overrides = overrides.data();
-  params.n_gpu_layers = llama_supports_gpu_offload() ? options.gpu_layers : 0;
-  params.no_alloc = without_weights;
-  if (without_weights) params.load_mode = LLAMA_LOAD_MODE_NONE;
-  const LoggedErrors errors;
-  std::string thrown;
-  try {
-    if (ModelHandle model(llama_model_load_from_file(options.path.c_str(), params)); model) return model;
-  } catch (const std::exception& failure) {
-    thrown = std::string(": ") + failure.what();
-  }
-  const auto reason = errors.text() + thrown;
-  return Error{load_error(reason), fmt::format("libllama cannot load this model: {}", reason), options.path, {}};
-}
-
 std::uint32_t positive(std::int32_t value) {
   return value > 0 ? static_cast<std::uint32_t>(value) : 0;
 }
@@ -140,6 +117,29 @@ struct SharedModel {
 
 }  // namespace
 
+Result<ModelHandle> load_model_file(const ModelOptions& options, bool without_weights) {
+  // A space before every text (SentencePiece models of the first generation) would be a byte that nobody wrote.
+  std::array<llama_model_kv_override, 2> overrides{};
+  overrides[0].tag = LLAMA_KV_OVERRIDE_TYPE_BOOL;
+  // NOLINTNEXTLINE(*-array-to-pointer-decay): libllama's array
+  std::strncpy(overrides[0].key, "tokenizer.ggml.add_space_prefix", sizeof(overrides[0].key) - 1);
+  overrides[0].val_bool = false;  // NOLINT(cppcoreguidelines-pro-type-union-access): libllama's
+  auto params = llama_model_default_params();
+  params.kv_overrides = overrides.data();
+  params.n_gpu_layers = llama_supports_gpu_offload() ? options.gpu_layers : 0;
+  params.no_alloc = without_weights;
+  if (without_weights) params.load_mode = LLAMA_LOAD_MODE_NONE;
+  const LoggedErrors errors;
+  std::string thrown;
+  try {
+    if (ModelHandle model(llama_model_load_from_file(options.path.c_str(), params)); model) return model;
+  } catch (const std::exception& failure) {
+    thrown = std::string(": ") + failure.what();
+  }
+  const auto reason = errors.text() + thrown;
+  return Error{load_error(reason), fmt::format("libllama cannot load this model: {}", reason), options.path, {}};
+}
+
 Result<std::shared_ptr<const LoadedModel>> LoadedModel::load(const ModelOptions& options) {
   // Those in use, and the very file each came from. One load at a time: libllama's log is read for the reason.
   static std::mutex mutex;
@@ -178,7 +178,7 @@ Result<void> LoadedModel::load_weights(bool shares_embedding) {
   BH_TRY(const auto choice, kernels::parse_kernel_choice(options_.kernels));
   const kernels::LoadScope scope(choice, shares_embedding);
   // The outline goes first: it costs little and finds what is wrong with the metadata.
-  BH_TRY(outline_, load_file(options_, true));
+  BH_TRY(outline_, load_model_file(options_, true));
   const auto* model = outline_.get();
   if (!llama_model_has_decoder(model) || llama_model_has_encoder(model) || llama_model_is_diffusion(model)) {
     return Error{ErrorCode::kUnsupported, "this model does not generate text from left to right", options_.path,
@@ -187,7 +187,7 @@ Result<void> LoadedModel::load_weights(bool shares_embedding) {
   if (llama_vocab_type(llama_model_get_vocab(model)) == LLAMA_VOCAB_TYPE_NONE) {
     return Error{ErrorCode::kUnsupported, "this model has no vocabulary", options_.path, {}};
   }
-  BH_TRY(weights_, load_file(options_, false));
+  BH_TRY(weights_, load_model_file(options_, false));
   log::get().info("kernels: {}", scope.summary());
   facts_.kernels = scope.kernels();
   matrices_ = scope.matrices();

@@ -27,6 +27,10 @@ struct FreeContext {
 using ModelHandle = std::unique_ptr<llama_model, FreeModel>;
 using ContextHandle = std::unique_ptr<llama_context, FreeContext>;
 
+// Reads options.path, its weights only if they are wanted. kUnsupported: an architecture that libllama does not know;
+// kResource: no memory; kCorrupt: anything else. One load at a time: libllama's log is read for the reason.
+[[nodiscard]] Result<ModelHandle> load_model_file(const ModelOptions& options, bool without_weights);
+
 // Tokens decoded at a time in a prefill: chunk boundaries lie at its multiples, counted from the call's first token.
 inline constexpr std::uint32_t kChunkTokens = 512;
 // Tokens scored at a time: each costs one row of logits.

@@ -10,7 +10,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <exception>
 #include <numeric>
 #include <span>
 #include <utility>
@@ -26,15 +25,9 @@ Error refused(std::string reason, const std::string& path) {
 Result<ModelHandle> load_weights(const std::string& path) {
   // Rounding of ours is for generating; here a text is embedded once, and f32 weights stay f32.
   const kernels::LoadScope scope(kernels::KernelChoice::kStock, false);
-  const LoggedErrors errors;
-  std::string thrown;
-  try {
-    if (ModelHandle model(llama_model_load_from_file(path.c_str(), llama_model_default_params())); model) return model;
-  } catch (const std::exception& failure) {
-    thrown = std::string(": ") + failure.what();
-  }
-  return Error{
-      ErrorCode::kCorrupt, fmt::format("libllama cannot load this model: {}{}", errors.text(), thrown), path, {}};
+  ModelOptions options;
+  options.path = path;
+  return load_model_file(options, false);
 }
 
 Result<ContextHandle> make_context(llama_model* model, const std::string& path, std::uint32_t threads) {
