@@ -39,6 +39,13 @@ endif()
 
 # GGML_NATIVE makes the build depend on the processor: what the compiler understands by "native" is part of the key.
 execute_process(COMMAND ${BULKHEAD_LLAMA_CXX} -march=native -Q --help=target OUTPUT_VARIABLE llama_native ERROR_QUIET)
+# ggml's products with AMX end in an illegal instruction when g++ 12 compiled them: its _tile_loadconfig() tells the optimizer of 8 bytes of the
+# configuration, and the rest is never written. Without AMX ggml takes its AVX-512 products; ours use none.
+if(llama_native MATCHES "-mamx-tile[ \t]+\\[enabled\\]")
+  foreach(language C CXX)
+    list(APPEND llama_options "-DCMAKE_${language}_FLAGS=-mno-amx-tile -mno-amx-int8 -mno-amx-bf16")
+  endforeach()
+endif()
 execute_process(COMMAND ${BULKHEAD_LLAMA_CXX} --version OUTPUT_VARIABLE llama_compiler ERROR_QUIET)
 string(SHA256 llama_key "${llama_source}|${llama_options}|${llama_native}|${llama_compiler}")
 string(SUBSTRING ${llama_key} 0 16 llama_key)
