@@ -10,30 +10,24 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
-Json = dict[str, Any]
+import program_run
+from program_run import Json
+
 GRADES = ("buffer", "process")
 
 
 def run(flags: argparse.Namespace, model: str, scenario: str, grade: str) -> tuple[float, Json]:
     """Seconds of the whole program, and its results document."""
-    with tempfile.TemporaryDirectory() as folder:
-        command = [flags.program, "run", scenario, "-m", model, "-t", str(flags.threads), "--conditions", "semantic", "--temp", "0"]
-        command += ["--grade", grade, "--json", "--out", str(Path(folder) / "run")]
-        if flags.predict:
-            command += ["-n", str(flags.predict)]
-        start = time.monotonic()
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        seconds = time.monotonic() - start
-    if done.returncode != 0:
-        raise SystemExit(f"agents: {' '.join(command)} ended with {done.returncode}:\n{done.stderr[-2000:]}")
-    return seconds, json.loads(done.stdout)
+    predict = ["-n", str(flags.predict)] if flags.predict else []
+    start = time.monotonic()
+    document = program_run.run(
+        flags.program, scenario, model, "-t", str(flags.threads), "--conditions", "semantic", "--temp", "0", "--grade", grade, *predict
+    )
+    return time.monotonic() - start, document
 
 
 def shown(document: Json) -> list[tuple[str, str, str]]:
@@ -47,6 +41,7 @@ def measure(flags: argparse.Namespace, model: str, scenario: str) -> Json:
     memory = dict.fromkeys(GRADES, 0)
     processes = dict.fromkeys(GRADES, 0)
     first: list[tuple[str, str, str]] = []
+    facts: Json = {}
     topics = 0
     for turn in range(flags.repeat):
         for grade in GRADES if turn % 2 == 0 else reversed(GRADES):
@@ -54,6 +49,7 @@ def measure(flags: argparse.Namespace, model: str, scenario: str) -> Json:
             first = first or shown(document)
             if shown(document) != first:
                 raise SystemExit(f"agents: {model}, {scenario}: grade {grade} gives other texts or logits")
+            facts = program_run.facts_of(document)
             topics = len(document["runs"][0]["conditions"][0]["partitions"])
             whole[grade].append(seconds)
             condition[grade].append(document["runs"][0]["conditions"][0]["wall_ms"] / 1000)
@@ -62,6 +58,7 @@ def measure(flags: argparse.Namespace, model: str, scenario: str) -> Json:
             processes[grade] = 1 + workers["processes"]
             print(f"{model} {Path(scenario).stem} {grade}: {seconds:.1f} s", file=sys.stderr)
     return {
+        **facts,
         "model": model,
         "scenario": Path(scenario).stem,
         "topics": topics,
@@ -73,10 +70,9 @@ def measure(flags: argparse.Namespace, model: str, scenario: str) -> Json:
 
 
 def markdown(document: Json) -> str:
-    machine = document["machine"]
     lines = [
         (
-            f"{machine['cpu']}, {machine['cores']} cores, {machine['os']}; commit {document['commit']}; {document['threads']} threads; "
+            f"{program_run.heading(document['rows'])}; {document['threads']} threads; "
             f"minima of {document['repeat']}, sides in turns. Texts and logits of both sides are the same bit for bit."
         ),
         "",
@@ -103,16 +99,10 @@ def main() -> int:
     parser.add_argument("-n", "--predict", type=int, default=0, help="new tokens of each output; 0: the format's")
     parser.add_argument("-t", "--threads", type=int, default=2)
     parser.add_argument("-r", "--repeat", type=int, default=3)
-    parser.add_argument("--commit", default="unknown")
     flags = parser.parse_args()
     rows = [measure(flags, model, scenario) for model in flags.model for scenario in flags.scenario]
-    cpu = next((line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "?")
-    uname = subprocess.run(["uname", "-sr"], capture_output=True, text=True, check=True).stdout.strip()
-    cores = int(subprocess.run(["nproc"], capture_output=True, text=True, check=True).stdout)
     document: Json = {
         "benchmark": "agents",
-        "commit": flags.commit,
-        "machine": {"cpu": cpu, "cores": cores, "os": uname},
         "threads": flags.threads,
         "repeat": flags.repeat,
         "rows": rows,

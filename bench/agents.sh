@@ -5,5 +5,4 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh
 scripts/build.sh bench bulkhead_program
-commit=$(git describe --always --dirty 2>/dev/null || echo unknown)
-exec python3 bench/agents.py --commit "$commit" --program build/bench/src/bulkhead "$@"
+exec python3 bench/agents.py --program build/bench/src/bulkhead "$@"

@@ -10,38 +10,33 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
-from typing import Any
 
-Json = dict[str, Any]
-
-
-def outputs_of(program: str, flags: argparse.Namespace, model: str, scenario: str, condition: str, temperature: str, drafts: bool) -> Json:
-    """Label -> output, of one run of one condition."""
-    with tempfile.TemporaryDirectory() as folder:
-        command = [program, "run", scenario, "-m", model, "-t", str(flags.threads), "--conditions", condition, "--temp", temperature, "--json"]
-        command += ["--out", str(Path(folder) / "run")]
-        if flags.predict:
-            command += ["-n", str(flags.predict)]
-        if not drafts:
-            command.append("--no-speculation")
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise SystemExit(f"drafts: {' '.join(command)} ended with {done.returncode}:\n{done.stderr[-2000:]}")
-        document = json.loads(done.stdout)
-    return {output["label"]: output for output in document["runs"][0]["conditions"][0]["outputs"]}
+import program_run
+from program_run import Json
 
 
-def measure(program: str, flags: argparse.Namespace, model: str, scenario: str, condition: str, temperature: str) -> list[Json]:
+def run(flags: argparse.Namespace, model: str, scenario: str, condition: str, temperature: str, drafts: bool) -> tuple[Json, Json]:
+    """Facts of the program, and label -> output, of one run of one condition."""
+    more = ["-n", str(flags.predict)] if flags.predict else []
+    if not drafts:
+        more.append("--no-speculation")
+    document = program_run.run(
+        flags.program, scenario, model, "-t", str(flags.threads), "--conditions", condition, "--temp", temperature, *more
+    )
+    outputs = document["runs"][0]["conditions"][0]["outputs"]
+    return program_run.facts_of(document), {output["label"]: output for output in outputs}
+
+
+def measure(flags: argparse.Namespace, model: str, scenario: str, condition: str, temperature: str) -> list[Json]:
     times: dict[str, tuple[list[float], list[float]]] = {}
     last: Json = {}
+    facts: Json = {}
     for turn in range(flags.repeat):
         plain: Json = {}
         for drafts in (False, True) if turn % 2 == 0 else (True, False):
-            outputs = outputs_of(program, flags, model, scenario, condition, temperature, drafts)
+            facts, outputs = run(flags, model, scenario, condition, temperature, drafts)
             for label, output in outputs.items():
                 times.setdefault(label, ([], []))[1 if drafts else 0].append(output["decode_ms"])
             if drafts:
@@ -56,6 +51,7 @@ def measure(program: str, flags: argparse.Namespace, model: str, scenario: str, 
         output = last[label]
         rows.append(
             {
+                **facts,
                 "model": model,
                 "scenario": Path(scenario).stem,
                 "condition": condition,
@@ -74,10 +70,9 @@ def measure(program: str, flags: argparse.Namespace, model: str, scenario: str, 
 
 
 def markdown(document: Json) -> str:
-    machine = document["machine"]
     lines = [
         (
-            f"{machine['cpu']}, {machine['cores']} cores, {machine['os']}; commit {document['commit']}; {document['threads']} threads; "
+            f"{program_run.heading(document['rows'])}; {document['threads']} threads; "
             f"minima of {document['repeat']}, sides in turns. Ratio: decoding time without drafts by that with them."
         ),
         "",
@@ -102,23 +97,17 @@ def main() -> int:
     parser.add_argument("-n", "--predict", type=int, default=0, help="new tokens of each output; 0: the format's")
     parser.add_argument("-t", "--threads", type=int, default=2)
     parser.add_argument("-r", "--repeat", type=int, default=3)
-    parser.add_argument("--commit", default="unknown")
     flags = parser.parse_args()
     rows: list[Json] = []
     for model in flags.model:
         for scenario in flags.scenario:
             for condition in flags.conditions.split(","):
                 for temperature in flags.temperatures.split(","):
-                    rows += measure(flags.program, flags, model, scenario, condition, temperature)
+                    rows += measure(flags, model, scenario, condition, temperature)
                     for row in rows[-3:]:
                         print(f"{model} {row['scenario']} {condition} {temperature} {row['output']}: {row['ratio']:.2f}", file=sys.stderr)
-    cpu = next((line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "?")
-    uname = subprocess.run(["uname", "-sr"], capture_output=True, text=True, check=True).stdout.strip()
-    cores = int(subprocess.run(["nproc"], capture_output=True, text=True, check=True).stdout)
     document: Json = {
         "benchmark": "drafts",
-        "commit": flags.commit,
-        "machine": {"cpu": cpu, "cores": cores, "os": uname},
         "threads": flags.threads,
         "repeat": flags.repeat,
         "rows": rows,
