@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -18,6 +19,21 @@ import program_run
 from program_run import Json
 
 GRADES = ("buffer", "process")
+
+
+def scenarios_of(dataset: str, folder: Path) -> list[str]:
+    """Files with the scenario of one conversation for each number of topics in the data set: the first of the shortest."""
+    with open(dataset, encoding="utf-8") as lines:
+        scenarios: list[Json] = [json.loads(line)["scenario"] for line in lines]
+    chosen: dict[int, Json] = {}
+    for scenario in sorted(scenarios, key=lambda one: len(one["turns"])):
+        chosen.setdefault(len(scenario["semantic_clusters"]), scenario)
+    files = []
+    for _, scenario in sorted(chosen.items()):
+        file = folder / f"{scenario['id']}.json"
+        file.write_text(json.dumps(scenario), encoding="utf-8")
+        files.append(str(file))
+    return files
 
 
 def run(flags: argparse.Namespace, model: str, scenario: str, grade: str) -> tuple[float, Json]:
@@ -95,12 +111,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--program", required=True, help="bulkhead")
     parser.add_argument("-m", "--model", action="append", required=True)
-    parser.add_argument("--scenario", action="append", required=True)
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--scenario", action="append")
+    source.add_argument("--dataset", help="conversations as JSONL; of these, one for each number of topics")
     parser.add_argument("-n", "--predict", type=int, default=0, help="new tokens of each output; 0: the format's")
     parser.add_argument("-t", "--threads", type=int, default=2)
     parser.add_argument("-r", "--repeat", type=int, default=3)
     flags = parser.parse_args()
-    rows = [measure(flags, model, scenario) for model in flags.model for scenario in flags.scenario]
+    with tempfile.TemporaryDirectory() as folder:
+        scenarios = flags.scenario or scenarios_of(flags.dataset, Path(folder))
+        rows = [measure(flags, model, scenario) for model in flags.model for scenario in scenarios]
     document: Json = {
         "benchmark": "agents",
         "threads": flags.threads,

@@ -21,6 +21,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -132,6 +133,9 @@ struct OpenOptions {
   std::string name = {};  // for transcripts and people
 };
 
+// Called on the caller's thread after each chunk of a prefill, with the tokens of this call computed so far.
+using PrefillProgress = std::function<void(std::uint32_t tokens)>;
+
 struct PrefillResult {
   std::uint32_t tokens = 0;
   Duration time{};
@@ -198,9 +202,10 @@ class Engine {
   [[nodiscard]] virtual Result<SequenceId> open(const OpenOptions& options) = 0;
 
   // Appends tokens and computes their KV. Chunk boundaries depend on this call's tokens only. An empty span is
-  // kBadInput.
+  // kBadInput. `progress` is told of every chunk, of the last one with all tokens.
   [[nodiscard]] virtual Result<PrefillResult> prefill(SequenceId sequence, std::span<const Token> tokens,
-                                                      std::stop_token cancel = {}) = 0;
+                                                      std::stop_token cancel = {},
+                                                      const PrefillProgress& progress = {}) = 0;
 
   // A new sequence that holds the first `tokens` tokens of `source`. Where the cache cannot serve that position
   // (sliding window moved on, engine without the capability) they are computed again: the result is right in every

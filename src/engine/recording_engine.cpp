@@ -44,8 +44,8 @@ Result<SequenceId> RecordingEngine::open(const OpenOptions& options) {
 }
 
 Result<PrefillResult> RecordingEngine::prefill(SequenceId sequence, std::span<const Token> tokens,
-                                               std::stop_token cancel) {
-  auto result = inner_->prefill(sequence, tokens, std::move(cancel));
+                                               std::stop_token cancel, const PrefillProgress& progress) {
+  auto result = inner_->prefill(sequence, tokens, std::move(cancel), progress);
   if (const auto* number = number_of(sequence)) {
     auto& call = note(CallKind::kPrefill, *number);
     call.tokens.assign(tokens.begin(), tokens.end());

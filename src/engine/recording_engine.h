@@ -37,7 +37,7 @@ class RecordingEngine final : public Engine {
   }
   [[nodiscard]] Result<SequenceId> open(const OpenOptions& options) override;
   [[nodiscard]] Result<PrefillResult> prefill(SequenceId sequence, std::span<const Token> tokens,
-                                              std::stop_token cancel) override;
+                                              std::stop_token cancel, const PrefillProgress& progress) override;
   [[nodiscard]] Result<ForkResult> fork(SequenceId source, std::uint32_t tokens, const OpenOptions& options) override;
   [[nodiscard]] std::vector<Result<GenerateResult>> generate(std::span<const GenerateRequest> requests) override;
   [[nodiscard]] Result<std::vector<double>> score(SequenceId sequence, std::span<const Token> tokens) override;

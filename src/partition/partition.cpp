@@ -53,8 +53,9 @@ Partition::~Partition() {
   if (sequence_) static_cast<void>(engine_->close(*sequence_));
 }
 
-Result<void> Partition::prefill(const TracedTokens& tokens, std::stop_token cancel) {
-  BH_TRY(const auto done, engine_->prefill(sequence_.value(), tokens.tokens, std::move(cancel)));
+Result<void> Partition::prefill(const TracedTokens& tokens, std::stop_token cancel,
+                                const engine::PrefillProgress& progress) {
+  BH_TRY(const auto done, engine_->prefill(sequence_.value(), tokens.tokens, std::move(cancel), progress));
   ledger_.tokens.append(tokens);
   ledger_.prefilled_tokens += done.tokens;
   ledger_.prefill_time += done.time;

@@ -36,7 +36,8 @@ class Partition {
   ~Partition();  // closes
 
   // Appends tokens. The ledger changes only when the engine took them all.
-  [[nodiscard]] Result<void> prefill(const conversation::TracedTokens& tokens, std::stop_token cancel = {});
+  [[nodiscard]] Result<void> prefill(const conversation::TracedTokens& tokens, std::stop_token cancel = {},
+                                     const engine::PrefillProgress& progress = {});
 
   // A new partition with the first `tokens` tokens of this one.
   [[nodiscard]] Result<Partition> fork(std::string name, std::uint32_t tokens, engine::OpenOptions options) const;

@@ -172,8 +172,13 @@ class Execution {
     const auto& source = tokens->outputs[step.output.empty() ? 0 : output_index(step)];
     const auto end = step.output.empty() ? tokens->shared : source.size();
     report(fmt::format("prefill {}", step.partition));
-    if (begin < end) BH_CHECK(target.prefill(source.slice(begin, end), options_.cancel));
-    done_tokens_ += end - std::min(begin, end);
+    const auto before = done_tokens_;
+    const auto tell = [&](std::uint32_t tokens_done) {
+      done_tokens_ = before + tokens_done;
+      report(fmt::format("prefill {}", step.partition));
+    };
+    if (begin < end) BH_CHECK(target.prefill(source.slice(begin, end), options_.cancel, tell));
+    done_tokens_ = before + end - std::min(begin, end);
     if (step.output.empty()) note_context(step, *tokens, target);
     report(fmt::format("prefill {}", step.partition));
     return {};

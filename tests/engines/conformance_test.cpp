@@ -5,6 +5,7 @@
 #include "base/utf8.h"
 
 #include <algorithm>
+#include <functional>
 #include <numeric>
 #include <stop_token>
 
@@ -250,6 +251,25 @@ TEST_P(Conformance, CallbackStopsOnlyItsOwnGeneration) {
   EXPECT_EQ(results[0].value().tokens.size(), 3U);
   EXPECT_EQ(results[1].value().finish, Finish::kLength);
   EXPECT_EQ(results[1].value().tokens.size(), 10U);
+}
+
+TEST_P(Conformance, PrefillTellsOfItsChunksAndTheyChangeNothing) {
+  const auto beginning = tokens(kStory);
+  auto longer = beginning;
+  while (longer.size() < 600) longer.insert(longer.end(), beginning.begin() + 1, beginning.end());
+  longer.resize(600);
+  const auto silent = open(640);
+  prefill(silent, longer);
+  const auto told = open(640);
+  std::vector<std::uint32_t> progress;
+  const auto done = engine_->prefill(told, longer, {}, [&](std::uint32_t count) { progress.push_back(count); });
+  ASSERT_TRUE(done.ok()) << done.error().to_string();
+  ASSERT_FALSE(progress.empty());
+  EXPECT_TRUE(std::is_sorted(progress.begin(), progress.end(), std::less_equal<>())) << "it counts what was counted";
+  EXPECT_GT(progress.front(), 0U);
+  EXPECT_EQ(progress.back(), 600U);
+  EXPECT_GE(progress.size(), 2U) << "600 tokens are more than any engine computes at once";
+  EXPECT_EQ(generate(told, greedy(4)).tokens, generate(silent, greedy(4)).tokens);
 }
 
 TEST_P(Conformance, CancelledPrefillPoisonsOnlyItself) {

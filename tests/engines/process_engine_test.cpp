@@ -214,6 +214,57 @@ TEST(ProcessEngine, AnotherVersionIsRefusedWithBothNumbers) {
   EXPECT_THAT(error.message, HasSubstr("this program speaks 1"));
 }
 
+// A program that shakes hands and, once it has read the first byte of a request, tells of five chunks, one each half
+// second, and then does `last`.
+WorkerCommand slow_prefill(const testing::TemporaryFolder& folder, const std::string& last) {
+  const auto keep = [&](const std::string& name, const Json& head) {
+    const auto bytes = encode(head, {});
+    testing::write_file(folder / name, std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+    return fmt::format("cat '{}'; ", (folder / name).string());
+  };
+  const auto hello = encode({{"do", "hello"}, {"id", 1}, {"protocol", worker::kProtocolVersion}}, {}).size();
+  auto script = fmt::format("head -c {} >/dev/null; ", hello);
+  script += keep("hello", {{"id", 1}, {"ok", {{"protocol", worker::kProtocolVersion}}}});
+  script += "head -c 1 >/dev/null; ";
+  for (int chunk = 1; chunk <= 5; ++chunk) {
+    script += "sleep 0.5; ";
+    script += keep(fmt::format("chunk{}", chunk), {{"id", 2}, {"progress", {{"tokens", 64 * chunk}}}});
+  }
+  const auto answer = keep("answer", {{"id", 2}, {"ok", {{"tokens", 320}, {"ns", 1}}}});
+  return shell(script + (last == "answer" ? answer : std::string()) + "exec sleep 60");
+}
+
+TEST(ProcessEngine, AChunkComputedBreaksTheSilence) {
+  const testing::TemporaryFolder folder;
+  auto command = slow_prefill(folder, "answer");
+  command.answer = 2s;  // all chunks take longer, each one much less
+  const auto link = WorkerLink::start(command);
+  ASSERT_TRUE(link.ok()) << link.error().to_string();
+  std::vector<std::uint32_t> progress;
+  const auto begin = Clock::now();
+  const auto answer =
+      link.value()->call({{"do", "prefill"}}, {}, {}, [&](std::uint32_t tokens) { progress.push_back(tokens); });
+  ASSERT_TRUE(answer.ok()) << answer.error().to_string();
+  EXPECT_GT(Clock::now() - begin, 2s);
+  EXPECT_EQ(answer.value().head["tokens"], 320);
+  EXPECT_EQ(progress, (std::vector<std::uint32_t>{64, 128, 192, 256, 320}));
+}
+
+TEST(ProcessEngine, SilenceAfterSomeChunksIsStillAHang) {
+  const testing::TemporaryFolder folder;
+  auto command = slow_prefill(folder, "hang");
+  command.answer = 2s;
+  const auto link = WorkerLink::start(command);
+  ASSERT_TRUE(link.ok()) << link.error().to_string();
+  const auto begin = Clock::now();
+  const auto answer = link.value()->call({{"do", "prefill"}});
+  ASSERT_FALSE(answer.ok());
+  EXPECT_EQ(answer.error().code, ErrorCode::kRemote);
+  EXPECT_THAT(answer.error().message, HasSubstr("silent for 2000 ms"));
+  EXPECT_GT(Clock::now() - begin, 4s) << "the chunks it told of are no silence";
+  EXPECT_LT(Clock::now() - begin, 30s);
+}
+
 TEST(ProcessEngine, ASilentHandshakeTimesOut) {
   auto command = shell("exec sleep 60");
   command.handshake = 300ms;

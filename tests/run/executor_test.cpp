@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <set>
 
@@ -132,6 +133,21 @@ TEST(Executor, CancelKeepsWhatWasGenerated) {
   const auto result = execute(*engine, small_plan(*engine, {}, 500), options);
   EXPECT_FALSE(result.complete);
   EXPECT_EQ(result.incomplete_reason, "interrupted");
+}
+
+TEST(Executor, ProgressGoesOnWithinAPrefill) {
+  const auto engine = make_fake_engine();
+  run::ExecuteOptions options{.sampling = {}};
+  std::vector<std::uint64_t> done;
+  options.progress = [&](const run::Progress& progress) {
+    if (progress.what.starts_with("prefill")) done.push_back(progress.done);
+  };
+  const auto result = execute(*engine, small_plan(*engine, {"sequential"}), options);
+  ASSERT_TRUE(result.complete);
+  ASSERT_GE(done.size(), 3U);
+  EXPECT_TRUE(std::is_sorted(done.begin(), done.end()));
+  for (std::size_t i = 1; i < done.size(); ++i) EXPECT_LE(done[i] - done[i - 1], 64U) << "chunk " << i;
+  EXPECT_EQ(done.back(), condition(result, "sequential").partitions[0].prefilled_tokens);
 }
 
 // Planted faults: each must be seen by the verdict, and the same run without the fault must be clean

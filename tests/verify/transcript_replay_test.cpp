@@ -67,11 +67,11 @@ TEST(TranscriptReplay, LeavesOutWhatFailedAndWhatOthersDid) {
   const auto base = engine.open({.capacity_tokens = 8, .name = "base"}).value();
   const auto other = engine.open({.capacity_tokens = 8, .name = "other"}).value();
   const std::vector<engine::Token> text = {3, 4, 5};
-  ASSERT_TRUE(engine.prefill(base, text, {}).ok());
-  ASSERT_TRUE(engine.prefill(other, text, {}).ok());
-  ASSERT_FALSE(engine.prefill(base, std::vector<engine::Token>(9, 1), {}).ok());
+  ASSERT_TRUE(engine.prefill(base, text, {}, {}).ok());
+  ASSERT_TRUE(engine.prefill(other, text, {}, {}).ok());
+  ASSERT_FALSE(engine.prefill(base, std::vector<engine::Token>(9, 1), {}, {}).ok());
   const auto fork = engine.fork(base, 2, {.capacity_tokens = 8, .name = "fork"}).value().sequence;
-  ASSERT_TRUE(engine.prefill(base, text, {}).ok()) << "after the fork: not the fork's history";
+  ASSERT_TRUE(engine.prefill(base, text, {}, {}).ok()) << "after the fork: not the fork's history";
   const std::vector<engine::GenerateRequest> requests = {{fork, {.max_tokens = 2}}, {other, {.max_tokens = 2}}};
   for (const auto& result : engine.generate(requests)) ASSERT_TRUE(result.ok());
   const auto calls = calls_of(engine.transcript(), 2);

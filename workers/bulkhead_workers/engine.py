@@ -30,7 +30,6 @@ from .text import GeneratedText
 from .tokenizer import TextTokenizer
 
 DEFAULT_CONTEXT = 4096
-CHUNK = 256  # tokens computed at a time; boundaries depend on one call's tokens only
 SCORE_CHUNK = 64  # with logits for each
 CAPABILITIES = ("fork", "fork_earlier", "score", "logit_hash", "snapshot")
 VARIANCE = "the framework's kernels sum in another order for another number of tokens: a prefill in other chunks may differ in last bits"
@@ -261,14 +260,16 @@ class SequenceEngine:
         sequence.logits = rows[-1].copy()
         return rows
 
-    def _append(self, sequence: Sequence, tokens: list[int], cancelled: Callable[[], bool]) -> None:
-        """Computes pending and new tokens, in chunks."""
+    def _append(self, sequence: Sequence, tokens: list[int], call: Call) -> None:
+        """Computes pending and new tokens in chunks, whose boundaries depend on these tokens only, and tells of each."""
+        pending, size = len(sequence.pending), self._network.chunk
         coming = sequence.pending + tokens
         sequence.append(tokens, 0 if self._restart else sequence.next_position)
-        for begin in range(0, len(coming), CHUNK):
-            if cancelled():
+        for begin in range(0, len(coming), size):
+            if call.cancelled():
                 raise SeamError("interrupted", "prefill was cancelled")
-            self._compute(sequence, coming[begin : begin + CHUNK])
+            self._compute(sequence, coming[begin : begin + size])
+            call.on_progress(min(begin + size, len(coming)) - pending)
 
     def _prepare_to_draw(self, sequence: Sequence) -> Logits:
         if sequence.logits is None:
@@ -304,7 +305,7 @@ class SequenceEngine:
         tokens = [int(token) for token in call.head["tokens"]]
         self._check_fits(sequence, tokens)
         with self._poisoning(sequence):
-            self._append(sequence, tokens, call.cancelled)
+            self._append(sequence, tokens, call)
         return Frame({"tokens": len(tokens), "ns": time.perf_counter_ns() - begin})
 
     def _fork(self, call: Call) -> Frame:
@@ -350,6 +351,7 @@ class SequenceEngine:
                 before = self._prepare_to_draw(sequence)
                 sequence.append(chunk, sequence.next_position)
                 rows = self._compute(sequence, chunk, every=True)
+                call.on_progress(begin + len(chunk))
                 scores += [_log_probability(row, token) for token, row in zip(chunk, [before, *rows[:-1]], strict=True)]
         return Frame({"scores": len(scores)}, struct.pack(f"<{len(scores)}d", *scores))
 

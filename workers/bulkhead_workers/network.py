@@ -71,6 +71,7 @@ class Description:
 class Network(ABC):
     """A model with its weights. One thread."""
 
+    chunk = 256  # tokens computed at a time in a prefill
     description: Description
     tokenizer: Any  # a fast tokenizer of transformers
 

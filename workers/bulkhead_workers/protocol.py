@@ -90,6 +90,7 @@ class Call:
     tail: bytes
     cancelled: Callable[[], bool]
     on_token: Callable[[int, int, int], bool]  # (place of the request, token, index of the token); false ends that generation
+    on_progress: Callable[[int], None]  # (tokens of this request computed so far): a sign of life
 
 
 class Engine(Protocol):
@@ -187,7 +188,10 @@ class Worker:
             self._send({"id": identifier, "token": {"request": request, "token": token, "index": index}})
             return progress.decisions.get() if paced else True
 
-        return self._engine.answer(what, Call(frame.head, frame.tail, progress.cancelled.is_set, on_token))
+        def on_progress(tokens: int) -> None:
+            self._send({"id": identifier, "progress": {"tokens": tokens}})
+
+        return self._engine.answer(what, Call(frame.head, frame.tail, progress.cancelled.is_set, on_token, on_progress))
 
     def _answer(self, identifier: int, what: str, compute: Callable[[], Frame]) -> None:
         try:

@@ -31,6 +31,10 @@ class Echo:
             while not call.cancelled() and call.on_token(0, 7, index):
                 index += 1
             return Frame({"drawn": index, "cancelled": call.cancelled()})
+        if what == "prefill":
+            for done in (64, 128):
+                call.on_progress(done)
+            return Frame({"tokens": 128})
         return Frame({"what": what, "missing": call.head["sequence"]}, call.tail[::-1])
     def answer_any_time(self, what, frame):
         return Frame({"what": what})
@@ -111,6 +115,13 @@ class Serving(unittest.TestCase):
         server.send({"id": 4, "do": "cancel"})
         last = next(frame.head for frame in server.frames if "ok" in frame.head)
         self.assertTrue(last["ok"]["cancelled"])
+
+    def test_chunks_are_told_of_before_the_answer(self) -> None:
+        server = self.server
+        server.ask({"id": 1, "do": "load", "options": {}})
+        self.assertEqual(server.ask({"id": 2, "do": "prefill"}).head, {"id": 2, "progress": {"tokens": 64}})
+        self.assertEqual(next(server.frames).head, {"id": 2, "progress": {"tokens": 128}})
+        self.assertEqual(next(server.frames).head, {"id": 2, "ok": {"tokens": 128}})
 
     def test_ends_with_its_own_code_when_it_is_sent_rubbish(self) -> None:
         assert self.server.process.stdin is not None

@@ -32,6 +32,7 @@ using Clock = std::chrono::steady_clock;
 using Finish = GenerateResult::Finish;
 
 constexpr std::uint64_t kBytesPerToken = 64;
+constexpr std::uint32_t kChunkTokens = 64;  // it computes all at once, but tells of it as other engines do
 
 std::uint64_t mix(std::uint64_t a, std::uint64_t b) {
   const std::array<std::uint64_t, 2> both = {a, b};
@@ -118,8 +119,8 @@ class FakeEngine final : public engine::Engine {
 
   [[nodiscard]] Result<void> reserve(std::uint32_t sequences, std::uint32_t tokens_each) override;
   [[nodiscard]] Result<SequenceId> open(const OpenOptions& options) override;
-  [[nodiscard]] Result<PrefillResult> prefill(SequenceId id, std::span<const Token> tokens,
-                                              std::stop_token cancel) override;
+  [[nodiscard]] Result<PrefillResult> prefill(SequenceId id, std::span<const Token> tokens, std::stop_token cancel,
+                                              const engine::PrefillProgress& progress) override;
   [[nodiscard]] Result<ForkResult> fork(SequenceId source, std::uint32_t tokens, const OpenOptions& options) override;
   [[nodiscard]] std::vector<Result<GenerateResult>> generate(std::span<const GenerateRequest> requests) override;
   [[nodiscard]] Result<std::vector<double>> score(SequenceId id, std::span<const Token> tokens) override;
@@ -263,7 +264,8 @@ Result<void> FakeEngine::append_with_faults(FakeSequence& sequence, std::span<co
   return {};
 }
 
-Result<PrefillResult> FakeEngine::prefill(SequenceId id, std::span<const Token> tokens, std::stop_token cancel) {
+Result<PrefillResult> FakeEngine::prefill(SequenceId id, std::span<const Token> tokens, std::stop_token cancel,
+                                          const engine::PrefillProgress& progress) {
   const auto begin = Clock::now();
   BH_TRY(auto* sequence, find(id));
   BH_CHECK(fits(*sequence, tokens));
@@ -274,6 +276,11 @@ Result<PrefillResult> FakeEngine::prefill(SequenceId id, std::span<const Token> 
   }
   FakeSequence& target = sabotage_.prefill_target(*sequence, sequences_);
   BH_CHECK(append_with_faults(target, tokens));
+  const auto count = static_cast<std::uint32_t>(tokens.size());
+  for (std::uint32_t told = 0; progress && told < count;) {
+    told = std::min(told + kChunkTokens, count);
+    progress(told);
+  }
   return PrefillResult{sabotage_.after_prefill(target, tokens, sequences_), Clock::now() - begin};
 }
 

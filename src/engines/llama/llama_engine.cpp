@@ -96,8 +96,8 @@ class LlamaEngine final : public engine::Engine {
   }
 
   [[nodiscard]] Result<SequenceId> open(const OpenOptions& options) override;
-  [[nodiscard]] Result<PrefillResult> prefill(SequenceId id, std::span<const Token> tokens,
-                                              std::stop_token cancel) override;
+  [[nodiscard]] Result<PrefillResult> prefill(SequenceId id, std::span<const Token> tokens, std::stop_token cancel,
+                                              const engine::PrefillProgress& progress) override;
   [[nodiscard]] Result<ForkResult> fork(SequenceId source, std::uint32_t tokens, const OpenOptions& options) override;
   [[nodiscard]] std::vector<Result<GenerateResult>> generate(std::span<const GenerateRequest> requests) override;
   [[nodiscard]] Result<std::vector<double>> score(SequenceId id, std::span<const Token> tokens) override;
@@ -195,12 +195,13 @@ Result<SequenceId> LlamaEngine::open(const OpenOptions& options) {
   return made;
 }
 
-Result<PrefillResult> LlamaEngine::prefill(SequenceId id, std::span<const Token> tokens, std::stop_token cancel) {
+Result<PrefillResult> LlamaEngine::prefill(SequenceId id, std::span<const Token> tokens, std::stop_token cancel,
+                                           const engine::PrefillProgress& progress) {
   const auto begin = Clock::now();
   BH_TRY(auto* sequence, find(id));
   BH_CHECK(check_append(*sequence, tokens));
   const CancelScope scope(cancellation_, {std::move(cancel)});
-  BH_CHECK(append(*sequence, tokens, facts_.vocabulary));
+  BH_CHECK(append(*sequence, tokens, facts_.vocabulary, progress));
   if (mutant(Mutant::kMessageToAll)) {
     for (auto& [other_id, other] : sequences_) {
       if (other_id != id && check_append(other, tokens).ok()) BH_CHECK(append(other, tokens, facts_.vocabulary));

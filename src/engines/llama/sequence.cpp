@@ -167,7 +167,8 @@ bool carry_out_copies(const Sequence& sequence) {
   return restore(sequence, sequence.cached()) && !context.copy_waits;
 }
 
-Result<void> append(Sequence& sequence, std::span<const Token> tokens, std::uint32_t vocabulary) {
+Result<void> append(Sequence& sequence, std::span<const Token> tokens, std::uint32_t vocabulary,
+                    const engine::PrefillProgress& progress) {
   const auto decode = [&](std::span<const Token> chunk, Want want) -> Result<Logits> {
     auto rows = decode_chunk(sequence, sequence.cached(), chunk, want, vocabulary);
     if (!rows.ok()) sequence.poisoned = true;
@@ -179,13 +180,15 @@ Result<void> append(Sequence& sequence, std::span<const Token> tokens, std::uint
     if (const auto done = decode(std::span(&pending, 1), Want::kNone); !done.ok()) return done.error();
     sequence.pending = false;
   }
-  while (!tokens.empty()) {
+  for (std::uint32_t done = 0; !tokens.empty();) {
     const auto chunk = tokens.first(std::min<std::size_t>(tokens.size(), kChunkTokens));
     const bool last = chunk.size() == tokens.size();
     BH_TRY(auto rows, decode(chunk, last ? Want::kLast : Want::kNone));
     sequence.tokens.insert(sequence.tokens.end(), chunk.begin(), chunk.end());
     if (last) sequence.logits = std::make_shared<const Logits>(std::move(rows));
     tokens = tokens.subspan(chunk.size());
+    done += static_cast<std::uint32_t>(chunk.size());
+    if (progress) progress(done);
   }
   return {};
 }

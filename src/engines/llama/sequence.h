@@ -43,7 +43,8 @@ enum class Want { kNone, kLast, kAll };
 
 // Appends tokens in chunks of kChunkTokens; a pending token goes first, alone. Keeps the logits of the last one.
 // After a failure the sequence is poisoned.
-[[nodiscard]] Result<void> append(Sequence& sequence, std::span<const engine::Token> tokens, std::uint32_t vocabulary);
+[[nodiscard]] Result<void> append(Sequence& sequence, std::span<const engine::Token> tokens, std::uint32_t vocabulary,
+                                  const engine::PrefillProgress& progress = {});
 
 // Makes sure that either the logits after the last token are known, or that token is pending: then decode it.
 void prepare_to_draw(Sequence& sequence);

@@ -65,7 +65,7 @@ Result<Frame> open(const Asked& asked, Engine& engine) {
 
 Result<Frame> prefill(const Asked& asked, Engine& engine) {
   const auto tokens = asked.frame.head.at("tokens").get<std::vector<Token>>();
-  BH_TRY(const auto done, engine.prefill(sequence_of(asked.frame.head), tokens, asked.cancel));
+  BH_TRY(const auto done, engine.prefill(sequence_of(asked.frame.head), tokens, asked.cancel, asked.on_progress));
   return plain({{"tokens", done.tokens}, {"ns", done.time.count()}});
 }
 

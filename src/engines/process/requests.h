@@ -21,6 +21,7 @@ struct Asked {
   std::stop_token cancel;
   // Called for every token of a generation, with the place of its request in the call; false ends that one.
   std::function<bool(std::size_t, const TokenEvent&)> on_token;
+  engine::PrefillProgress on_progress;
 };
 
 // Facts and capabilities: the answer to "load".

@@ -159,6 +159,9 @@ class Worker {
           frame, stop_of(id),
           [this, id, paced = frame.head.value("paced", false)](std::size_t request, const TokenEvent& event) {
             return tell_token(id, request, event, paced);
+          },
+          [this, id](std::uint32_t tokens) {
+            answers_.send({{"id", id}, {"progress", {{"tokens", tokens}}}});
           }};
       answers_.answer(id, answer(what, asked, *owned_));
     }

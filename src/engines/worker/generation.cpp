@@ -108,6 +108,7 @@ class Call {
     run.heard = Clock::now();
     if (!item.frame.ok()) return fail(run, item.frame.error());
     const auto& head = item.frame.value().head;
+    if (head.contains("progress")) return;
     const auto read = read_form([&]() -> Result<void> {
       if (head.contains("token")) {
         const auto& token = head["token"];

@@ -73,10 +73,11 @@ Result<const RemoteEngine::Remote*> RemoteEngine::find(SequenceId id) const {
   return &found->second;
 }
 
-Result<Frame> RemoteEngine::ask(SequenceId id, Json head, const std::stop_token& cancel) const {
+Result<Frame> RemoteEngine::ask(SequenceId id, Json head, const std::stop_token& cancel,
+                                const engine::PrefillProgress& progress) const {
   BH_TRY(const auto* remote, find(id));
   head["sequence"] = remote->sequence;
-  auto answer = remote->worker->call(std::move(head), {}, cancel);
+  auto answer = remote->worker->call(std::move(head), {}, cancel, progress);
   if (!answer.ok() && answer.error().code == ErrorCode::kRemote) remotes_.at(id).poisoned = true;
   return answer;
 }
@@ -99,10 +100,11 @@ Result<void> RemoteEngine::check_tokens(std::uint32_t tokens_each) const {
   return {};
 }
 
-Result<PrefillResult> RemoteEngine::prefill(SequenceId id, std::span<const Token> tokens, std::stop_token cancel) {
+Result<PrefillResult> RemoteEngine::prefill(SequenceId id, std::span<const Token> tokens, std::stop_token cancel,
+                                            const engine::PrefillProgress& progress) {
   const auto begin = Clock::now();
   const std::vector<Token> list(tokens.begin(), tokens.end());
-  BH_TRY(const auto done, ask(id, {{"do", "prefill"}, {"tokens", list}}, cancel));
+  BH_TRY(const auto done, ask(id, {{"do", "prefill"}, {"tokens", list}}, cancel, progress));
   return read_form([&]() -> Result<PrefillResult> {
     return PrefillResult{done.head.at("tokens").get<std::uint32_t>(), Clock::now() - begin};
   });

@@ -46,7 +46,8 @@ class RemoteEngine : public engine::Engine {
   [[nodiscard]] const engine::Tokenizer& tokenizer() const override { return *tokenizer_; }
   [[nodiscard]] bool can(engine::Capability capability) const override;
   [[nodiscard]] Result<engine::PrefillResult> prefill(engine::SequenceId id, std::span<const engine::Token> tokens,
-                                                      std::stop_token cancel) override;
+                                                      std::stop_token cancel,
+                                                      const engine::PrefillProgress& progress) override;
   [[nodiscard]] std::vector<Result<engine::GenerateResult>> generate(
       std::span<const engine::GenerateRequest> requests) override;
   [[nodiscard]] Result<std::vector<double>> score(engine::SequenceId id,
@@ -72,7 +73,8 @@ class RemoteEngine : public engine::Engine {
   // kClosed unless it is open and well.
   [[nodiscard]] Result<const Remote*> find(engine::SequenceId id) const;
   // One request about one sequence. A worker that fails takes its sequence along.
-  [[nodiscard]] Result<Frame> ask(engine::SequenceId id, Json head, const std::stop_token& cancel = {}) const;
+  [[nodiscard]] Result<Frame> ask(engine::SequenceId id, Json head, const std::stop_token& cancel = {},
+                                  const engine::PrefillProgress& progress = {}) const;
   [[nodiscard]] engine::SequenceId keep(std::shared_ptr<WorkerLink> worker, std::uint32_t sequence);
   // For an engine whose workers may outlive it. A worker that does not answer is given up.
   void close_all();

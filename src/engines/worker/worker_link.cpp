@@ -30,6 +30,19 @@ constexpr int kNoSignal = MSG_NOSIGNAL;
 constexpr int kNoSignal = 0;  // the socket itself was told
 #endif
 
+// What a worker tells of a request before it answers.
+bool is_event(const Json& head) {
+  return head.contains("token") || head.contains("progress");
+}
+
+std::optional<std::uint32_t> tokens_done(const Json& head) {
+  const auto progress = head.find("progress");
+  if (progress == head.end() || !progress->is_object()) return std::nullopt;
+  const auto tokens = progress->find("tokens");
+  if (tokens == progress->end() || !tokens->is_number_unsigned()) return std::nullopt;
+  return tokens->get<std::uint32_t>();
+}
+
 }  // namespace
 
 void Inbox::put(Item item) {
@@ -131,20 +144,27 @@ void WorkerLink::tell(RequestId id, std::string_view what) {
   static_cast<void>(send({{"do", what}, {"id", id}}, {}));
 }
 
-Result<Frame> WorkerLink::call(Json head, std::span<const std::byte> tail, const std::stop_token& cancel) {
+Result<Frame> WorkerLink::call(Json head, std::span<const std::byte> tail, const std::stop_token& cancel,
+                               const std::function<void(std::uint32_t tokens)>& progress) {
   const auto inbox = std::make_shared<Inbox>();
   if (cancel.stop_requested()) head["cancelled"] = true;
   const auto id = begin(std::move(head), tail, inbox, 0);
   const std::stop_callback pass_on(cancel, [&] { tell(id, "cancel"); });
-  auto item = inbox->take(command_.answer);
-  if (!item) {
-    give_up_waiting();
-    item = inbox->take(command_.answer);
+  for (;;) {
+    auto item = inbox->take(command_.answer);
+    if (!item) {
+      give_up_waiting();
+      item = inbox->take(command_.answer);
+    }
+    BH_CHECK(item->frame);
+    auto frame = std::move(item->frame).value();
+    if (is_event(frame.head)) {
+      if (const auto done = tokens_done(frame.head); done && progress) progress(*done);
+      continue;
+    }
+    frame.head = Json(frame.head["ok"]);
+    return frame;
   }
-  BH_CHECK(item->frame);
-  auto frame = std::move(item->frame).value();
-  frame.head = Json(frame.head["ok"]);
-  return frame;
 }
 
 void WorkerLink::give_up_waiting() {
@@ -198,7 +218,7 @@ bool WorkerLink::read_some(FrameReader& reader) {
 void WorkerLink::hand_over(Frame frame) {
   const auto id =
       frame.head.contains("id") && frame.head["id"].is_number_unsigned() ? frame.head["id"].get<RequestId>() : 0;
-  const bool event = frame.head.contains("token");
+  const bool event = is_event(frame.head);
   const std::lock_guard lock(mutex_);
   const auto found = waiting_.find(id);
   if (found == waiting_.end()) return;  // of a request that nobody waits for any more

@@ -11,6 +11,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -28,12 +29,13 @@ struct WorkerCommand {
   std::vector<std::string> arguments;  // program and its arguments
   std::vector<std::pair<std::string, std::string>> variables = {};
   std::chrono::milliseconds handshake = std::chrono::seconds(10);  // until it says its version
-  std::chrono::milliseconds answer = std::chrono::minutes(10);     // longest silence while it owes an answer
+  // Longest silence while it owes an answer. Events break it: a token drawn, a chunk of a prefill computed.
+  std::chrono::milliseconds answer = std::chrono::minutes(10);
 };
 
 using RequestId = std::uint64_t;
 
-// Where answers and token events arrive, of one worker or of many. Any thread may put, one takes.
+// Where answers and events arrive, of one worker or of many. Any thread may put, one takes.
 class Inbox {
  public:
   static constexpr std::size_t kNoTag = SIZE_MAX;
@@ -64,8 +66,10 @@ class WorkerLink {
   WorkerLink(const WorkerLink&) = delete;
   WorkerLink& operator=(const WorkerLink&) = delete;
 
-  // One request and its one answer. `cancel`, once requested, is passed on. Any thread.
-  [[nodiscard]] Result<Frame> call(Json head, std::span<const std::byte> tail = {}, const std::stop_token& cancel = {});
+  // One request and its one answer. `cancel`, once requested, is passed on; `progress` is told of what the worker tells
+  // meanwhile. Any thread.
+  [[nodiscard]] Result<Frame> call(Json head, std::span<const std::byte> tail = {}, const std::stop_token& cancel = {},
+                                   const std::function<void(std::uint32_t tokens)>& progress = {});
 
   // A request whose events and answer go to `inbox`, under `tag`. The last item has "ok" in its head, or is an error.
   // Gives its id, for tell(). Any thread.
