@@ -12,6 +12,6 @@ if [ ! -f "$tools/.complete" ]; then
   "$tools/bin/pip" install --quiet --disable-pip-version-check ruff==0.17.6 mypy==2.4.1
   touch "$tools/.complete"
 fi
-checked=(workers/bulkhead_workers workers/tests tests/engines/tiny_checkpoints.py tests/engines/embedding_reference.py workers/confounds_table.py)
+checked=(workers/bulkhead_workers workers/tests tests/engines/tiny_checkpoints.py tests/engines/embedding_reference.py tests/engines/converted_weights.py workers/confounds_table.py)
 "$tools/bin/ruff" check --config workers/pyproject.toml "${checked[@]}"
 MYPYPATH=workers "$tools/bin/mypy" --config-file workers/pyproject.toml --python-executable "$python" "${checked[@]}"

@@ -42,8 +42,11 @@ def write_gguf(source: Path, target: Path, dtype: str) -> None:
     for tensor in reader.tensors:
         kind = kept if len(tensor.shape) > 1 else gguf.GGMLQuantizationType.F32
         tensors.append((tensor, kind))
-        shape = [int(size) for size in reversed(tensor.shape)]
-        writer.add_tensor_info(tensor.name, shape, gguf.quants.quantize(_rows(tensor)[:1], kind).dtype, _bytes(shape, kind), kind)
+        shape = tuple(int(size) for size in reversed(tensor.shape))
+        numbers = gguf.quants.quantize(_rows(tensor)[:1], kind).dtype
+        # Of what it is given as bytes (bf16 is), the writer wants the shape in bytes.
+        given = gguf.quants.quant_shape_to_byte_shape(shape, kind) if numbers == "uint8" else shape
+        writer.add_tensor_info(tensor.name, given, numbers, _bytes(shape, kind), kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()
@@ -58,7 +61,7 @@ def _rows(tensor: Any) -> Any:
     return gguf.quants.dequantize(tensor.data, tensor.tensor_type).reshape([int(size) for size in reversed(tensor.shape)])
 
 
-def _bytes(shape: list[int], kind: Any) -> int:
+def _bytes(shape: tuple[int, ...], kind: Any) -> int:
     import gguf
 
     block, size = gguf.GGML_QUANT_SIZES[kind]
