@@ -215,8 +215,8 @@ TEST(ProcessEngine, AnotherVersionIsRefusedWithBothNumbers) {
 }
 
 // A program that shakes hands and, once it has read the first byte of a request, tells of five chunks, one each half
-// second, and then does `last`.
-WorkerCommand slow_prefill(const testing::TemporaryFolder& folder, const std::string& last) {
+// second; then it answers, or says nothing more.
+WorkerCommand slow_prefill(const testing::TemporaryFolder& folder, bool answers) {
   const auto keep = [&](const std::string& name, const Json& head) {
     const auto bytes = encode(head, {});
     testing::write_file(folder / name, std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
@@ -231,12 +231,12 @@ WorkerCommand slow_prefill(const testing::TemporaryFolder& folder, const std::st
     script += keep(fmt::format("chunk{}", chunk), {{"id", 2}, {"progress", {{"tokens", 64 * chunk}}}});
   }
   const auto answer = keep("answer", {{"id", 2}, {"ok", {{"tokens", 320}, {"ns", 1}}}});
-  return shell(script + (last == "answer" ? answer : std::string()) + "exec sleep 60");
+  return shell(script + (answers ? answer : std::string()) + "exec sleep 60");
 }
 
 TEST(ProcessEngine, AChunkComputedBreaksTheSilence) {
   const testing::TemporaryFolder folder;
-  auto command = slow_prefill(folder, "answer");
+  auto command = slow_prefill(folder, true);
   command.answer = 2s;  // all chunks take longer, each one much less
   const auto link = WorkerLink::start(command);
   ASSERT_TRUE(link.ok()) << link.error().to_string();
@@ -252,7 +252,7 @@ TEST(ProcessEngine, AChunkComputedBreaksTheSilence) {
 
 TEST(ProcessEngine, SilenceAfterSomeChunksIsStillAHang) {
   const testing::TemporaryFolder folder;
-  auto command = slow_prefill(folder, "hang");
+  auto command = slow_prefill(folder, false);
   command.answer = 2s;
   const auto link = WorkerLink::start(command);
   ASSERT_TRUE(link.ok()) << link.error().to_string();

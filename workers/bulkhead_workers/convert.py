@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import shutil
 import sys
@@ -19,6 +20,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 TYPES = {"f32": "float32", "bf16": "bfloat16"}
 MADE = ("gguf", "checkpoint", "mlx", "mlx-8bit", "mlx-4bit")
@@ -43,10 +46,8 @@ def write_gguf(source: Path, target: Path, dtype: str) -> None:
         kind = kept if len(tensor.shape) > 1 else gguf.GGMLQuantizationType.F32
         tensors.append((tensor, kind))
         shape = tuple(int(size) for size in reversed(tensor.shape))
-        numbers = gguf.quants.quantize(_rows(tensor)[:1], kind).dtype
-        # Of what it is given as bytes (bf16 is), the writer wants the shape in bytes.
-        given = gguf.quants.quant_shape_to_byte_shape(shape, kind) if numbers == "uint8" else shape
-        writer.add_tensor_info(tensor.name, given, numbers, _bytes(shape, kind), kind)
+        size = gguf.quants.quant_shape_to_byte_shape(shape, kind)
+        writer.add_tensor_info(tensor.name, size, np.dtype(np.uint8), math.prod(size), kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()
@@ -59,16 +60,6 @@ def _rows(tensor: Any) -> Any:
     import gguf
 
     return gguf.quants.dequantize(tensor.data, tensor.tensor_type).reshape([int(size) for size in reversed(tensor.shape)])
-
-
-def _bytes(shape: tuple[int, ...], kind: Any) -> int:
-    import gguf
-
-    block, size = gguf.GGML_QUANT_SIZES[kind]
-    count = 1
-    for length in shape:
-        count *= length
-    return count // block * size
 
 
 def write_checkpoint(source: Path, target: Path, dtype: str) -> None:

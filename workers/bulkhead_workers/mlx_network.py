@@ -63,7 +63,7 @@ class MlxCache(Cache):
 
 
 class MlxNetwork(Network):
-    # On a CPU, where mlx computes 256 tokens of Gemma 3 270M no faster than four times 64, in a minute or more.
+    # On a CPU, where mlx computes 256 tokens of Gemma 3 270M no faster than four times 64, in half a minute or more.
     chunk = 64
 
     def __init__(self, path: Path, options: Head) -> None:

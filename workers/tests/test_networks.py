@@ -82,6 +82,9 @@ class Networks(unittest.TestCase):
                     # f32 sums of 64 products through six layers: 1e-5 of the logits' size is generous, a wrong window or position is 1e-1.
                     worst = np.abs(np.concatenate(rows) - expected).max() / np.abs(expected).max()
                     self.assertLess(worst, 1e-5)
+                    last = made.forward(made.new_cache(200), given, False)
+                    self.assertEqual(last.shape, (1, expected.shape[1]))
+                    self.assertLess(np.abs(last[0] - expected[-1]).max() / np.abs(expected).max(), 1e-5)
 
     def test_a_window_hides_what_lies_before_it(self) -> None:
         """In Gemma 3 five layers see 32 tokens, the sixth all: with that one made blind, the first token cannot matter any more."""
