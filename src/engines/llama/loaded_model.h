@@ -32,7 +32,9 @@ using ContextHandle = std::unique_ptr<llama_context, FreeContext>;
 [[nodiscard]] Result<ModelHandle> load_model_file(const ModelOptions& options, bool without_weights);
 
 // Tokens decoded at a time in a prefill: chunk boundaries lie at its multiples, counted from the call's first token.
-inline constexpr std::uint32_t kChunkTokens = 512;
+// With 512 the activations of a large model's layer no longer stay in a cache: measured on Zen 5, 512 tokens of Qwen
+// 1.5B take 1.19 s in one chunk, 1.13 s in two or four, of Gemma 270M 0.166, 0.144 and 0.147 s.
+inline constexpr std::uint32_t kChunkTokens = 256;
 // Tokens scored at a time: each costs one row of logits.
 inline constexpr std::uint32_t kScoreTokens = 32;
 // libllama's limit of sequences in one context.

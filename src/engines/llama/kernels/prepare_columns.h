@@ -4,6 +4,7 @@
 
 #include "engines/llama/kernels/packed_layout.h"
 #include "engines/llama/kernels/simd_int.h"
+#include "engines/llama/kernels/simd_sums.h"
 
 namespace bulkhead::engines::llama::kernels {
 namespace {
@@ -36,11 +37,11 @@ BULKHEAD_INLINE BlockScale block_scale(const float* x) {
   return {largest / 127.0F, 127.0F / largest};
 }
 
-// Sixteen whole numbers to `to`; returns their sum.
-BULKHEAD_INLINE int32_t quantize16(const float* x, F32x16 inverse, int8_t* to) {
+// Sixteen whole numbers, also to `to`.
+BULKHEAD_INLINE I32x16 quantize16(const float* x, F32x16 inverse, int8_t* to) {
   const I32x16 whole = round_to_i32(mul(load(x), inverse));
   store_i8(to, whole);
-  return sum_i32(whole);
+  return whole;
 }
 
 BULKHEAD_INLINE void quantize256(const float* x, Activations256& out) {
@@ -53,12 +54,13 @@ BULKHEAD_INLINE void quantize256(const float* x, Activations256& out) {
     return;
   }
   const F32x16 inverse = broadcast(block.inverse);
+  F32x16 whole[16];
+  for (int i = 0; i < 16; ++i) whole[i] = to_float(quantize16(x + 16 * i, inverse, out.values + 16 * i));
+  // Floats that hold small whole numbers: their sums are exact in any order.
+  const I32x16 minus32 = round_to_i32(mul(sums_of_lanes(whole), broadcast(-32.0F)));
+  memcpy(out.minus32_sum, &minus32, sizeof(minus32));
   for (int i = 0; i < 8; ++i) {
-    const int32_t first = quantize16(x + 32 * i, inverse, out.values + 32 * i);
-    const int32_t second = quantize16(x + 32 * i + 16, inverse, out.values + 32 * i + 16);
-    out.sum32[i] = static_cast<int16_t>(first + second);
-    out.minus32_sum[2 * i] = -32 * first;
-    out.minus32_sum[2 * i + 1] = -32 * second;
+    out.sum32[i] = static_cast<int16_t>((out.minus32_sum[2 * i] + out.minus32_sum[2 * i + 1]) / -32);
   }
 }
 
@@ -71,8 +73,9 @@ BULKHEAD_INLINE void quantize32(const float* x, int32_t offset, Activations32& o
     return;
   }
   const F32x16 inverse = broadcast(block.inverse);
-  const int32_t sum = quantize16(x, inverse, out.values) + quantize16(x + 16, inverse, out.values + 16);
-  out.minus_offset_sum = -offset * sum;
+  const I32x16 first = quantize16(x, inverse, out.values);
+  const I32x16 second = quantize16(x + 16, inverse, out.values + 16);
+  out.minus_offset_sum = -offset * sum_i32(add_i32(first, second));
 }
 
 void prepare_256(const float* x, int64_t first, int64_t last, uint8_t* out, size_t stride) {
