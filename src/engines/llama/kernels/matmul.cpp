@@ -17,7 +17,11 @@ constexpr std::size_t kNearAhead = 4096;
 constexpr std::size_t kFarAhead = 16384;
 // Prepared columns that stay in the second-level cache while all row groups of a piece pass by.
 constexpr std::size_t kColumnsInCache = std::size_t{384} * 1024;
+// Pieces of row groups that threads take in turn. With many passes a piece takes long, and at the end the last one is
+// waited for; with few, small ones would lose what is fetched ahead of them.
 constexpr int kPiecesPerThread = 8;
+constexpr int kPiecesOfManyPasses = 32;
+constexpr std::int64_t kManyPasses = 8;
 // Up to these sizes preparing all columns again on each thread costs less than waiting for one another.
 constexpr std::int64_t kPrivateValues = 16384;
 constexpr std::size_t kPrivateWeightBytes = std::size_t{1536} * 1024;
@@ -36,16 +40,17 @@ struct Plan {
   std::int64_t columns;
   std::int64_t blocks;
   std::size_t record;
-  bool alone;  // each thread prepares all columns for itself
+  std::int64_t passes;
+  std::int64_t width;  // columns of a pass; the last one may have fewer
+  bool alone;          // each thread prepares all columns for itself
 
-  [[nodiscard]] std::int64_t passes() const { return (columns + kernels->columns - 1) / kernels->columns; }
-  [[nodiscard]] std::size_t pass_bytes() const { return static_cast<std::size_t>(blocks * kernels->columns) * record; }
+  [[nodiscard]] std::size_t pass_bytes() const { return static_cast<std::size_t>(blocks * width) * record; }
   [[nodiscard]] int in_pass(std::int64_t pass) const {
-    return static_cast<int>(std::min<std::int64_t>(kernels->columns, columns - pass * kernels->columns));
+    return static_cast<int>(std::min(width, columns - pass * width));
   }
-  // Bytes to fetch ahead when `passes` passes go over the same weights; 0: none.
-  [[nodiscard]] std::size_t ahead(std::int64_t passes) const {
-    if (passes > 1) return group_bytes(*shape);
+  // Bytes to fetch ahead when `passes_of_set` passes go over the same weights; 0: none.
+  [[nodiscard]] std::size_t ahead(std::int64_t passes_of_set) const {
+    if (passes_of_set > 1) return group_bytes(*shape);
     if (columns > static_cast<std::int64_t>(kFewColumns)) return kFarAhead;
     return prefers_own_prefetch() ? 0 : kNearAhead;
   }
@@ -58,12 +63,10 @@ struct Plan {
 Plan make_plan(const MatmulKernels& kernels, const MatrixShape& shape, std::int64_t columns, int threads) {
   const bool alone =
       threads == 1 || (columns * shape.k <= kPrivateValues && packed_bytes(shape) <= kPrivateWeightBytes);
-  return {&kernels.of[static_cast<std::size_t>(shape.format)],
-          &shape,
-          columns,
-          blocks(shape),
-          record_bytes(shape.format),
-          alone};
+  const auto& of_format = kernels.of[static_cast<std::size_t>(shape.format)];
+  const auto passes = (columns + of_format.columns - 1) / of_format.columns;
+  const auto width = (columns + passes - 1) / passes;
+  return {&of_format, &shape, columns, blocks(shape), record_bytes(shape.format), passes, width, alone};
 }
 
 const float* column(const Columns& x, std::int64_t index) {
@@ -75,15 +78,15 @@ const float* column(const Columns& x, std::int64_t index) {
                                         static_cast<std::size_t>(third) * x.stride[2]);
 }
 
-// Pieces are quarters of columns, so that two threads share even a single column.
+// Few columns are shared out in quarters, so that two threads share even a single one.
 void prepare_columns(const Plan& plan, const Columns& x, std::uint8_t* area, const Team& team) {
-  const std::int64_t cuts = plan.alone ? 1 : 4;
+  const std::int64_t cuts = plan.alone || plan.columns >= std::int64_t{4} * team.size ? 1 : 4;
   for (std::int64_t i = plan.alone ? 0 : team.index; i < plan.columns * cuts; i += plan.alone ? 1 : team.size) {
     const auto index = i / cuts;
     const auto cut = i % cuts;
-    const auto pass = index / plan.kernels->columns;
+    const auto pass = index / plan.width;
     auto* to = area + static_cast<std::size_t>(pass) * plan.pass_bytes() +
-               static_cast<std::size_t>(index % plan.kernels->columns) * plan.record;
+               static_cast<std::size_t>(index % plan.width) * plan.record;
     plan.kernels->prepare(column(x, index), plan.blocks * cut / cuts, plan.blocks * (cut + 1) / cuts, to,
                           static_cast<std::size_t>(plan.in_pass(pass)) * plan.record);
   }
@@ -104,8 +107,8 @@ void multiply_groups(const Plan& plan, const std::uint8_t* weights, const std::u
                      std::int64_t begin, std::int64_t end) {
   const auto stride = group_bytes(*plan.shape);
   const auto set = std::max<std::int64_t>(1, static_cast<std::int64_t>(kColumnsInCache / plan.pass_bytes()));
-  for (std::int64_t first = 0; first < plan.passes(); first += set) {
-    const auto last = std::min(plan.passes(), first + set);
+  for (std::int64_t first = 0; first < plan.passes; first += set) {
+    const auto last = std::min(plan.passes, first + set);
     for (auto group = begin; group < end; ++group) {
       const auto* group_weights = weights + static_cast<std::size_t>(group) * stride;
       const auto row = group * kGroupRows;
@@ -119,7 +122,7 @@ void multiply_groups(const Plan& plan, const std::uint8_t* weights, const std::u
           reinterpret_cast<const char*>(reinterpret_cast<std::uintptr_t>(group_weights) + plan.ahead(last - first));
       for (auto pass = first; pass < last; ++pass) {
         product.activations = area + static_cast<std::size_t>(pass) * plan.pass_bytes();
-        product.out = out + pass * plan.kernels->columns * plan.shape->rows + row;
+        product.out = out + pass * plan.width * plan.shape->rows + row;
         product.ahead_share = plan.ahead(last - first) == 0 ? 0 : share_of(pass - first, last - first);
         plan.kernels->multiply[plan.in_pass(pass) - 1](product);
       }
@@ -163,7 +166,7 @@ void multiply(const MatmulKernels& kernels, const MatrixShape& shape, const std:
   }
   if (team.index == 0) team.set_next(team.pool, team.size);
   team.barrier(team.pool);
-  const auto pieces = static_cast<std::int64_t>(team.size) * kPiecesPerThread;
+  const auto pieces = std::int64_t{team.size} * (plan.passes >= kManyPasses ? kPiecesOfManyPasses : kPiecesPerThread);
   const auto each = (all + pieces - 1) / pieces;
   for (std::int64_t piece = team.index; piece * each < all; piece = team.take_next(team.pool)) {
     multiply_groups(plan, weights, area, out, piece * each, std::min(all, (piece + 1) * each));

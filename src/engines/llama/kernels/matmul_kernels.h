@@ -21,7 +21,7 @@
 
 namespace bulkhead::engines::llama::kernels {
 
-constexpr int kMostColumns = 8;
+constexpr int kMostColumns = 12;
 // Passes of so many columns wait for memory; they fetch into the first-level cache and not as far ahead.
 constexpr size_t kFewColumns = 2;
 
