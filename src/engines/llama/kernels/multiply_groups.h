@@ -157,15 +157,7 @@ void multiply_q6k(const GroupProduct& product) {
     }
     const auto* w = reinterpret_cast<const PackedQ6K*>(place);
     place += sizeof(*w);
-    alignas(64) float scales[16][kLanes];
     const F32x16 scale = load_f16(block_scales + b % 2 * kGroupRows);
-    for (int i = 0; i < 4; ++i) {
-      const U8x64 bytes = load_bytes(w->scales[i]);
-      BULKHEAD_UNROLL
-      for (unsigned n = 0; n < 4; ++n) {
-        store(scales[4 * i + static_cast<int>(n)], mul(scale, to_float(signed_byte_of_lane(bytes, n))));
-      }
-    }
     F32x16 block[N];
     BULKHEAD_UNROLL
     for (size_t j = 0; j < N; ++j) block[j] = broadcast(0.0F);
@@ -186,7 +178,7 @@ void multiply_q6k(const GroupProduct& product) {
       dots<N, 4, 63>(
           dot, x->values + 16 * s, sizeof(*x), [&](int step) { return steps[step]; },
           [&](size_t j) { return broadcast_i32(x[j].minus32_sum[s]); });
-      const F32x16 sub_scale = load(scales[s]);
+      const F32x16 sub_scale = mul(scale, load_i8(w->scales[s]));
       BULKHEAD_UNROLL
       for (size_t j = 0; j < N; ++j) block[j] = fma(to_float(dot[j]), sub_scale, block[j]);
     }

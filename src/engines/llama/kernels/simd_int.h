@@ -77,10 +77,6 @@ BULKHEAD_INLINE U8x64 shift_left(U8x64 a, unsigned bits) {
 BULKHEAD_INLINE I32x16 byte_of_lane(U8x64 a, unsigned i) {
   return {_mm512_and_si512(_mm512_srli_epi32(a.v, 8 * i), _mm512_set1_epi32(255))};
 }
-// Byte `i` of each lane, -128 to 127.
-BULKHEAD_INLINE I32x16 signed_byte_of_lane(U8x64 a, unsigned i) {
-  return {_mm512_srai_epi32(_mm512_slli_epi32(a.v, 24 - 8 * i), 24)};
-}
 // Per lane: sum + w[0] x[0] + ... + w[3] x[3], bytes of w unsigned, the four of x signed and the same for all lanes.
 BULKHEAD_INLINE I32x16 dot4(I32x16 sum, U8x64 w, const int8_t* x) {
   // g++ 12 does not fold the broadcast into the instruction, which costs a register and an instruction each time.
@@ -175,10 +171,6 @@ BULKHEAD_INLINE I32x16 byte_of_lane(U8x64 a, unsigned i) {
   const __m256i mask = _mm256_set1_epi32(255);
   return {_mm256_and_si256(moved.lo, mask), _mm256_and_si256(moved.hi, mask)};
 }
-BULKHEAD_INLINE I32x16 signed_byte_of_lane(U8x64 a, unsigned i) {
-  const U8x64 moved = shift_left(a, 24 - 8 * i);
-  return {_mm256_srai_epi32(moved.lo, 24), _mm256_srai_epi32(moved.hi, 24)};
-}
 BULKHEAD_INLINE __m256i four_of(const int8_t* x) {
   return _mm256_set1_epi32(*reinterpret_cast<const AnyInt32*>(x));
 }
@@ -267,10 +259,6 @@ BULKHEAD_INLINE U8x64 shift_right(U8x64 a, unsigned bits) {
 BULKHEAD_INLINE I32x16 byte_of_lane(U8x64 a, unsigned n) {
   const U8x64 moved = shift_right(a, 8 * n);
   BULKHEAD_QUARTERS(I32x16, vandq_s32(vreinterpretq_s32_u8(moved.v[i]), vdupq_n_s32(255)));
-}
-BULKHEAD_INLINE I32x16 signed_byte_of_lane(U8x64 a, unsigned n) {
-  const U8x64 moved = shift_left(a, 24 - 8 * n);
-  BULKHEAD_QUARTERS(I32x16, vshrq_n_s32(vreinterpretq_s32_u8(moved.v[i]), 24));
 }
 BULKHEAD_INLINE int8x16_t four_of(const int8_t* x) {
   int32_t four;
@@ -382,9 +370,6 @@ BULKHEAD_INLINE U8x64 shift_left(U8x64 a, unsigned bits) {
 }
 BULKHEAD_INLINE I32x16 byte_of_lane(U8x64 a, unsigned n) {
   BULKHEAD_EACH(I32x16, static_cast<int32_t>((a.v[i] >> (8 * n)) & 255U));
-}
-BULKHEAD_INLINE I32x16 signed_byte_of_lane(U8x64 a, unsigned n) {
-  BULKHEAD_EACH(I32x16, static_cast<int8_t>((a.v[i] >> (8 * n)) & 255U));
 }
 BULKHEAD_INLINE I32x16 dot4(I32x16 sum, U8x64 w, const int8_t* x) {
   I32x16 r;

@@ -194,7 +194,7 @@ void write_packed_q6k(const WeightBlock& block, uint8_t* group, std::int64_t ind
   auto& to = *reinterpret_cast<PackedQ6K*>(group + q6k_block(index));
   reinterpret_cast<uint16_t*>(group + q6k_scales(index))[index % 2 * kGroupRows + row] = block.scale;
   for (int s = 0; s < 16; ++s) {
-    lane(to.scales[s / 4], row)[s % 4] = static_cast<std::int8_t>(block.scales[s]);
+    to.scales[s][row] = static_cast<std::int8_t>(block.scales[s]);
     const uint8_t* q = block.quants + 16 * s;
     for (int i = 0; i < 4; ++i) {
       lane(to.sub[s].high, row)[i] =
@@ -209,7 +209,7 @@ void read_packed_q6k(const uint8_t* group, std::int64_t index, int row, WeightBl
   const auto& from = *reinterpret_cast<const PackedQ6K*>(group + q6k_block(index));
   block.scale = reinterpret_cast<const uint16_t*>(group + q6k_scales(index))[index % 2 * kGroupRows + row];
   for (int s = 0; s < 16; ++s) {
-    block.scales[s] = static_cast<uint8_t>(lane(from.scales[s / 4], row)[s % 4]);
+    block.scales[s] = static_cast<uint8_t>(from.scales[s][row]);
     uint8_t* q = block.quants + 16 * s;
     for (int i = 0; i < 4; ++i) {
       const unsigned high = lane(from.sub[s].high, row)[i];
