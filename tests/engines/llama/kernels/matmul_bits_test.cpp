@@ -56,7 +56,7 @@ class MatmulAgainstScalar : public MatmulBits {};
 
 TEST_P(MatmulAgainstScalar, RandomShapesGiveTheSameBits) {
   std::uniform_int_distribution<std::int64_t> rows(1, 70);
-  std::uniform_int_distribution<std::int64_t> count(1, 20);
+  std::uniform_int_distribution<std::int64_t> count(1, 30);
   for (int round = 0; round < 60; ++round) {
     const auto of = shape(rows(random_), some_k(GetParam().format, random_, 5));
     PackedMatrix w(of, random_weights(of, random_));
@@ -112,7 +112,7 @@ TEST_P(MatmulBits, ThreadsDoNotChangeBits) {
   for (const auto rows : {5, 300}) {
     const auto of = shape(rows, block_values(GetParam().format) == 1 ? 999 : 8 * block_values(GetParam().format));
     PackedMatrix w(of, random_weights(of, random_));
-    for (const std::int64_t count : {1, 3, 70}) {
+    for (const std::int64_t count : {1, 3, 100}) {
       const auto x = random_activations(static_cast<std::size_t>(count * of.k), random_);
       const auto expected = product(kernels(), w, x.data(), count);
       for (const int threads : {2, 3, 4}) {
