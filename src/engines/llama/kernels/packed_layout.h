@@ -42,11 +42,11 @@ struct alignas(64) PackedQ5K {  // as PackedQ4K, and the fifth bits
 // addresses: the processor's own prefetch loses a stream that jumps. Block b begins at kQ6KScales * (b / 2 + 1) + b *
 // sizeof.
 constexpr int kQ6KScales = 64;
-struct alignas(64) PackedQ6K {  // 256 k
-  int8_t scales[16][kGroupRows];
-  struct {               // 16 sub-blocks of 16 k; values 0 to 63 stand for -32 to 31
-    uint8_t high[64];    // bits 4 and 5 of the four steps
-    uint8_t low[2][64];  // low 4 bits: steps 0 | 2 and 1 | 3
+struct alignas(64) PackedQ6K {    // 256 k
+  int8_t scales[16][kGroupRows];  // [sub-block][row]
+  struct {                        // 16 sub-blocks of 16 k; values 0 to 63 stand for -32 to 31
+    uint8_t high[64];             // bits 4 and 5 of the four steps
+    uint8_t low[2][64];           // low 4 bits: steps 0 | 2 and 1 | 3
   } sub[16];
 };
 
