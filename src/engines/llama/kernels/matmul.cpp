@@ -65,7 +65,7 @@ Plan make_plan(const MatmulKernels& kernels, const MatrixShape& shape, std::int6
       threads == 1 || (columns * shape.k <= kPrivateValues && packed_bytes(shape) <= kPrivateWeightBytes);
   const auto& of_format = kernels.of[static_cast<std::size_t>(shape.format)];
   const auto passes = (columns + of_format.columns - 1) / of_format.columns;
-  const auto width = (columns + passes - 1) / passes;
+  const auto width = passes == 0 ? 1 : (columns + passes - 1) / passes;
   return {&of_format, &shape, columns, blocks(shape), record_bytes(shape.format), passes, width, alone};
 }
 

@@ -139,6 +139,16 @@ TEST_P(MatmulBits, StridedColumnsInThreeDimensions) {
   }
 }
 
+// What the last product of a graph without outputs is.
+TEST_P(MatmulBits, NoColumnsWriteNothing) {
+  const auto of = shape(37, block_values(GetParam().format) == 1 ? 203 : 3 * block_values(GetParam().format));
+  PackedMatrix w(of, random_weights(of, random_));
+  std::vector<std::uint8_t> work(work_bytes(kernels(), of, 0, 1));
+  float out = 1.0F;
+  multiply(kernels(), of, w.aligned(), Columns{nullptr, {0, 1, 1}, {0, 0, 0}}, &out, work.data(), Team{});
+  EXPECT_EQ(out, 1.0F);
+}
+
 TEST_P(MatmulBits, NothingOutsideIsTouched) {
   for (const auto against : {Against::kBegin, Against::kEnd}) {
     for (const std::int64_t rows : {1, 16, 31}) {
