@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Which bits move: the logits of one partition alone, and the same with company, other threads, a prefill in chunks, as
 // a fork. For every setting of kernels, flash attention, cache type and grade; a Markdown table on stdout.
-//   bulkhead_bench_bits -m MODEL ... [--contexts 100,511,512,513,2100] [--steps 8] [--strict]
-// --strict: only the settings that are said to be invariant, and one of stock ggml as the control that must differ.
+//   bulkhead_bench_bits -m MODEL ... [--contexts 100,511,512,513,2100] [--steps 8] [--strict] [--kv-types f16,q8_0]
+// --strict: only the settings that are said to be invariant, and one of stock ggml as the control that must differ,
+// with the first context alone. --kv-types: only settings with these types of cache.
 #include "engines/builtin.h"
 #include "measure/machine.h"
 #include "models/model_files.h"
@@ -32,6 +33,7 @@ struct Flags {
   std::vector<std::uint32_t> contexts = {100, 511, 512, 513, 2100};
   std::uint32_t steps = 8;
   bool strict = false;
+  std::vector<std::string> kv_types = {"f16", "q8_0", "q4_0"};
 };
 
 struct Setting {
@@ -72,6 +74,7 @@ const std::vector<Change> kChanges = {{"batch of 2", 1},
                                       {"of 8", 7},
                                       {"of 16", 15},
                                       {"1 thread", 0, 1},
+                                      {"3 threads", 0, 3},
                                       {"4 threads", 0, 4},
                                       {"in chunks", 0, 2, true},
                                       {"as a fork", 0, 2, false, true},
@@ -185,7 +188,11 @@ Result<void> print_model(const std::string& name, const Flags& flags) {
   for (const auto& setting : kSettings) {
     const bool invariant = setting.kernels == "bulkhead" && setting.flash_attention && setting.grade == Grade::kBuffer;
     if (flags.strict && !invariant && &setting != &kControl) continue;
-    for (const auto context : flags.contexts) BH_CHECK(print_row(path.string(), setting, context, flags.steps));
+    if (std::ranges::find(flags.kv_types, setting.kv_type) == flags.kv_types.end()) continue;
+    for (const auto context : flags.contexts) {
+      BH_CHECK(print_row(path.string(), setting, context, flags.steps));
+      if (flags.strict && !invariant) break;
+    }
   }
   return {};
 }
@@ -197,6 +204,7 @@ int bits(int argc, char** argv) {
   program.add_option("--contexts", flags.contexts)->delimiter(',')->capture_default_str();
   program.add_option("--steps", flags.steps)->capture_default_str();
   program.add_flag("--strict", flags.strict);
+  program.add_option("--kv-types", flags.kv_types)->delimiter(',')->capture_default_str();
   CLI11_PARSE(program, argc, argv);
   const auto machine = measure::this_machine();
   fmt::print(

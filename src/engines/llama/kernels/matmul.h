@@ -35,8 +35,8 @@ struct Team {
   int (*take_next)(void* pool) = nullptr;            // the next piece of work, after it
 };
 
-// Bytes of work area that multiply() wants for these sizes. It aligns the area itself. `columns` may be 0: a graph whose
-// outputs nobody reads asks for that.
+// Bytes of work area that multiply() wants for these sizes. It aligns the area itself. `columns` may be 0: a graph
+// whose outputs nobody reads asks for that.
 [[nodiscard]] std::size_t work_bytes(const MatmulKernels& kernels, const MatrixShape& shape, std::int64_t columns,
                                      int threads) noexcept;
 
