@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Do our kernels cost accuracy? Perplexity of a text with our kernels and with ggml's, window by window, and a 95 %
 // interval of the ratio from the paired windows.
-//   bulkhead_bench_perplexity -m MODEL ... --text FILE ... [--window 512]
-// One line of JSON for each model.
+//   bulkhead_bench_perplexity -m MODEL ... --text FILE ... [--window 512] [--exact GGUF]
+// --exact: the model's own weights as floats (`bulkhead convert`), multiplied by ggml with nothing rounded to eight
+// bits: which of the two is nearer to that? One line of JSON for each model.
 #include "base/json.h"
 #include "engines/builtin.h"
 #include "measure/machine.h"
@@ -29,7 +30,15 @@ using engine::Token;
 struct Flags {
   std::vector<std::string> models;
   std::vector<std::string> texts;
+  std::string exact;
   std::uint32_t window = 512;
+};
+
+// A perplexity over another one.
+struct Ratio {
+  double value = 1;
+  double low = 1;  // 95 % interval
+  double high = 1;
 };
 
 Result<std::unique_ptr<Engine>> load(const std::string& path, const std::string& kernels, std::uint32_t window) {
@@ -81,6 +90,23 @@ double mean(const std::vector<double>& values) {
   return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
 }
 
+// From paired windows of `each` scored tokens.
+Ratio ratio_of(const std::vector<double>& one, const std::vector<double>& other, double each) {
+  std::vector<double> differences;
+  for (std::size_t i = 0; i < one.size(); ++i) differences.push_back((one[i] - other[i]) / each);
+  const double middle = mean(differences);
+  double squares = 0;
+  for (const double difference : differences) squares += (difference - middle) * (difference - middle);
+  const auto count = static_cast<double>(differences.size());
+  const double half = 1.96 * std::sqrt(squares / (count - 1) / count);
+  return {std::exp(middle), std::exp(middle - half), std::exp(middle + half)};
+}
+
+void add_ratio(Json& to, const std::string& name, const Ratio& ratio) {
+  to[name] = ratio.value;
+  to[name + "_interval"] = {ratio.low, ratio.high};
+}
+
 Result<Json> compare(const std::string& name, const std::string& text, const Flags& flags) {
   BH_TRY(const auto path, models::find_model(name, models::Environment::from_process()));
   BH_TRY(const auto sha256, models::model_sha256(path.string()));
@@ -89,24 +115,22 @@ Result<Json> compare(const std::string& name, const std::string& text, const Fla
   BH_TRY(const auto ours, losses(path.string(), "bulkhead", windows));
   BH_TRY(const auto stock, losses(path.string(), "stock", windows));
   const auto each = static_cast<double>(flags.window - 1);
-  std::vector<double> differences;
-  for (std::size_t i = 0; i < windows.size(); ++i) differences.push_back((ours[i] - stock[i]) / each);
-  const double middle = mean(differences);
-  double squares = 0;
-  for (const double difference : differences) squares += (difference - middle) * (difference - middle);
-  const auto count = static_cast<double>(differences.size());
-  const double half = 1.96 * std::sqrt(squares / (count - 1) / count);
-  return Json{{"model", name},
-              {"model_sha256", sha256},
-              {"kernels", engine->facts().kernels},
-              {"cpu", measure::this_machine().cpu},
-              {"text_bytes", text.size()},
-              {"windows", windows.size()},
-              {"window_tokens", flags.window},
-              {"perplexity", std::exp(mean(ours) / each)},
-              {"perplexity_stock", std::exp(mean(stock) / each)},
-              {"ratio", std::exp(middle)},
-              {"ratio_interval", {std::exp(middle - half), std::exp(middle + half)}}};
+  Json found{{"model", name},
+             {"model_sha256", sha256},
+             {"kernels", engine->facts().kernels},
+             {"cpu", measure::this_machine().cpu},
+             {"text_bytes", text.size()},
+             {"windows", windows.size()},
+             {"window_tokens", flags.window},
+             {"perplexity", std::exp(mean(ours) / each)},
+             {"perplexity_stock", std::exp(mean(stock) / each)}};
+  add_ratio(found, "ratio", ratio_of(ours, stock, each));
+  if (flags.exact.empty()) return found;
+  BH_TRY(const auto exact, losses(flags.exact, "stock", windows));
+  found["perplexity_exact"] = std::exp(mean(exact) / each);
+  add_ratio(found, "ratio_to_exact", ratio_of(ours, exact, each));
+  add_ratio(found, "stock_ratio_to_exact", ratio_of(stock, exact, each));
+  return found;
 }
 
 int perplexity(int argc, char** argv) {
@@ -114,8 +138,13 @@ int perplexity(int argc, char** argv) {
   CLI::App program("Perplexity with our kernels and with ggml's.");
   program.add_option("-m,--model", flags.models)->required();
   program.add_option("--text", flags.texts, "files, joined")->required()->check(CLI::ExistingFile);
+  program.add_option("--exact", flags.exact, "the weights as floats")->check(CLI::ExistingFile);
   program.add_option("--window", flags.window)->check(CLI::Range(16, 4096))->capture_default_str();
   CLI11_PARSE(program, argc, argv);
+  if (!flags.exact.empty() && flags.models.size() > 1) {
+    fmt::print(stderr, "perplexity: --exact names the floats of one model, and -m names {}\n", flags.models.size());
+    return exit_code(ErrorCode::kUsage);
+  }
   std::string text;
   for (const auto& file : flags.texts) {
     const auto part = read_text_file(file);
