@@ -20,7 +20,8 @@ step "2 of 4: the model"
 model=$("$bulkhead" pull gemma-3-270m)
 step "3 of 4: the workers, and the same weights for each"
 converted=${XDG_CACHE_HOME:-$HOME/.cache}/bulkhead/converted/gemma-3-270m
-scripts/convert.sh "$model" "$converted" --dtype f32 --only gguf,checkpoint,mlx
+scripts/install_workers.sh
+"$bulkhead" convert "$model" "$converted" --dtype f32 --only gguf,checkpoint,mlx >&2
 step "4 of 4: the engines, one after another"
 exec "$bulkhead" compare "$scenario" --on "llama:$converted/model-f32.gguf" --on "transformers:$converted/checkpoint-f32" \
   --on "mlx:$converted/mlx-f32" "$@"

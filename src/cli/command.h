@@ -25,6 +25,7 @@ Command add_plan(CLI::App& program);
 Command add_validate(CLI::App& program);
 Command add_pull(CLI::App& program);
 Command add_models(CLI::App& program);
+Command add_convert(CLI::App& program);
 Command add_report(CLI::App& program);
 Command add_verify(CLI::App& program);
 Command add_eval(CLI::App& program, const Invocation& invocation);

@@ -39,6 +39,7 @@ int dispatch(int argc, const char* const* argv) {
                                                    {"validate", add_validate(program)},
                                                    {"pull", add_pull(program)},
                                                    {"models", add_models(program)},
+                                                   {"convert", add_convert(program)},
                                                    {"report", add_report(program)},
                                                    {"verify", add_verify(program)},
                                                    {"eval", add_eval(program, invocation)},

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <fstream>
 #include <string>
 
@@ -59,6 +60,8 @@ TEST_F(Faults, UsageIsTwo) {
   EXPECT_EQ(run("plan " + kScenario + " --engine fake --format no-such-format").code, 2);
   EXPECT_EQ(run("plan " + kScenario + " --engine fake --conditions no-such-condition").code, 2);
   EXPECT_EQ(run("plan " + kScenario + " --engine no-such-engine -m /etc/hostname").code, 2);
+  EXPECT_EQ(run("convert no-such-model " + (folder_.path() / "c").string()).code, 2);
+  EXPECT_EQ(run("convert /etc/hostname " + (folder_.path() / "c").string() + " --only gguf,nothing").code, 2);
 }
 
 TEST_F(Faults, UsageErrorsNameWhatIsKnown) {
@@ -75,6 +78,17 @@ TEST_F(Faults, ModelFilesAreFour) {
   EXPECT_EQ(run("plan " + kScenario + " -m " + text).code, 4);
   const auto cut = write("cut.gguf", std::string("GGUF\x03\0\0\0\xff\0\0\0\0\0\0\0\xff\0\0\0\0\0\0\0", 24));
   EXPECT_EQ(run("plan " + kScenario + " -m " + cut).code, 4);
+  EXPECT_EQ(run("convert " + text + " " + (folder_.path() / "c").string()).code, 4);
+}
+
+TEST_F(Faults, ConvertingWithoutTheWorkersNamesTheirScript) {
+  const auto model = write("model.gguf", std::string("GGUF\x03\0\0\0\0\0\0\0", 12));
+  const auto folder = folder_.path() / "converted";
+  const auto outcome =
+      run("convert " + model + " " + folder.string(), "BULKHEAD_WORKERS=" + (folder_.path() / "none").string());
+  EXPECT_EQ(outcome.code, 2);
+  EXPECT_NE(outcome.err.find("scripts/install_workers.sh"), std::string::npos) << outcome.err;
+  EXPECT_FALSE(std::filesystem::exists(folder));
 }
 
 TEST_F(Faults, ScenariosAreThreeAndNameLineAndField) {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Holds a folder of scripts/convert.sh to what it promises for bf16: file and checkpoint have the f32 file's shapes, and its numbers, rounded.
+"""Holds a folder of bulkhead convert to what it promises for bf16: file and checkpoint have the f32 file's shapes, and its numbers, rounded.
 
 Run as: python converted_weights.py FOLDER (with model-f32.gguf, model-bf16.gguf and checkpoint-bf16)
 """

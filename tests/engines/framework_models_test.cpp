@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Real models in all engines: the same tokens of every text, and from the same weights the same greedy texts and nearly
-// the same log probabilities. The weights are those of Gemma 3 270M, dequantized once (scripts/convert.sh, f32).
+// the same log probabilities. The weights are those of Gemma 3 270M, dequantized once (bulkhead convert, f32).
 #include "engines/builtin.h"
 #include "engines/real_models.h"
 #include "temporary_folder.h"

@@ -5,7 +5,7 @@ Run as: python -m bulkhead_workers.convert MODEL.gguf FOLDER [--dtype f32|bf16] 
 
 The file is dequantized once, into FOLDER/model-DTYPE.gguf; FOLDER/checkpoint-DTYPE (Transformers) is made of that, FOLDER/mlx-DTYPE of the
 checkpoint: in these three the weights are the same numbers. FOLDER/mlx-8bit and mlx-4bit are quantized anew, by mlx_lm. Each appears whole or
-not at all; what is there already is left alone.
+not at all; what is there already is left alone. `bulkhead convert` runs this; exit codes are those of docs/exit-codes.md.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import json
 import math
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Callable
@@ -127,7 +128,16 @@ def main() -> int:
     if not arguments.model.is_file():
         parser.error(f"there is no file {arguments.model}")
     os.environ.update({"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"})
-    run(arguments.model.resolve(), arguments.folder.resolve(), arguments.dtype, wanted)
+    # An exception, so that what is unfinished is taken away.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        run(arguments.model.resolve(), arguments.folder.resolve(), arguments.dtype, wanted)
+    except (ValueError, KeyError, IndexError) as error:
+        print(f"convert: {arguments.model} cannot be read as a model: {error}", file=sys.stderr)
+        return 4
+    except OSError as error:
+        print(f"convert: {arguments.folder}: {error}", file=sys.stderr)
+        return 5
     return 0
 
 

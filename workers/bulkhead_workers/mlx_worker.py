@@ -26,7 +26,7 @@ def load(options: Head) -> Engine:
     check_fixed(options, "mlx_lm")
     path = Path(options["path"])
     if path.is_file():
-        raise SeamError("unsupported", "mlx_lm reads no GGUF", str(path), "make a folder of it with scripts/convert.sh")
+        raise SeamError("unsupported", "mlx_lm reads no GGUF", str(path), "make a folder of it with bulkhead convert")
     if not path.exists():
         raise SeamError("usage", "there is no such folder", str(path))
     return SequenceEngine(MlxNetwork(path, options), options)

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT
+// `convert`: the same weights for every framework, of one GGUF file.
+#include "cli/command.h"
+#include "cli/interrupt.h"
+#include "cli/progress_line.h"
+#include "engines/worker/conversion.h"
+#include "models/model_files.h"
+
+#include <fmt/format.h>
+
+#include <iterator>
+#include <memory>
+
+namespace bulkhead::cli {
+namespace {
+
+using engines::worker::kConversionKinds;
+
+struct ConvertFlags {
+  CommonFlags common;
+  std::string model;
+  engines::worker::ConversionRequest request;
+};
+
+Result<std::vector<engines::worker::ConvertedModel>> converted(ConvertFlags& flags) {
+  BH_TRY(flags.request.model, models::find_model(flags.model, models::Environment::from_process()));
+  BH_CHECK(models::check_gguf(flags.request.model));
+  ProgressLine line(flags.common.quiet || flags.common.progress == "never" ? ProgressLine::Mode::kNever
+                                                                           : ProgressLine::Mode::kAuto);
+  return engines::worker::convert(
+      flags.request,
+      [&](std::size_t done, std::size_t total) { line.update("converting " + flags.model, done, total, "models"); },
+      stop_on_signal());
+}
+
+int convert(ConvertFlags& flags) {
+  const auto made = converted(flags);
+  if (!made.ok()) {
+    const int code = print_error(made.error(), flags.common);
+    const int by_signal = signal_exit_code();
+    return by_signal != 0 ? by_signal : code;
+  }
+  Json document = Json::array();
+  for (const auto& model : made.value()) {
+    document.push_back({{"kind", model.kind}, {"path", model.path.string()}});
+    if (!flags.common.json) fmt::print("{}\n", model.path.string());
+  }
+  if (flags.common.json) fmt::print("{}\n", document.dump(1));
+  return 0;
+}
+
+}  // namespace
+
+Command add_convert(CLI::App& program) {
+  auto flags = std::make_shared<ConvertFlags>();
+  const std::vector<std::string> kinds(std::begin(kConversionKinds), std::end(kConversionKinds));
+  flags->request.kinds = kinds;
+  auto* command = program.add_subcommand("convert", "Make the same weights for every framework, of one GGUF file.");
+  command->add_option("model", flags->model, "a name of `bulkhead models`, or a GGUF file")->required();
+  command->add_option("folder", flags->request.folder, "where everything goes; what is there is left alone")
+      ->required();
+  command->add_option("--dtype", flags->request.dtype, "what the weights become")
+      ->check(CLI::IsMember({"f32", "bf16"}))
+      ->capture_default_str();
+  command->add_option("--only", flags->request.kinds, "a list; what these are made of is made too")
+      ->delimiter(',')
+      ->check(CLI::IsMember(kinds))
+      ->capture_default_str();
+  command->add_flag("--json", flags->common.json, "machine-readable output on stdout");
+  command->add_flag("-q,--quiet", flags->common.quiet, "errors only on stderr");
+  command->add_option("--progress", flags->common.progress, "progress on stderr")
+      ->check(CLI::IsMember({"auto", "never"}))
+      ->capture_default_str();
+  return [flags] { return convert(*flags); };
+}
+
+}  // namespace bulkhead::cli
