@@ -61,6 +61,10 @@ struct ModelOptions {
   // What multiplies with the weights on the CPU. bulkhead: our kernels, whose results do not depend on the batch;
   // stock: ggml's; auto: ours where this processor has an instruction set they are fast on.
   std::string kernels = "auto";
+  // Our kernels hold weights in an order of their own. That is kept on disk for the next start, which is then faster:
+  // as many bytes as the model has, in the folder BULKHEAD_PACKED, else bulkhead/packed in the cache folder. A file
+  // there goes when its model is gone or changed and another model is packed; all of them may be removed at any time.
+  bool keep_packed = true;
   Isolation isolation = Isolation::kStrict;
   // Engines transformers and mlx: a fork goes on writing to its source's very cache, the mistake of the seed
   // experiment, to measure what it does. Every output names it, and the grade is `claimed`.

@@ -104,6 +104,8 @@ void add_model_flags(CLI::App& app, ModelFlags& flags) {
   app.add_option("--kernels", flags.options.kernels, "what multiplies with the weights: Bulkhead's kernels or ggml's")
       ->check(CLI::IsMember({"auto", "bulkhead", "stock"}))
       ->capture_default_str();
+  app.add_flag("!--no-packed-cache", flags.options.keep_packed,
+               "do not keep packed weights on disk for a faster next start");
   app.add_option("--isolation", flags.isolation, "strict: no bit depends on other partitions; fast: gives that up")
       ->check(CLI::IsMember({"strict", "fast"}))
       ->capture_default_str();

@@ -34,6 +34,7 @@ Json to_json(const ModelOptions& options) {
           {"kv_type_k", options.kv_type_k},
           {"kv_type_v", options.kv_type_v},
           {"kernels", options.kernels},
+          {"keep_packed", options.keep_packed},
           {"isolation", name(options.isolation)},
           {"leaky", options.leaky},
           {"attention", options.attention},
@@ -54,6 +55,7 @@ ModelOptions model_options_from(const Json& json) {
   json.at("kv_type_k").get_to(options.kv_type_k);
   json.at("kv_type_v").get_to(options.kv_type_v);
   json.at("kernels").get_to(options.kernels);
+  options.keep_packed = json.value("keep_packed", options.keep_packed);
   options.isolation = isolation_from(json.at("isolation"));
   options.leaky = json.value("leaky", false);
   options.attention = json.value("attention", options.attention);

@@ -15,7 +15,10 @@
 #include <../src/llama-ext.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -168,6 +171,29 @@ TEST(ModelKernels, ThreadsChangeNoLogit) {
 TEST(ModelKernels, StockLogitsDoChange) {
   BULKHEAD_NEED_MODEL(testing::kGemma);
   EXPECT_GT(changed_by_company(*load(testing::model_file(testing::kGemma).string(), "stock")), 0U);
+}
+
+// The first load packs and keeps, the second reads, the third finds damage and packs again.
+TEST(ModelKernels, PackedWeightsKeptOnDiskGiveTheSameLogits) {
+  BULKHEAD_NEED_MODEL(testing::kGemma);
+  const auto path = testing::model_file(testing::kGemma).string();
+  const auto expected = decode(*load(path, "bulkhead"), {0, 1, 2});
+  const testing::TemporaryFolder folder;
+  ASSERT_EQ(::setenv("BULKHEAD_PACKED", folder.path().c_str(), 1), 0);
+  EXPECT_EQ(decode(*load(path, "stock"), {0}).size(), 1U);
+  EXPECT_EQ(folder.entries(), 0U);
+  EXPECT_EQ(decode(*load(path, "bulkhead"), {0, 1, 2}), expected);
+  ASSERT_EQ(folder.entries(), 1U);
+  const auto file = std::filesystem::directory_iterator(folder.path())->path();
+  EXPECT_EQ(decode(*load(path, "bulkhead"), {0, 1, 2}), expected);
+  {
+    std::fstream stream(file, std::ios::in | std::ios::out | std::ios::binary);
+    stream.seekp(static_cast<std::streamoff>(std::filesystem::file_size(file) / 2));
+    stream << "damage";
+  }
+  EXPECT_EQ(decode(*load(path, "bulkhead"), {0, 1, 2}), expected);
+  EXPECT_EQ(folder.entries(), 0U);
+  ASSERT_EQ(::unsetenv("BULKHEAD_PACKED"), 0);
 }
 
 // Bytes of all weights in memory, read into it rather than mapped.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "engines/llama/loaded_model.h"
 
+#include "base/file_identity.h"
 #include "base/log.h"
 #include "engines/llama/backend.h"
 #include "engines/llama/gguf_check.h"
@@ -9,12 +10,13 @@
 // libllama's own extension header: the only way to ask what a context allocates.
 #include <../src/llama-ext.h>
 #include <fmt/format.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <cstring>
 #include <exception>
+#include <filesystem>
 #include <mutex>
 #include <optional>
 #include <string_view>
@@ -94,19 +96,13 @@ std::map<std::string, std::string> implementation_of(const llama_model* model, c
           {"computing", "float32"}};
 }
 
-// Device, inode, bytes, seconds and nanoseconds of the last change.
-using FileIdentity = std::array<std::uint64_t, 5>;
-
-std::optional<FileIdentity> file_identity(const std::string& path) {
-  struct stat status {};
-  if (::stat(path.c_str(), &status) != 0) return std::nullopt;
-#if defined(__APPLE__)
-  const auto changed = status.st_mtimespec;
-#else
-  const auto changed = status.st_mtim;
-#endif
-  return FileIdentity{status.st_dev, status.st_ino, static_cast<std::uint64_t>(status.st_size),
-                      static_cast<std::uint64_t>(changed.tv_sec), static_cast<std::uint64_t>(changed.tv_nsec)};
+std::filesystem::path packed_folder() {
+  if (const char* named = std::getenv("BULKHEAD_PACKED"); named != nullptr && *named != '\0') return named;
+  if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache != nullptr && *cache == '/') {
+    return std::filesystem::path(cache) / "bulkhead" / "packed";
+  }
+  const char* home = std::getenv("HOME");
+  return std::filesystem::path(home == nullptr ? "/" : home) / ".cache" / "bulkhead" / "packed";
 }
 
 struct SharedModel {
@@ -176,7 +172,9 @@ Result<std::shared_ptr<const LoadedModel>> LoadedModel::load_anew(const ModelOpt
 
 Result<void> LoadedModel::load_weights(bool shares_embedding) {
   BH_TRY(const auto choice, kernels::parse_kernel_choice(options_.kernels));
-  const kernels::LoadScope scope(choice, shares_embedding);
+  const bool packs = options_.keep_packed && kernels::resolved(choice) == kernels::KernelChoice::kBulkhead;
+  kernels::LoadScope scope(choice, shares_embedding,
+                           packs ? kernels::PackedFile::open(packed_folder(), options_.path) : nullptr);
   // The outline goes first: it costs little and finds what is wrong with the metadata.
   BH_TRY(outline_, load_model_file(options_, true));
   const auto* model = outline_.get();
@@ -188,6 +186,9 @@ Result<void> LoadedModel::load_weights(bool shares_embedding) {
     return Error{ErrorCode::kUnsupported, "this model has no vocabulary", options_.path, {}};
   }
   BH_TRY(weights_, load_model_file(options_, false));
+  if (!scope.finish()) {
+    return Error{ErrorCode::kCorrupt, "the file was changed while it was loaded", options_.path, "load it again"};
+  }
   log::get().info("kernels: {}", scope.summary());
   facts_.kernels = scope.kernels();
   matrices_ = scope.matrices();

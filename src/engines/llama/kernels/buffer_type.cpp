@@ -29,7 +29,7 @@ constexpr std::size_t kLargeBuffer = std::size_t{4} << 20U;
 constexpr std::size_t kAlignment = 64;
 
 std::atomic<const MatmulKernels*> active{&kMatmulScalar};
-thread_local LoadAdmission load_admission;
+thread_local LoadHooks load_hooks;
 
 std::optional<WeightFormat> format_of(ggml_type type) {
   switch (type) {
@@ -135,7 +135,7 @@ class PackedBufferType : public ggml::cpu::extra_buffer_type {
   bool supports_op(ggml_backend_dev_t /*device*/, const ggml_tensor* operation) override {
     if (!is_packed(operation->src[0])) return false;
     const bool is_trial = operation->src[0]->buffer->size == 0;
-    if (is_trial && load_admission.admit != nullptr && !load_admission.admit(load_admission.context, *operation)) {
+    if (is_trial && load_hooks.admit != nullptr && !load_hooks.admit(load_hooks.context, *operation)) {
       return false;
     }
     return (operation->op == GGML_OP_MUL_MAT || operation->op == GGML_OP_GET_ROWS) && runs(*operation);
@@ -156,7 +156,12 @@ class PackedBufferType : public ggml::cpu::extra_buffer_type {
 void set_tensor(ggml_backend_buffer_t /*buffer*/, ggml_tensor* tensor, const void* data, size_t offset, size_t size) {
   GGML_ASSERT(offset == 0 && size == ggml_nbytes(tensor) && "packed weights are set as a whole");
   const auto threads = std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, 8);
-  pack(shape_of(*tensor), static_cast<const std::uint8_t*>(data), static_cast<std::uint8_t*>(tensor->data), threads);
+  const auto shape = shape_of(*tensor);
+  auto* to = static_cast<std::uint8_t*>(tensor->data);
+  auto* kept = load_hooks.packed_file;
+  if (kept != nullptr && kept->read(tensor->name, shape, to, threads)) return;
+  pack(shape, static_cast<const std::uint8_t*>(data), to, threads);
+  if (kept != nullptr) kept->keep(tensor->name, shape, to, threads);
 }
 
 void get_tensor(ggml_backend_buffer_t /*buffer*/, const ggml_tensor* tensor, void* data, size_t offset, size_t size) {
@@ -237,8 +242,8 @@ std::optional<MatrixShape> packable(const ggml_tensor& weights, std::string* rea
   return shape;
 }
 
-LoadAdmission set_load_admission(LoadAdmission admission) noexcept {
-  return std::exchange(load_admission, admission);
+LoadHooks set_load_hooks(LoadHooks hooks) noexcept {
+  return std::exchange(load_hooks, hooks);
 }
 
 }  // namespace bulkhead::engines::llama::kernels

@@ -11,6 +11,7 @@
 #pragma once
 
 #include "engines/llama/kernels/matmul_kernels.h"
+#include "engines/llama/kernels/packed_file.h"
 #include "engines/llama/kernels/packed_matrix.h"
 
 #include <ggml-backend.h>
@@ -30,14 +31,15 @@ void set_active_kernels(const MatmulKernels* kernels) noexcept;
 [[nodiscard]] std::optional<MatrixShape> packable(const ggml_tensor& weights, std::string* reason = nullptr);
 
 // What decides whether libllama's loader may put a weight tensor here. It asks by building the operation that the
-// tensor is for on an empty buffer of this type; `operation` is that. Set for the thread that loads; null: all that can
-// be.
+// tensor is for on an empty buffer of this type; `operation` is that. Null: all that can be.
 using Admission = bool (*)(void* context, const ggml_tensor& operation);
-struct LoadAdmission {
+// How the thread that sets it loads a model.
+struct LoadHooks {
   Admission admit = nullptr;
   void* context = nullptr;
+  PackedFile* packed_file = nullptr;  // where packed matrices are read from or kept; null: nowhere
 };
-// Returns the one before.
-LoadAdmission set_load_admission(LoadAdmission admission) noexcept;
+// Returns those before.
+LoadHooks set_load_hooks(LoadHooks hooks) noexcept;
 
 }  // namespace bulkhead::engines::llama::kernels

@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <atomic>
 #include <mutex>
+#include <utility>
 
 namespace bulkhead::engines::llama::kernels {
 namespace {
@@ -67,20 +68,25 @@ InstructionSet in_use() noexcept {
   return set_in_use;
 }
 
-LoadScope::LoadScope(KernelChoice choice, bool shares_embedding)
-    : choice_(resolved(choice)), shares_embedding_(shares_embedding) {
+LoadScope::LoadScope(KernelChoice choice, bool shares_embedding, std::unique_ptr<PackedFile> packed_file)
+    : choice_(resolved(choice)), shares_embedding_(shares_embedding), packed_file_(std::move(packed_file)) {
   if (choice == KernelChoice::kAuto && choice_ == KernelChoice::kStock) {
     log::get().warn(
         "no fast kernels of Bulkhead for this processor: ggml's are used, whose results depend on the batch");
   }
-  set_load_admission(
+  set_load_hooks(
       {.admit = [](void* scope,
                    const ggml_tensor& operation) { return static_cast<LoadScope*>(scope)->admit(operation); },
-       .context = this});
+       .context = this,
+       .packed_file = packed_file_.get()});
 }
 
 LoadScope::~LoadScope() {
-  set_load_admission({});
+  set_load_hooks({});
+}
+
+bool LoadScope::finish() {
+  return packed_file_ == nullptr || packed_file_->finish();
 }
 
 bool LoadScope::admit(const ggml_tensor& operation) {

@@ -4,8 +4,10 @@
 
 #include "base/result.h"
 #include "engines/llama/kernels/instruction_set.h"
+#include "engines/llama/kernels/packed_file.h"
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -51,11 +53,16 @@ struct MatrixPath {
 class LoadScope {
  public:
   // `shares_embedding`: the model has no output matrix of its own, so its token embedding multiplies too. It is then
-  // held once, packed; else embeddings stay as they are in the file, since they only hand out rows.
-  LoadScope(KernelChoice choice, bool shares_embedding);
+  // held once, packed; else embeddings stay as they are in the file, since they only hand out rows. `packed_file`:
+  // where packed matrices come from, or are kept; null: nowhere.
+  LoadScope(KernelChoice choice, bool shares_embedding, std::unique_ptr<PackedFile> packed_file = nullptr);
   ~LoadScope();
   LoadScope(const LoadScope&) = delete;
   LoadScope& operator=(const LoadScope&) = delete;
+
+  // The model is loaded: what was packed may be kept. False when its file was changed meanwhile, so that packed
+  // matrices may be of another one.
+  [[nodiscard]] bool finish();
 
   // Each matrix once, in the order of loading. Those that go to another device than the CPU are not seen here.
   [[nodiscard]] const std::vector<MatrixPath>& matrices() const { return matrices_; }
@@ -71,6 +78,7 @@ class LoadScope {
 
   KernelChoice choice_;
   bool shares_embedding_;
+  std::unique_ptr<PackedFile> packed_file_;
   std::vector<MatrixPath> matrices_;
 };
 

@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "engines/llama/kernels/packed_matrix.h"
 
+#include "engines/llama/kernels/parallel_for.h"
 #include "engines/llama/kernels/weight_blocks.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cstring>
-#include <system_error>
-#include <thread>
-#include <vector>
 
 namespace bulkhead::engines::llama::kernels {
 namespace {
@@ -86,24 +83,16 @@ std::size_t packed_bytes(const MatrixShape& shape) noexcept {
 }
 
 void pack(const MatrixShape& shape, const std::uint8_t* from, std::uint8_t* to, int threads) {
-  std::atomic<std::int64_t> next{0};
-  const auto work = [&] {
-    for (auto begin = next.fetch_add(kGroupsAtATime); begin < groups(shape); begin = next.fetch_add(kGroupsAtATime)) {
-      for (auto group = begin; group < std::min(groups(shape), begin + kGroupsAtATime); ++group) {
-        const auto first = group * kGroupRows;
-        const auto rows = static_cast<int>(std::min<std::int64_t>(kGroupRows, shape.rows - first));
-        pack_group(shape, from + static_cast<std::size_t>(first) * row_bytes(shape), rows,
-                   to + static_cast<std::size_t>(group) * group_bytes(shape));
-      }
+  const auto all = groups(shape);
+  parallel_for((all + kGroupsAtATime - 1) / kGroupsAtATime, threads, [&](std::int64_t piece) {
+    const auto begin = piece * kGroupsAtATime;
+    for (auto group = begin; group < std::min(all, begin + kGroupsAtATime); ++group) {
+      const auto first = group * kGroupRows;
+      const auto rows = static_cast<int>(std::min<std::int64_t>(kGroupRows, shape.rows - first));
+      pack_group(shape, from + static_cast<std::size_t>(first) * row_bytes(shape), rows,
+                 to + static_cast<std::size_t>(group) * group_bytes(shape));
     }
-  };
-  const auto useful = std::min<std::int64_t>(threads, (groups(shape) + kGroupsAtATime - 1) / kGroupsAtATime);
-  std::vector<std::jthread> helpers;
-  try {
-    for (std::int64_t i = 1; i < useful; ++i) helpers.emplace_back(work);
-  } catch (const std::system_error&) {  // no more threads to have: those there are do it all
-  }
-  work();
+  });
 }
 
 void unpack_row(const MatrixShape& shape, const std::uint8_t* packed, std::int64_t row, std::uint8_t* to) {

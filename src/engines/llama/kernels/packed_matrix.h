@@ -15,6 +15,8 @@ struct MatrixShape {
   WeightFormat format = WeightFormat::kQ4K;
   std::int64_t rows = 0;
   std::int64_t k = 0;  // values in a row: a multiple of 256 (Q4_K, Q5_K, Q6_K), of 32 (Q8_0, Q5_0, Q4_0), or any
+
+  friend bool operator==(const MatrixShape&, const MatrixShape&) = default;
 };
 
 [[nodiscard]] bool valid(const MatrixShape& shape) noexcept;
