@@ -27,6 +27,7 @@ struct Flags {
   std::string format;
 };
 
+// NOLINTNEXTLINE(bugprone-exception-escape): nlohmann's move cannot throw
 struct Evaluated {
   Json summary;
   std::vector<eval::Cell> cells;

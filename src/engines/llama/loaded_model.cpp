@@ -172,9 +172,8 @@ Result<std::shared_ptr<const LoadedModel>> LoadedModel::load_anew(const ModelOpt
 
 Result<void> LoadedModel::load_weights(bool shares_embedding) {
   BH_TRY(const auto choice, kernels::parse_kernel_choice(options_.kernels));
-  const bool packs = options_.keep_packed && kernels::resolved(choice) == kernels::KernelChoice::kBulkhead;
   kernels::LoadScope scope(choice, shares_embedding,
-                           packs ? kernels::PackedFile::open(packed_folder(), options_.path) : nullptr);
+                           {options_.keep_packed ? packed_folder() : std::filesystem::path(), options_.path});
   // The outline goes first: it costs little and finds what is wrong with the metadata.
   BH_TRY(outline_, load_model_file(options_, true));
   const auto* model = outline_.get();

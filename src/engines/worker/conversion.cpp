@@ -8,6 +8,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <system_error>
 #include <utility>
 
@@ -15,7 +16,7 @@ namespace bulkhead::engines::worker {
 namespace {
 
 // The child ends with the exit codes of docs/exit-codes.md; a traceback of Python has 1.
-constexpr std::pair<int, ErrorCode> kCodes[] = {{4, ErrorCode::kCorrupt}, {5, ErrorCode::kResource}};
+constexpr std::array<std::pair<int, ErrorCode>, 2> kCodes = {{{4, ErrorCode::kCorrupt}, {5, ErrorCode::kResource}}};
 
 std::vector<ConvertedModel> wanted(const ConversionRequest& request) {
   std::vector<ConvertedModel> all;
@@ -60,7 +61,7 @@ Result<std::vector<ConvertedModel>> convert(const ConversionRequest& request,
   BH_TRY(const auto outcome, subprocess::run_child(child, tell, stop));
   if (outcome.exit_code == 0) return models;
   const auto* const known = std::ranges::find(kCodes, outcome.exit_code, &std::pair<int, ErrorCode>::first);
-  return Error{known == std::end(kCodes) ? ErrorCode::kRemote : known->second,
+  return Error{known == kCodes.end() ? ErrorCode::kRemote : known->second,
                fmt::format("the converter ended with code {}: {}", outcome.exit_code, last_line(outcome.errors)),
                request.model.string(),
                {}};

@@ -4,6 +4,7 @@
 
 #include "base/result.h"
 
+#include <array>
 #include <cstddef>
 #include <filesystem>
 #include <functional>
@@ -17,7 +18,8 @@ namespace bulkhead::engines::worker {
 // What can be made, and of what: the file is dequantized into `gguf`; `checkpoint` (Transformers) is made of that, and
 // the MLX models of the checkpoint. In the first three the weights are the same numbers; 8 and 4 bits are quantized
 // anew.
-inline constexpr std::string_view kConversionKinds[] = {"gguf", "checkpoint", "mlx", "mlx-8bit", "mlx-4bit"};
+inline constexpr std::array<std::string_view, 5> kConversionKinds = {"gguf", "checkpoint", "mlx", "mlx-8bit",
+                                                                     "mlx-4bit"};
 
 struct ConversionRequest {
   std::filesystem::path model;     // a GGUF file

@@ -5,6 +5,7 @@
 #include "engines/llama/kernels/buffer_type.h"
 #include "engines/llama/kernels/gated_unit_op.h"
 #include "engines/llama/kernels/matmul.h"
+#include "engines/llama/kernels/packed_file.h"
 
 #include <fmt/format.h>
 #include <ggml.h>
@@ -68,8 +69,11 @@ InstructionSet in_use() noexcept {
   return set_in_use;
 }
 
-LoadScope::LoadScope(KernelChoice choice, bool shares_embedding, std::unique_ptr<PackedFile> packed_file)
-    : choice_(resolved(choice)), shares_embedding_(shares_embedding), packed_file_(std::move(packed_file)) {
+LoadScope::LoadScope(KernelChoice choice, bool shares_embedding, const PackedPlace& packed)
+    : choice_(resolved(choice)), shares_embedding_(shares_embedding) {
+  if (choice_ == KernelChoice::kBulkhead && !packed.folder.empty()) {
+    packed_file_ = PackedFile::open(packed.folder, packed.model);
+  }
   if (choice == KernelChoice::kAuto && choice_ == KernelChoice::kStock) {
     log::get().warn(
         "no fast kernels of Bulkhead for this processor: ggml's are used, whose results depend on the batch");

@@ -4,9 +4,9 @@
 
 #include "base/result.h"
 #include "engines/llama/kernels/instruction_set.h"
-#include "engines/llama/kernels/packed_file.h"
 
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -15,6 +15,8 @@
 struct ggml_tensor;
 
 namespace bulkhead::engines::llama::kernels {
+
+class PackedFile;
 
 enum class KernelChoice {
   kAuto,      // ours where this processor has an instruction set they are fast on, else ggml's with a warning
@@ -48,14 +50,20 @@ struct MatrixPath {
   std::string reason;  // why it is not ours; empty if it is
 };
 
+// Where the packed matrices of a model file are kept for its next load (packed_file.h); an empty folder: nowhere.
+struct PackedPlace {
+  std::filesystem::path folder = {};
+  std::filesystem::path model = {};
+};
+
 // While it lives, models that this thread loads use the kernels of its choice, and it notes what becomes of their
 // matrices. Two models of one process can differ. Does not nest, and stays on its thread.
 class LoadScope {
  public:
   // `shares_embedding`: the model has no output matrix of its own, so its token embedding multiplies too. It is then
-  // held once, packed; else embeddings stay as they are in the file, since they only hand out rows. `packed_file`:
-  // where packed matrices come from, or are kept; null: nowhere.
-  LoadScope(KernelChoice choice, bool shares_embedding, std::unique_ptr<PackedFile> packed_file = nullptr);
+  // held once, packed; else embeddings stay as they are in the file, since they only hand out rows. `packed`: where our
+  // kernels' packed matrices come from, or are kept.
+  LoadScope(KernelChoice choice, bool shares_embedding, const PackedPlace& packed = {});
   ~LoadScope();
   LoadScope(const LoadScope&) = delete;
   LoadScope& operator=(const LoadScope&) = delete;
