@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,7 +18,6 @@
 #include <atomic>
 #include <cerrno>
 #include <chrono>
-#include <cstdlib>
 #include <cstring>
 #include <optional>
 #include <span>
@@ -65,6 +65,21 @@ bool write_all(int descriptor, const void* from, std::uint64_t bytes, std::uint6
     bytes -= static_cast<std::uint64_t>(put);
   }
   return true;
+}
+
+// The file `path`, empty and ours alone until it is closed; -1 when another process writes it, or it cannot be made.
+int locked_empty_file(const std::filesystem::path& path) {
+  const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, S_IRUSR | S_IWUSR);
+  if (descriptor < 0) return -1;
+  struct stat locked {};
+  struct stat named {};
+  // Whoever had the lock may have given this very file another name since: then it is not ours to write.
+  if (::flock(descriptor, LOCK_EX | LOCK_NB) == 0 && ::fstat(descriptor, &locked) == 0 &&
+      ::stat(path.c_str(), &named) == 0 && locked.st_ino == named.st_ino && ::ftruncate(descriptor, 0) == 0) {
+    return descriptor;
+  }
+  ::close(descriptor);
+  return -1;
 }
 
 std::uint64_t digest_of(const void* bytes, std::uint64_t size) {
@@ -146,10 +161,11 @@ PackedFile::PackedFile(std::filesystem::path folder, std::filesystem::path model
 }
 
 PackedFile::~PackedFile() {
-  if (descriptor_ >= 0) ::close(descriptor_);
   std::error_code ignored;
   if (state_ == State::kWriting) std::filesystem::remove(unfinished_, ignored);
   if (state_ == State::kDamaged) std::filesystem::remove(file_, ignored);
+  // Last, since it gives the lock back.
+  if (descriptor_ >= 0) ::close(descriptor_);
 }
 
 std::unique_ptr<PackedFile> PackedFile::open(const std::filesystem::path& folder, const std::filesystem::path& model,
@@ -192,11 +208,9 @@ bool PackedFile::begin_writing() {
   const auto space = std::filesystem::space(folder_, failed);
   // As much again must stay for others.
   if (failed || space.available < 2 * identity_[2]) return false;
-  unfinished_ = folder_ / fmt::format("{}{}-XXXXXX", kUnfinished, file_.filename().string());
-  std::string name = unfinished_.string();
-  descriptor_ = ::mkostemp(name.data(), O_CLOEXEC);
+  unfinished_ = folder_ / fmt::format("{}{}", kUnfinished, file_.filename().string());
+  descriptor_ = locked_empty_file(unfinished_);
   if (descriptor_ < 0) return false;
-  unfinished_ = name;
   state_ = State::kWriting;
   return true;
 }

@@ -28,7 +28,7 @@ class PackedFile {
   static constexpr std::uint64_t kWorthKeeping = std::uint64_t{32} << 20U;
 
   // What `folder` has of `model`; if nothing, what is packed now is kept there. Null when neither is to be had: no such
-  // model, one below `smallest` bytes, or a folder without room for it.
+  // model, one below `smallest` bytes, a folder without room for it, or another process that is keeping it just now.
   [[nodiscard]] static std::unique_ptr<PackedFile> open(const std::filesystem::path& folder,
                                                         const std::filesystem::path& model,
                                                         std::uint64_t smallest = kWorthKeeping);

@@ -175,6 +175,28 @@ TEST_F(PackedFiles, AModelChangedWhileItIsReadIsToldOf) {
   EXPECT_FALSE(file->finish());
 }
 
+// Several processes that start at once do not all write.
+TEST_F(PackedFiles, OneWritesAtATime) {
+  auto first = open();
+  ASSERT_NE(first, nullptr);
+  EXPECT_EQ(open(), nullptr);
+  for (const auto& one : matrices_) first->keep(one.name, one.shape, one.packed.data(), 2);
+  EXPECT_TRUE(first->finish());
+  EXPECT_EQ(read_all(2), matrices_.size());
+}
+
+// What a killed process left is in nobody's way.
+TEST_F(PackedFiles, AnUnfinishedOneOfAKilledProcessIsWrittenAnew) {
+  keep_all();
+  const auto file = files().at(0);
+  const auto unfinished = folder_ / (".unfinished-" + file.filename().string());
+  std::filesystem::rename(file, unfinished);
+  std::ofstream(unfinished, std::ios::app) << "what it did not finish";
+  keep_all();
+  EXPECT_EQ(files(), std::vector{file});
+  EXPECT_EQ(read_all(2), matrices_.size());
+}
+
 TEST_F(PackedFiles, OldUnfinishedOnesAreSweptUp) {
   std::filesystem::create_directory(folder_);
   const auto hour = std::chrono::hours(1);
