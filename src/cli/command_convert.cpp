@@ -25,8 +25,7 @@ struct ConvertFlags {
 Result<std::vector<engines::worker::ConvertedModel>> converted(ConvertFlags& flags) {
   BH_TRY(flags.request.model, models::find_model(flags.model, models::Environment::from_process()));
   BH_CHECK(models::check_gguf(flags.request.model));
-  ProgressLine line(flags.common.quiet || flags.common.progress == "never" ? ProgressLine::Mode::kNever
-                                                                           : ProgressLine::Mode::kAuto);
+  ProgressLine line(progress_mode(flags.common));
   return engines::worker::convert(
       flags.request,
       [&](std::size_t done, std::size_t total) { line.update("converting " + flags.model, done, total, "models"); },
@@ -67,10 +66,7 @@ Command add_convert(CLI::App& program) {
       ->check(CLI::IsMember(kinds))
       ->capture_default_str();
   command->add_flag("--json", flags->common.json, "machine-readable output on stdout");
-  command->add_flag("-q,--quiet", flags->common.quiet, "errors only on stderr");
-  command->add_option("--progress", flags->common.progress, "progress on stderr")
-      ->check(CLI::IsMember({"auto", "never"}))
-      ->capture_default_str();
+  add_progress_flags(*command, flags->common);
   return [flags] { return convert(*flags); };
 }
 

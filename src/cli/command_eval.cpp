@@ -187,8 +187,7 @@ Result<Json> evaluate(Flags& flags, const Invocation& invocation, ProgressLine& 
 
 int run_eval(Flags& flags, const Invocation& invocation) {
   apply_verbosity(flags.common);
-  const bool silent = flags.common.quiet || flags.common.progress == "never";
-  ProgressLine line(silent ? ProgressLine::Mode::kNever : ProgressLine::Mode::kAuto);
+  ProgressLine line(progress_mode(flags.common));
   const auto document = evaluate(flags, invocation, line);
   line.finish();
   if (!document.ok()) return print_error(document.error(), flags.common);

@@ -102,8 +102,7 @@ std::string table(const Json& document) {
 
 int run_judge(const Flags& flags, const Invocation& invocation) {
   apply_verbosity(flags.common);
-  const bool silent = flags.common.quiet || flags.common.progress == "never";
-  ProgressLine line(silent ? ProgressLine::Mode::kNever : ProgressLine::Mode::kAuto);
+  ProgressLine line(progress_mode(flags.common));
   const auto document = judge(flags, invocation, line);
   line.finish();
   if (!document.ok()) return print_error(document.error(), flags.common);

@@ -29,8 +29,7 @@ int pull(const PullFlags& flags) {
   const models::PullRequest request{
       by_hub ? models::PullRequest::Kind::kHubAny : models::PullRequest::Kind::kNameOrFile,
       by_hub ? flags.hub : flags.model};
-  ProgressLine line(flags.common.quiet || flags.common.progress == "never" ? ProgressLine::Mode::kNever
-                                                                           : ProgressLine::Mode::kAuto);
+  ProgressLine line(progress_mode(flags.common));
   models::PullProgress progress;
   progress.note = [&](std::string_view text) {
     line.finish();
@@ -90,10 +89,7 @@ Command add_pull(CLI::App& program) {
                       "-hf user/repo[:quant]: from the hub: a GGUF file (quant is Q4_K_M by default), or all "
                       "of a repository with safetensors");
   command->add_flag("--json", flags->common.json, "machine-readable output on stdout");
-  command->add_flag("-q,--quiet", flags->common.quiet, "errors only on stderr");
-  command->add_option("--progress", flags->common.progress, "progress on stderr")
-      ->check(CLI::IsMember({"auto", "never"}))
-      ->capture_default_str();
+  add_progress_flags(*command, flags->common);
   return [flags] { return pull(*flags); };
 }
 

@@ -65,8 +65,7 @@ Result<Json> run_session(Session& session, run::ExperimentOptions& options) {
 
 int run_command(const RunFlags& flags, const Invocation& invocation) {
   apply_verbosity(flags.common);
-  ProgressLine line(flags.common.quiet || flags.common.progress == "never" ? ProgressLine::Mode::kNever
-                                                                           : ProgressLine::Mode::kAuto);
+  ProgressLine line(progress_mode(flags.common));
   auto options = experiment_options(flags, invocation, line);
   // The folder first: nothing is worse than a result that cannot be kept.
   if (const auto writable = store::check_writable_directory(options.folder); !writable.ok()) {

@@ -212,8 +212,7 @@ int verify_command(const Flags& flags) {
   // Kept to the end: engines of the same model share its weights, so that they are loaded once.
   const auto first = make_engine();
   if (!first.ok()) return print_error(first.error(), flags.common);
-  ProgressLine line(flags.common.quiet || flags.common.progress == "never" ? ProgressLine::Mode::kNever
-                                                                           : ProgressLine::Mode::kAuto);
+  ProgressLine line(progress_mode(flags.common));
   const auto campaign = run_checks(flags, subject.value(), make_engine, alone, line);
   line.finish();
   if (!campaign.ok()) return print_error(campaign.error(), flags.common);

@@ -69,11 +69,19 @@ void add_common_flags(CLI::App& app, CommonFlags& flags) {
   app.add_option("-o,--output", flags.output, "form of the output on stdout")
       ->check(CLI::IsMember({"table", "json", "md", "csv"}))
       ->capture_default_str();
-  app.add_flag("-q,--quiet", flags.quiet, "errors only on stderr");
+  add_progress_flags(app, flags);
   app.add_flag("-v,--verbose", flags.verbose, "more on stderr; twice for the engine's own log");
+}
+
+void add_progress_flags(CLI::App& app, CommonFlags& flags) {
+  app.add_flag("-q,--quiet", flags.quiet, "errors only on stderr");
   app.add_option("--progress", flags.progress, "progress on stderr")
       ->check(CLI::IsMember({"auto", "never"}))
       ->capture_default_str();
+}
+
+ProgressLine::Mode progress_mode(const CommonFlags& flags) {
+  return flags.quiet || flags.progress == "never" ? ProgressLine::Mode::kNever : ProgressLine::Mode::kAuto;
 }
 
 void add_model_flags(CLI::App& app, ModelFlags& flags) {

@@ -4,6 +4,7 @@
 
 #include "base/json.h"
 #include "base/result.h"
+#include "cli/progress_line.h"
 
 #include <bulkhead/options.h>
 
@@ -41,6 +42,9 @@ struct ModelFlags {
 };
 
 void add_common_flags(CLI::App& app, CommonFlags& flags);
+// Those of them that a command without other outputs has: -q and --progress.
+void add_progress_flags(CLI::App& app, CommonFlags& flags);
+[[nodiscard]] ProgressLine::Mode progress_mode(const CommonFlags& flags);
 void add_model_flags(CLI::App& app, ModelFlags& flags);
 void add_sampling_flags(CLI::App& app, SamplingOptions& sampling);
 
