@@ -2,6 +2,7 @@
 // `bulkhead compare` with the real program.
 #include "base/json.h"
 #include "cli/real_program.h"
+#include "paths.h"
 #include "temporary_folder.h"
 
 #include <gmock/gmock.h>
@@ -14,7 +15,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-const std::string kScenario = std::string(BULKHEAD_SOURCE_DIR) + "/scenarios/hospital_pharmacy.json";
+const std::string kScenario = testing::source_folder() + "/scenarios/hospital_pharmacy.json";
 
 std::string compare_command(const TemporaryFolder& folder, const std::string& more = "--on fake --on fake") {
   return "compare " + kScenario + " " + more + " -n 8 --temp 0 --conditions sequential,semantic --out " +
@@ -124,8 +125,8 @@ TEST(Compare, AnEngineThatFailsIsNamedAndWhatWasFinishedIsKept) {
 // ten tokens a second on a CPU.
 TEST(FrameworkCompare, ThreeEnginesAreGivenTheSameTokensAndTellOfThemselves) {
   const TemporaryFolder folder;
-  const auto converted = std::string(BULKHEAD_BINARY_DIR) + "/converted";
-  const auto scenario = std::string(BULKHEAD_SOURCE_DIR) + "/scenarios/market_hall.json";
+  const auto converted = testing::build_folder() + "/converted";
+  const auto scenario = testing::source_folder() + "/scenarios/market_hall.json";
   const auto outcome = run_program(
       folder.path(), "compare " + scenario + " --on llama:" + converted +
                          "/model-f32.gguf --on transformers:" + converted + "/checkpoint-f32 --on mlx:" + converted +

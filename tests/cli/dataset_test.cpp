@@ -2,6 +2,7 @@
 // Conversations of the data set as scenarios for the other commands.
 #include "dataset/dataset.h"
 #include "cli/real_program.h"
+#include "paths.h"
 
 #include <gtest/gtest.h>
 
@@ -16,8 +17,7 @@ using testing::TemporaryFolder;
 // One of each size.
 TEST(DatasetScenario, IsAcceptedByValidateAndRun) {
   const TemporaryFolder folder;
-  const auto set =
-      dataset::load_dataset(std::string(BULKHEAD_SOURCE_DIR) + "/datasets/bulkhead-bench/conversations.jsonl");
+  const auto set = dataset::load_dataset(testing::source_folder() + "/datasets/bulkhead-bench/conversations.jsonl");
   ASSERT_TRUE(set.ok()) << set.error().to_string();
   std::string files;
   for (const std::size_t index : {0U, 2U, 4U}) {

@@ -4,6 +4,7 @@
 #include "cli/real_program.h"
 #include "engines/tiny_model.h"
 #include "eval/run_store.h"
+#include "paths.h"
 
 #include <gtest/gtest.h>
 
@@ -26,7 +27,7 @@ struct Graded {
 Graded evaluate(const TemporaryFolder& folder, const std::string& grade) {
   const auto run = folder / grade;
   const auto ended = run_program(
-      folder.path(), "eval " BULKHEAD_SOURCE_DIR "/datasets/bulkhead-bench/conversations.jsonl -q -t 1 -m " +
+      folder.path(), "eval " + testing::source_folder() + "/datasets/bulkhead-bench/conversations.jsonl -q -t 1 -m " +
                          (folder / "tiny.gguf").string() + " --grade " + grade +
                          " --conversations 1 --conditions semantic --kinds relay,reference,output --outputs 6 --out " +
                          run.string());

@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "browser.h"
 #include "cli/real_program.h"
+#include "paths.h"
 #include "report/evaluation_document.h"
 #include "report/html.h"
 
@@ -22,7 +23,7 @@ using testing::read_file;
 using testing::run_program;
 using testing::TemporaryFolder;
 
-const std::string kData = std::string(BULKHEAD_SOURCE_DIR) + "/datasets/bulkhead-bench";
+const std::string kData = testing::source_folder() + "/datasets/bulkhead-bench";
 
 // Two conversations of each domain, so that each cut has intervals.
 std::string evaluate(const TemporaryFolder& folder) {

@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "cli/real_program.h"
 #include "eval/run_store.h"
+#include "paths.h"
 #include "subprocess/child_process.h"
 
 #include <gtest/gtest.h>
@@ -19,7 +20,7 @@ namespace {
 using testing::run_program;
 using testing::TemporaryFolder;
 
-const std::string kData = std::string(BULKHEAD_SOURCE_DIR) + "/datasets/bulkhead-bench";
+const std::string kData = testing::source_folder() + "/datasets/bulkhead-bench";
 const std::string kEval = "eval " + kData + "/conversations.jsonl --engine fake -q ";
 
 // The cells without the time they took, read with the store's own configuration.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Walks the table of faults of docs/exit-codes.md with the real program.
 #include "cli/real_program.h"
+#include "paths.h"
 #include "temporary_folder.h"
 
 #include <gtest/gtest.h>
@@ -12,7 +13,7 @@
 namespace bulkhead::testing {
 namespace {
 
-const std::string kScenario = std::string(BULKHEAD_SOURCE_DIR) + "/scenarios/hospital_pharmacy.json";
+const std::string kScenario = testing::source_folder() + "/scenarios/hospital_pharmacy.json";
 
 class Faults : public ::testing::Test {
  protected:

@@ -2,6 +2,7 @@
 // Runs the real program `bulkhead` of this build, in a shell, and keeps what it printed.
 #pragma once
 
+#include "paths.h"
 #include "temporary_folder.h"
 
 #include <gtest/gtest.h>
@@ -20,7 +21,7 @@ struct Outcome {
 };
 
 inline std::string program() {
-  return std::string(BULKHEAD_BINARY_DIR) + "/src/bulkhead";
+  return testing::build_folder() + "/src/bulkhead";
 }
 
 // `before` is shell text in front of the program: variables, a ulimit, a timeout.

@@ -2,6 +2,7 @@
 // The main job with the real program: what it writes, that it repeats, and what it says.
 #include "base/json.h"
 #include "cli/real_program.h"
+#include "paths.h"
 #include "temporary_folder.h"
 
 #include <gtest/gtest.h>
@@ -12,7 +13,7 @@
 namespace bulkhead::testing {
 namespace {
 
-const std::string kScenario = std::string(BULKHEAD_SOURCE_DIR) + "/scenarios/hospital_pharmacy.json";
+const std::string kScenario = testing::source_folder() + "/scenarios/hospital_pharmacy.json";
 
 Json results_of(const std::filesystem::path& folder) {
   return Json::parse(read_file(folder / "results.json"), nullptr, false);

@@ -2,6 +2,7 @@
 // `bulkhead verify` and `completion` as a person or a script uses them; the fake engine needs no model.
 #include "base/json.h"
 #include "cli/real_program.h"
+#include "paths.h"
 
 #include <gtest/gtest.h>
 
@@ -17,7 +18,7 @@ using testing::run_program;
 using testing::TemporaryFolder;
 
 std::string scenario() {
-  return std::string(BULKHEAD_SOURCE_DIR) + "/scenarios/fish_farm.json";
+  return testing::source_folder() + "/scenarios/fish_farm.json";
 }
 
 // A run folder of the fake engine.
@@ -111,7 +112,7 @@ class FrameworkVerify : public ::testing::TestWithParam<std::tuple<const char*, 
  protected:
   testing::Outcome verify(const std::string& flags) {
     const auto& [engine, family] = GetParam();
-    return run_program(folder_.path(), "verify --engine " + std::string(engine) + " -m " + BULKHEAD_BINARY_DIR +
+    return run_program(folder_.path(), "verify --engine " + std::string(engine) + " -m " + testing::build_folder() +
                                            "/tiny_checkpoints/" + family + " -t 1 -q --json --quick " + flags);
   }
 

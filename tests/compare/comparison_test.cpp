@@ -3,6 +3,7 @@
 
 #include "compare/fixture.h"
 #include "compare/page.h"
+#include "paths.h"
 #include "temporary_folder.h"
 
 #include <gmock/gmock.h>
@@ -121,9 +122,9 @@ TEST(Recommendations, SayWhenTheTokensWereNotTheSame) {
 TEST(Page, SaysTheSameInMarkdownAsTheCommittedOne) {
   const auto markdown = to_markdown(page_of(made()));
   const std::string name = "comparison_fixture.md";
-  const auto drawn = std::filesystem::path(BULKHEAD_BINARY_DIR) / name;
+  const auto drawn = std::filesystem::path(testing::build_folder()) / name;
   testing::write_file(drawn, markdown);
-  EXPECT_TRUE(markdown == testing::read_file(std::filesystem::path(BULKHEAD_SOURCE_DIR) / "tests/data" / name))
+  EXPECT_TRUE(markdown == testing::read_file(std::filesystem::path(testing::source_folder()) / "tests/data" / name))
       << drawn << " is another text than tests/data/" << name << "; if it is the better one, copy it there";
 }
 

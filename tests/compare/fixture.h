@@ -5,6 +5,7 @@
 
 #include "base/hash.h"
 #include "compare/comparison.h"
+#include "paths.h"
 #include "report/results.h"
 
 #include <gtest/gtest.h>
@@ -25,7 +26,7 @@ inline void add_tokens(Json& run) {
 }
 
 inline Json results(const std::string& engine, double slower) {
-  const auto file = read_text_file(BULKHEAD_SOURCE_DIR "/tests/data/results_fixture.json");
+  const auto file = read_text_file(testing::source_folder() + "/tests/data/results_fixture.json");
   EXPECT_TRUE(file.ok());
   auto document = Json::parse(file.ok() ? *file : "{}");
   auto& runs = document["runs"];

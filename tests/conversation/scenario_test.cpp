@@ -2,6 +2,7 @@
 #include "conversation/scenario.h"
 
 #include "base/json.h"
+#include "paths.h"
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -24,7 +25,7 @@ using testing::IsEmpty;
 using testing::StartsWith;
 
 std::string source_path(const std::string& relative) {
-  return std::string(BULKHEAD_SOURCE_DIR) + "/" + relative;
+  return testing::source_folder() + "/" + relative;
 }
 
 Json read_json(const std::string& relative) {

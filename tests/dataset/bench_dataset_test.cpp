@@ -2,6 +2,7 @@
 // Holds the committed data set to its generator and to its own sentences.
 #include "conversation_generator.h"
 #include "dataset/fact_reader.h"
+#include "paths.h"
 
 #include <gtest/gtest.h>
 
@@ -15,7 +16,7 @@ namespace {
 using testing::has_words;
 
 constexpr std::uint64_t kSeed = 20260101;
-const std::string kFolder = std::string(BULKHEAD_SOURCE_DIR) + "/datasets/bulkhead-bench";
+const std::string kFolder = testing::source_folder() + "/datasets/bulkhead-bench";
 const std::string kFile = kFolder + "/conversations.jsonl";
 
 const Dataset& committed() {

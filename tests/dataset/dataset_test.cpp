@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "dataset/dataset.h"
 
+#include "paths.h"
 #include "temporary_folder.h"
 
 #include <gtest/gtest.h>
@@ -10,7 +11,7 @@
 namespace bulkhead::dataset {
 namespace {
 
-const std::string kSource = BULKHEAD_SOURCE_DIR;
+const std::string kSource = testing::source_folder();
 
 Json small_line() {
   return Json::parse(R"({

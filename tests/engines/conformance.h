@@ -9,6 +9,7 @@
 #include "engines/fake/fake_engine.h"
 #include "engines/real_models.h"
 #include "engines/tiny_model.h"
+#include "paths.h"
 #include "temporary_folder.h"
 
 #include <gtest/gtest.h>
@@ -53,7 +54,7 @@ inline void PrintTo(const Kind& kind, std::ostream* out) {
 }
 
 inline Result<std::unique_ptr<Engine>> make_engine(const Kind& kind) {
-  ::setenv("BULKHEAD_PROGRAM", BULKHEAD_BINARY_DIR "/src/bulkhead", 1);
+  ::setenv("BULKHEAD_PROGRAM", (testing::build_folder() + "/src/bulkhead").c_str(), 1);
   if (kind.base == Base::kFake && kind.grade == Grade::kProcess) {
     ModelOptions options;
     options.engine = "fake";
@@ -68,7 +69,7 @@ inline Result<std::unique_ptr<Engine>> make_engine(const Kind& kind) {
   if (kind.base == Base::kRealModel) return load_llama(kGemma, options);
   if (!kind.family.empty()) {
     options.engine = kind.base == Base::kMlx ? "mlx" : "transformers";
-    options.path = BULKHEAD_BINARY_DIR "/tiny_checkpoints/" + kind.family;
+    options.path = testing::build_folder() + "/tiny_checkpoints/" + kind.family;
     options.threads = 1;
     return engines::builtin_engines().make(options);
   }

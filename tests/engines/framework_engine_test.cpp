@@ -4,6 +4,7 @@
 #include "engines/worker/framework_engine.h"
 
 #include "engines/builtin.h"
+#include "paths.h"
 #include "temporary_folder.h"
 
 #include <gmock/gmock.h>
@@ -31,7 +32,7 @@ using namespace std::chrono_literals;
 ModelOptions tiny(const std::string& family = "llama") {
   ModelOptions options;
   options.engine = "transformers";
-  options.path = BULKHEAD_BINARY_DIR "/tiny_checkpoints/" + family;
+  options.path = testing::build_folder() + "/tiny_checkpoints/" + family;
   options.context_tokens = 512;
   options.threads = 1;
   return options;
@@ -47,7 +48,7 @@ class FrameworkEngine : public ::testing::Test {
     std::string line = "echo $$ >'" + pid_file() + "'; exec";
     for (const auto& argument : command.value().arguments) line += " '" + argument + "'";
     command.value().arguments = {"sh", "-c", line};
-    command.value().variables.emplace_back("PYTHONPATH", BULKHEAD_SOURCE_DIR "/workers");
+    command.value().variables.emplace_back("PYTHONPATH", testing::source_folder() + "/workers");
     command.value().answer = answer;
     auto made = make_framework_engine(tiny(), command.value());
     EXPECT_TRUE(made.ok()) << (made.ok() ? "" : made.error().to_string());

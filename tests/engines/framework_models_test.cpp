@@ -3,6 +3,7 @@
 // the same log probabilities. The weights are those of Gemma 3 270M, dequantized once (bulkhead convert, f32).
 #include "engines/builtin.h"
 #include "engines/real_models.h"
+#include "paths.h"
 #include "temporary_folder.h"
 
 #include <fmt/format.h>
@@ -24,7 +25,7 @@ using engine::ChatMessage;
 using engine::Engine;
 using engine::Token;
 
-const std::string kConverted = BULKHEAD_BINARY_DIR "/converted";
+const std::string kConverted = testing::build_folder() + "/converted";
 
 std::unique_ptr<Engine> make(const std::string& engine, const std::string& path) {
   ModelOptions options;
@@ -67,7 +68,8 @@ std::vector<std::string> texts() {
   };
   for (const auto* folder : {"scenarios", "docs", "src/engines/worker"}) {
     std::vector<std::filesystem::path> files;
-    for (const auto& entry : std::filesystem::directory_iterator(std::filesystem::path(BULKHEAD_SOURCE_DIR) / folder)) {
+    for (const auto& entry :
+         std::filesystem::directory_iterator(std::filesystem::path(testing::source_folder()) / folder)) {
       if (entry.is_regular_file()) files.push_back(entry.path());
     }
     std::sort(files.begin(), files.end());

@@ -4,6 +4,7 @@
 #include "engines/llama/backend.h"
 #include "engines/llama/kernels/attention_op.h"
 #include "engines/real_models.h"
+#include "paths.h"
 
 #include <gtest/gtest.h>
 #include <llama.h>
@@ -26,7 +27,7 @@ using Context = std::unique_ptr<llama_context, decltype(&llama_free)>;
 constexpr int kTokens = 700;  // past Gemma's window of 512
 
 std::vector<llama_token> text_tokens(const llama_model* model) {
-  std::ifstream file(BULKHEAD_SOURCE_DIR "/README.md");
+  std::ifstream file(testing::source_folder() + "/README.md");
   const std::string text{std::istreambuf_iterator<char>(file), {}};
   std::vector<llama_token> tokens(text.size() + 8);
   const int count = llama_tokenize(llama_model_get_vocab(model), text.data(), static_cast<int>(text.size()),

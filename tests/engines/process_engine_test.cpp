@@ -6,6 +6,7 @@
 #include "engines/real_models.h"
 #include "engines/worker/frame.h"
 #include "measure/process_memory.h"
+#include "paths.h"
 #include "temporary_folder.h"
 
 #include <fmt/format.h>
@@ -40,7 +41,7 @@ using worker::WorkerLink;
 using Clock = std::chrono::steady_clock;
 using namespace std::chrono_literals;
 
-const std::string kProgram = std::string(BULKHEAD_BINARY_DIR) + "/src/bulkhead";
+const std::string kProgram = testing::build_folder() + "/src/bulkhead";
 
 WorkerCommand worker(std::chrono::milliseconds answer = 60s) {
   WorkerCommand command;

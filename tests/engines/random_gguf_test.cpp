@@ -4,6 +4,7 @@
 
 #include "base/hash.h"
 #include "engines/builtin.h"
+#include "paths.h"
 #include "temporary_folder.h"
 
 #include <fmt/format.h>
@@ -24,7 +25,7 @@ using bench::load_shape;
 using bench::write_random_gguf;
 using ::testing::HasSubstr;
 
-const std::string kShapes = BULKHEAD_SOURCE_DIR "/bench/shapes.json";
+const std::string kShapes = testing::source_folder() + "/bench/shapes.json";
 
 std::string made_sha256(const std::string& shape_name, const std::string& quantization, std::uint32_t seed) {
   const testing::TemporaryFolder folder;

@@ -3,6 +3,7 @@
 
 #include "base/json.h"
 #include "engines/tiny_model.h"
+#include "paths.h"
 #include "temporary_folder.h"
 
 #include <gtest/gtest.h>
@@ -38,7 +39,7 @@ TEST(TextEmbedder, RefusesWhatGivesNoVectorOfAText) {
 }
 
 TEST(FrameworkEmbedding, VectorsAreThoseOfTransformers) {
-  const auto reference = Json::parse(read(BULKHEAD_BINARY_DIR "/embeddings.json"));
+  const auto reference = Json::parse(read(testing::build_folder() + "/embeddings.json"));
   auto embedder = TextEmbedder::load(reference["model"].get<std::string>(), 1).value();
   ASSERT_EQ(embedder.dimensions(), 384U);
   EXPECT_EQ(embedder.most_tokens(), 512U);

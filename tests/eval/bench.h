@@ -3,6 +3,7 @@
 #pragma once
 
 #include "dataset/dataset.h"
+#include "paths.h"
 
 #include <string>
 
@@ -10,7 +11,7 @@ namespace bulkhead::eval {
 
 inline const dataset::Dataset& bench() {
   static const auto kSet =
-      dataset::load_dataset(std::string(BULKHEAD_SOURCE_DIR) + "/datasets/bulkhead-bench/conversations.jsonl");
+      dataset::load_dataset(testing::source_folder() + "/datasets/bulkhead-bench/conversations.jsonl");
   return kSet.value();
 }
 

@@ -3,6 +3,7 @@
 
 #include "engine/recording_engine.h"
 #include "engines/fake/fake_engine.h"
+#include "paths.h"
 
 #include <gtest/gtest.h>
 
@@ -18,7 +19,7 @@ using engine::CallKind;
 
 const Conversation& conversation() {
   static const auto kSet =
-      dataset::load_dataset(std::string(BULKHEAD_SOURCE_DIR) + "/datasets/bulkhead-bench/conversations.jsonl");
+      dataset::load_dataset(testing::source_folder() + "/datasets/bulkhead-bench/conversations.jsonl");
   return kSet.value().conversations.at(0);
 }
 

@@ -2,6 +2,7 @@
 #include "eval/comparison.h"
 
 #include "dataset/dataset.h"
+#include "paths.h"
 #include "temporary_folder.h"
 
 #include <gtest/gtest.h>
@@ -93,7 +94,7 @@ TEST(Comparison, OneConversationHasNoStatistics) {
 }
 
 TEST(AnalysisPlan, CommittedOneIsReadAndBrokenOnesAreNamed) {
-  const auto path = std::string(BULKHEAD_SOURCE_DIR) + "/datasets/bulkhead-bench/analysis.json";
+  const auto path = testing::source_folder() + "/datasets/bulkhead-bench/analysis.json";
   const auto committed = read_analysis_plan(path);
   ASSERT_TRUE(committed.ok()) << committed.error().to_string();
   EXPECT_EQ(committed->hypotheses.size(), 2U);
@@ -117,7 +118,7 @@ TEST(AnalysisPlan, CommittedOneIsReadAndBrokenOnesAreNamed) {
 
 // What was fixed is the set that is committed.
 TEST(AnalysisPlan, IsOfTheCommittedDataSet) {
-  const auto folder = std::string(BULKHEAD_SOURCE_DIR) + "/datasets/bulkhead-bench";
+  const auto folder = testing::source_folder() + "/datasets/bulkhead-bench";
   const auto plan = Json::parse(read_text_file(folder + "/analysis.json").value());
   const auto set = dataset::load_dataset(folder + "/conversations.jsonl");
   EXPECT_EQ(plan["dataset_sha256"], set->sha256);

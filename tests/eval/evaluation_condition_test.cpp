@@ -3,6 +3,7 @@
 
 #include "dataset/fact_reader.h"
 #include "eval/filler.h"
+#include "paths.h"
 
 #include <gtest/gtest.h>
 
@@ -19,7 +20,7 @@ constexpr std::uint64_t kSeed = 7;
 
 const dataset::Dataset& bench() {
   static const auto kSet =
-      dataset::load_dataset(std::string(BULKHEAD_SOURCE_DIR) + "/datasets/bulkhead-bench/conversations.jsonl");
+      dataset::load_dataset(testing::source_folder() + "/datasets/bulkhead-bench/conversations.jsonl");
   return kSet.value();
 }
 

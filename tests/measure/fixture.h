@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/json.h"
+#include "paths.h"
 
 #include <gtest/gtest.h>
 
@@ -14,7 +15,7 @@ namespace bulkhead::measure {
 
 // A file of tests/data. Ends the test program when it cannot be read.
 inline Json read_fixture(const std::string& name) {
-  auto text = read_text_file(std::string(BULKHEAD_SOURCE_DIR) + "/tests/data/" + name);
+  auto text = read_text_file(testing::source_folder() + "/tests/data/" + name);
   if (!text.ok()) ADD_FAILURE() << text.error().to_string();
   return Json::parse(std::move(text).value());
 }

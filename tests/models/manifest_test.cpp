@@ -2,6 +2,7 @@
 #include "models/manifest.h"
 
 #include "base/json.h"
+#include "paths.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -31,7 +32,7 @@ Result<Manifest> changed(const std::string& from = "", const std::string& to = "
 }
 
 TEST(Manifest, TheBuiltInOneIsTheFileInTheRepository) {
-  const auto text = read_text_file(BULKHEAD_SOURCE_DIR "/models/manifest.json");
+  const auto text = read_text_file(testing::source_folder() + "/models/manifest.json");
   ASSERT_TRUE(text.ok());
   const auto read = Manifest::parse(*text, "models/manifest.json");
   ASSERT_TRUE(read.ok()) << read.error().to_string();

@@ -2,6 +2,7 @@
 #include "plan/plan.h"
 
 #include "engines/fake/fake_engine.h"
+#include "paths.h"
 #include "plan/count_difference.h"
 
 #include <fmt/format.h>
@@ -28,7 +29,7 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 
 std::shared_ptr<const Scenario> shipped(const std::string& name) {
-  auto loaded = conversation::load_scenario(fmt::format("{}/scenarios/{}.json", BULKHEAD_SOURCE_DIR, name));
+  auto loaded = conversation::load_scenario(fmt::format("{}/scenarios/{}.json", testing::source_folder(), name));
   EXPECT_TRUE(loaded.ok()) << loaded.error().to_string();
   return std::make_shared<const Scenario>(std::move(loaded).value());
 }

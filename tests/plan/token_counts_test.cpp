@@ -4,6 +4,7 @@
 #include "base/hash.h"
 #include "base/json.h"
 #include "engines/real_models.h"
+#include "paths.h"
 #include "plan/count_difference.h"
 #include "plan/plan.h"
 
@@ -28,7 +29,7 @@ using ::testing::ElementsAre;
 std::string seed_path() {
   const char* variable = std::getenv("BULKHEAD_SEED_SCENARIO");
   if (variable != nullptr) return variable;
-  return fmt::format("{}/../shared/data/validation_001_software_eng.json", BULKHEAD_SOURCE_DIR);
+  return fmt::format("{}/../shared/data/validation_001_software_eng.json", testing::source_folder());
 }
 
 // Loaded once: the suites of this file share it.
@@ -56,7 +57,7 @@ std::vector<std::size_t> counts(const Plan& plan) {
 
 // Checks the pinned records of one scenario; returns how many there were.
 std::size_t check_pinned(const std::string& scenario_name, const std::string& path) {
-  const auto text = read_text_file(fmt::format("{}/tests/data/token_counts.json", BULKHEAD_SOURCE_DIR));
+  const auto text = read_text_file(fmt::format("{}/tests/data/token_counts.json", testing::source_folder()));
   EXPECT_TRUE(text.ok());
   const auto pinned = Json::parse(text.value());
   std::map<std::string, Plan> plans;  // by format
@@ -84,9 +85,9 @@ TEST(ModelTokenCounts, OurScenariosAreTokenizedAsTheHuggingFaceTokenizerDoes) {
   BULKHEAD_NEED_MODEL(testing::kGemma);
   ASSERT_NE(gemma(), nullptr);
   for (const auto* name : {"hospital_pharmacy", "city_tram", "fish_farm"}) {
-    EXPECT_EQ(check_pinned(name, fmt::format("{}/scenarios/{}.json", BULKHEAD_SOURCE_DIR, name)), 30U);
+    EXPECT_EQ(check_pinned(name, fmt::format("{}/scenarios/{}.json", testing::source_folder(), name)), 30U);
   }
-  EXPECT_EQ(check_pinned("market_hall", fmt::format("{}/scenarios/market_hall.json", BULKHEAD_SOURCE_DIR)), 35U);
+  EXPECT_EQ(check_pinned("market_hall", fmt::format("{}/scenarios/market_hall.json", testing::source_folder())), 35U);
 }
 
 TEST(ModelSeedScenario, HasTheCountsOfTheSeedExperiment) {
@@ -133,7 +134,7 @@ TEST(ModelChatFormat, QwenShowsEveryTurnOfEveryScenario) {
   ASSERT_TRUE(engine.ok());
   const auto& tokenizer = engine.value()->tokenizer();
   for (const auto* name : {"hospital_pharmacy", "city_tram", "fish_farm", "market_hall"}) {
-    auto scenario = conversation::load_scenario(fmt::format("{}/scenarios/{}.json", BULKHEAD_SOURCE_DIR, name));
+    auto scenario = conversation::load_scenario(fmt::format("{}/scenarios/{}.json", testing::source_folder(), name));
     auto format = prompt::load_format("bulkhead");
     ASSERT_TRUE(scenario.ok() && format.ok());
     const auto plan = make_plan(std::make_shared<const conversation::Scenario>(std::move(scenario).value()),

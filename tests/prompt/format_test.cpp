@@ -2,6 +2,7 @@
 #include "prompt/format.h"
 
 #include "base/json.h"
+#include "paths.h"
 #include "prompt/placeholders.h"
 
 #include <fmt/format.h>
@@ -21,7 +22,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 
 std::string source_path(const std::string& relative) {
-  return std::string(BULKHEAD_SOURCE_DIR) + "/" + relative;
+  return testing::source_folder() + "/" + relative;
 }
 
 Format builtin(std::string_view name) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/json.h"
+#include "paths.h"
 #include "report/results.h"
 
 #include <gtest/gtest.h>
@@ -39,7 +40,7 @@ class Folder {
 };
 
 inline std::string fixture_text() {
-  auto content = read_text_file(BULKHEAD_SOURCE_DIR "/tests/data/results_fixture.json");
+  auto content = read_text_file(testing::source_folder() + "/tests/data/results_fixture.json");
   EXPECT_TRUE(content.ok());
   return content ? *content : std::string();
 }

@@ -2,6 +2,7 @@
 #include "report/html.h"
 
 #include "fixture.h"
+#include "paths.h"
 
 #include <gtest/gtest.h>
 
@@ -78,7 +79,7 @@ TEST(Html, RefusesWhatIsNoResults) {
 TEST(Html, ScriptsMakeNoMarkupOfText) {
   for (const auto* name :
        {"charts.js", "elements.js", "overview.js", "report.js", "evaluation_charts.js", "evaluation.js"}) {
-    const auto script = read_text_file(std::string(BULKHEAD_SOURCE_DIR "/src/report/assets/") + name);
+    const auto script = read_text_file(std::string(testing::source_folder() + "/src/report/assets/") + name);
     ASSERT_TRUE(script.ok());
     for (const auto* way : {"innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "Function("}) {
       EXPECT_FALSE(contains(*script, way)) << name << " " << way;

@@ -6,6 +6,7 @@
 #include "engines/fake/mutant.h"
 #include "engines/llama/llama_engine.h"
 #include "engines/tiny_model.h"
+#include "paths.h"
 #include "temporary_folder.h"
 #include "verify/solo.h"
 
@@ -23,7 +24,7 @@ namespace {
 std::map<std::string, Trace> leaks() {
   std::map<std::string, Trace> traces;
   for (const auto& entry :
-       std::filesystem::directory_iterator(std::filesystem::path(BULKHEAD_SOURCE_DIR) / "tests/data/leaks")) {
+       std::filesystem::directory_iterator(std::filesystem::path(testing::source_folder()) / "tests/data/leaks")) {
     const auto path = entry.path().string();
     const auto document = JsonDocument::parse(testing::read_file(path), path);
     EXPECT_TRUE(document.ok()) << document.error().to_string();
