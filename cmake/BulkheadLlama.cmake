@@ -13,9 +13,22 @@ else()
 endif()
 
 set(llama_source "${BULKHEAD_LLAMA_SOURCE_DIR}")
+set(llama_plain_source "${BULKHEAD_LLAMA_SOURCE_DIR}")
 if(llama_source STREQUAL "")
   execute_process(COMMAND ${PROJECT_SOURCE_DIR}/scripts/fetch_llama.sh
     OUTPUT_VARIABLE llama_source OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
+  execute_process(COMMAND ${PROJECT_SOURCE_DIR}/scripts/fetch_llama.sh --plain
+    OUTPUT_VARIABLE llama_plain_source OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
+else()
+  # Strict isolation rests on the patches: sources without them are refused.
+  file(GLOB llama_patches ${PROJECT_SOURCE_DIR}/patches/llama.cpp/*.patch)
+  foreach(llama_patch IN LISTS llama_patches)
+    execute_process(COMMAND patch --directory ${llama_source} --strip 1 --reverse --dry-run --quiet --force --input ${llama_patch}
+      RESULT_VARIABLE llama_unpatched OUTPUT_QUIET ERROR_QUIET)
+    if(llama_unpatched)
+      message(FATAL_ERROR "${llama_source} lacks ${llama_patch}: apply it there with patch --strip 1")
+    endif()
+  endforeach()
 endif()
 
 # Without llamafile's matrix multiplication: its results depend on how many columns are multiplied together.
@@ -24,9 +37,11 @@ set(llama_options -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=OFF -DCMAKE_POS
   -DLLAMA_BUILD_COMMON=ON -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_TOOLS=OFF
   -DLLAMA_BUILD_SERVER=OFF -DLLAMA_BUILD_APP=OFF -DLLAMA_BUILD_UI=OFF -DLLAMA_USE_PREBUILT_UI=OFF
   -DLLAMA_CURL=OFF -DLLAMA_OPENSSL=OFF -DGGML_NATIVE=ON -DGGML_LLAMAFILE=OFF ${BULKHEAD_LLAMA_OPTIONS})
+# Without OpenMP: how long its threads spin is read from the environment when a process starts, so a library cannot bound
+# it. ggml's own threads do as our patch says. TSan sees their barriers, too.
+list(APPEND llama_options -DGGML_OPENMP=OFF)
 if(BULKHEAD_LLAMA_SANITIZE STREQUAL "thread")
-  # OpenMP's barriers are invisible to TSan; ggml's own thread pool is not.
-  list(APPEND llama_options -DGGML_OPENMP=OFF -DLLAMA_SANITIZE_THREAD=ON -DGGML_SANITIZE_THREAD=ON)
+  list(APPEND llama_options -DLLAMA_SANITIZE_THREAD=ON -DGGML_SANITIZE_THREAD=ON)
 endif()
 
 # g++ builds it whatever compiler builds Bulkhead: one build serves both.
@@ -68,7 +83,8 @@ if(NOT EXISTS ${llama_build}/.complete)
 endif()
 
 add_library(bulkhead_json INTERFACE)
-target_include_directories(bulkhead_json SYSTEM INTERFACE $<BUILD_INTERFACE:${llama_source}/vendor>)
+# From the sources without patches: a new patch does not make every file that reads JSON compile anew.
+target_include_directories(bulkhead_json SYSTEM INTERFACE $<BUILD_INTERFACE:${llama_plain_source}/vendor>)
 
 add_library(bulkhead_llama_cpp INTERFACE)
 target_include_directories(bulkhead_llama_cpp SYSTEM INTERFACE
@@ -81,7 +97,6 @@ set(BULKHEAD_LLAMA_SOURCES ${llama_source})
 if(APPLE)
   target_link_libraries(bulkhead_llama_cpp INTERFACE ${llama_archives} "-framework Accelerate")
 else()
-  # g++ built it, so it wants g++'s OpenMP whatever links it.
   target_link_libraries(bulkhead_llama_cpp INTERFACE -Wl,--start-group ${llama_archives} -Wl,--end-group
-    gomp Threads::Threads ${CMAKE_DL_LIBS})
+    Threads::Threads ${CMAKE_DL_LIBS})
 endif()

@@ -3,7 +3,7 @@
 #   scripts/setup.sh [--tests] [--all]     --tests: also test libraries and a browser; --all: also clang, tidy, cross tools
 set -euo pipefail
 
-packages=(g++ cmake ninja-build ccache git pkg-config python3 python3-pip python3-venv nodejs npm ca-certificates
+packages=(g++ cmake ninja-build ccache git patch pkg-config python3 python3-pip python3-venv nodejs npm ca-certificates
   libfmt-dev libspdlog-dev libcli11-dev libssl-dev libcurl4-openssl-dev libxxhash-dev libboost-dev libsqlite3-dev)
 test_packages=(libgtest-dev libgmock-dev librapidcheck-dev chromium clang-format-16)
 all_packages=(clang-16 clang-tidy-16 clang-tools-16)
@@ -28,7 +28,7 @@ for package in "${packages[@]}"; do
   # A tool of another origin counts too: nodejs, npm or python may have been installed without apt.
   case $package in
     nodejs) command -v node >/dev/null && continue ;;
-    npm | git | cmake | python3 | g++) command -v "$package" >/dev/null && continue ;;
+    npm | git | patch | cmake | python3 | g++) command -v "$package" >/dev/null && continue ;;
     python3-pip) python3 -m pip --version >/dev/null 2>&1 && continue ;;
     python3-venv) python3 -c 'import venv, ensurepip' 2>/dev/null && continue ;;
   esac

@@ -105,6 +105,7 @@ Result<void> ContextPool::add(std::uint32_t sequences, std::uint32_t tokens_each
     BH_TRY(const auto footprint, model_->footprint(here, tokens_each));
     auto cache = model_->cells_in_order() ? std::make_unique<CacheMap>() : nullptr;
     BH_TRY(auto handle, model_->make_context(here, tokens_each, cache.get()));
+    threads_.attach(handle.get());
     // libllama takes an untyped pointer and hands it back unchanged.
     llama_set_abort_callback(handle.get(), stop_asked, const_cast<Cancellation*>(cancellation_));  // NOLINT
     PoolContext context;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "engines/llama/cache_map.h"
+#include "engines/llama/compute_threads.h"
 #include "engines/llama/loaded_model.h"
 
 #include <cstdint>
@@ -54,7 +55,7 @@ class ContextPool {
  public:
   // Both must outlive the pool. `cancellation` stops a running decode of any of its contexts.
   ContextPool(const LoadedModel& model, const Cancellation& cancellation)
-      : model_(&model), cancellation_(&cancellation) {}
+      : model_(&model), cancellation_(&cancellation), threads_(model.facts().threads) {}
 
   // See engine::Engine. More than 256 sequences are spread over several contexts.
   [[nodiscard]] std::uint64_t bytes_for(std::uint32_t sequences, std::uint32_t tokens_each) const;
@@ -78,6 +79,7 @@ class ContextPool {
 
   const LoadedModel* model_;
   const Cancellation* cancellation_;
+  ComputeThreads threads_;           // of all contexts: they are used one at a time
   std::list<PoolContext> contexts_;  // a list: places point into it
 };
 
