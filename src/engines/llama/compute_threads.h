@@ -16,8 +16,8 @@ class ComputeThreads {
  public:
   explicit ComputeThreads(std::uint32_t threads);
 
-  // From now on they compute the graphs of `context`, which must not outlive them. Contexts that share them must be used
-  // from one thread at a time. Where no thread could be started, libllama makes its own for each graph.
+  // From now on they compute the graphs of `context`, which must not outlive them. Contexts that share them must be
+  // used from one thread at a time. Where no thread could be started, libllama makes its own for each graph.
   void attach(llama_context* context) const;
 
  private:
