@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Builds llama.cpp's own programs that the benches compare with, from the very sources Bulkhead links and with llama.cpp's
+# Builds llama.cpp's own programs that the benches compare with, from the sources Bulkhead links, without its patches, and with llama.cpp's
 # default options, into one folder of the cache. Prints that folder's bin. Does nothing for a program that is there.
 #   bench/build_peers.sh llama-server llama-batched-bench
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/bulkhead
-sources=$(scripts/fetch_llama.sh)
+sources=$(scripts/fetch_llama.sh --plain)
 build=$cache/build/llama-peers
 export CCACHE_DIR=${CCACHE_DIR:-$cache/ccache}
 missing=()

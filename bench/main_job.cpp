@@ -43,6 +43,8 @@ struct Flags {
   std::uint32_t new_tokens = 100;
   std::uint32_t threads = 0;
   std::uint32_t repeat = 5;
+  std::vector<std::string> conditions;  // empty: all four
+  std::string peers;                    // only peers whose row begins so; empty: all
 };
 
 // One way to do the main job with llama-server.
@@ -237,6 +239,7 @@ Result<Json> measure_all(const Flags& flags) {
   BH_TRY(const auto engine, engines::builtin_engines().make(options));
   run::ExperimentOptions experiment;
   experiment.settings.new_tokens = flags.new_tokens;
+  experiment.settings.conditions = flags.conditions;
   BH_TRY(const auto plans, run::prepare(*engine, {std::make_shared<const conversation::Scenario>(std::move(scenario))},
                                         std::make_shared<const prompt::Format>(std::move(format)), experiment));
   const auto& plan = plans[0];
@@ -258,6 +261,7 @@ Result<Json> measure_all(const Flags& flags) {
     rows.push_back({"vLLM, all requests of a condition at once", job(groups_by_condition(plan))});
     rows.push_back({"vLLM, all conditions at once", job(groups_together(plan))});
   }
+  std::erase_if(rows, [&](const Row& row) { return row.name != "bulkhead" && !row.name.starts_with(flags.peers); });
   BH_CHECK(measure(rows, flags.repeat));
   const auto machine = measure::this_machine();
   BH_TRY(const auto sha256, models::model_sha256(options.path));
@@ -288,6 +292,8 @@ int main_job(int argc, char** argv) {
   app.add_option("--format", flags.format)->capture_default_str();
   app.add_option("-n", flags.new_tokens)->capture_default_str();
   app.add_option("-t", flags.threads)->capture_default_str();
+  app.add_option("--conditions", flags.conditions, "of the four; default: all")->delimiter(',');
+  app.add_option("--peers", flags.peers, "only rows of peers that begin so");
   app.add_option("-r", flags.repeat, "repetitions")->capture_default_str();
   CLI11_PARSE(app, argc, argv);
   const auto results = measure_all(flags);
