@@ -203,7 +203,7 @@ int kernels(int argc, char** argv) {
     fmt::print(stderr, "kernels: {}\n", result.error().to_string());
     return exit_code(result.error().code);
   }
-  fmt::print("{}\n", result.value().dump());
+  fmt::print("{}\n", json_text(result.value()));
   return 0;
 }
 

@@ -269,7 +269,7 @@ int live(int argc, char** argv) {
     fmt::print(stderr, "live: {}\n", document.error().to_string());
     return 1;
   }
-  fmt::print("{}\n", document.value().dump(1));
+  fmt::print("{}\n", json_text(document.value(), JsonForm::kPretty));
   return 0;
 }
 

@@ -25,7 +25,7 @@ Result<Completion> LlamaServer::complete(const std::vector<std::int32_t>& prompt
                         {"seed", seed},       {"cache_prompt", cache_prompt}};
   httplib::Client client("127.0.0.1", port_);
   client.set_read_timeout(600);
-  const auto answer = client.Post("/completion", request.dump(), "application/json");
+  const auto answer = client.Post("/completion", json_text(request), "application/json");
   if (!answer) return Error{ErrorCode::kRemote, "no answer to /completion", "llama-server", {}};
   if (answer->status != 200)
     return Error{ErrorCode::kRemote, fmt::format("HTTP {}: {}", answer->status, answer->body), "llama-server", {}};

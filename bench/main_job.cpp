@@ -301,7 +301,7 @@ int main_job(int argc, char** argv) {
     fmt::print(stderr, "main_job: {}\n", results.error().to_string());
     return exit_code(results.error().code);
   }
-  fmt::print("{}\n", results.value().dump(1));
+  fmt::print("{}\n", json_text(results.value(), JsonForm::kPretty));
   return 0;
 }
 

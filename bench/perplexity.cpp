@@ -160,7 +160,7 @@ int perplexity(int argc, char** argv) {
       fmt::print(stderr, "perplexity: {}\n", compared.error().to_string());
       return exit_code(compared.error().code);
     }
-    fmt::print("{}\n", compared.value().dump());
+    fmt::print("{}\n", json_text(compared.value()));
     std::fflush(stdout);
   }
   return 0;

@@ -91,7 +91,7 @@ Result<Completion> VllmServer::complete(const std::vector<std::int32_t>& prompt,
                         {"cache_salt", salt}};
   httplib::Client client("127.0.0.1", port_);
   client.set_read_timeout(600);
-  const auto answer = client.Post("/v1/completions", request.dump(), "application/json");
+  const auto answer = client.Post("/v1/completions", json_text(request), "application/json");
   if (!answer || answer->status != 200) return failure("/v1/completions", answer);
   BH_TRY(const auto document, JsonDocument::parse(answer->body, "vllm"));
   const JsonView body(document);

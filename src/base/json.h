@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// JSON for every room: nlohmann behind one alias, plus checked reading that names file, line and field.
+// JSON for every room: nlohmann behind one alias, one parser with limits, one writer that takes any bytes, and checked
+// reading that names file, line and field. No other file parses or writes JSON (tests/structure/hygiene_test.py).
 #pragma once
 
 #include "base/result.h"
@@ -19,10 +20,33 @@ namespace bulkhead {
 
 using Json = nlohmann::ordered_json;
 
+// A value of a document lies in at most so many lists and objects. Walking, copying and writing recurse: some 80,000
+// levels end the process. Documents of people and programs have about ten.
+inline constexpr std::size_t kMostJsonDepth = 256;
+// Each value takes some 32 bytes, also where the text takes two.
+inline constexpr std::size_t kMostJsonValues = 10'000'000;
+
+// Parses one JSON text (RFC 8259) as it stands: a UTF-8 mark at the very beginning is skipped, integers beyond 64 bits
+// become the nearest double. kBadInput, in place "name:line" (empty without a name), for anything else: trailing text,
+// a NUL byte, invalid UTF-8 or half a surrogate pair, a key twice in one object, a number that no double holds, more
+// depth or values than above, or objects so wide that finding their keys would take minutes.
+[[nodiscard]] Result<Json> parse_json(std::string_view text, std::string_view name = {});
+
+enum class JsonForm {
+  kLine,    // without line breaks
+  kPretty,  // over many lines, indented by one space; no line break at the end
+  kAscii,   // kLine with every other character escaped
+};
+
+// The JSON text of `json`; never fails on bytes. Invalid UTF-8 becomes U+FFFD (names that must be found again pass
+// through escape_bytes() of base/utf8.h first), NaN and infinities become null. What could steer a terminal stands
+// escaped (\u009b), so it is there for who parses the text and harmless for who looks at it.
+[[nodiscard]] std::string json_text(const Json& json, JsonForm form = JsonForm::kLine);
+
 // A parsed document with its text and name. Must outlive every JsonView into it. Read-only, so shareable.
 class JsonDocument {
  public:
-  // kBadInput with "name:line: message" when `text` is not JSON, not UTF-8, or holds a key twice.
+  // Fails as parse_json() does.
   [[nodiscard]] static Result<JsonDocument> parse(std::string text, std::string name);
 
   [[nodiscard]] const Json& root() const noexcept { return root_; }
@@ -75,7 +99,7 @@ class JsonView {
   std::string path_;
 };
 
-// Reads a whole file. kBadInput when it cannot be read or is larger than `limit_bytes`.
+// Reads a whole file, which may be a pipe. kBadInput when it cannot be read or is larger than `limit_bytes`.
 [[nodiscard]] Result<std::string> read_text_file(const std::string& path, std::uint64_t limit_bytes = 64ULL << 20U);
 
 }  // namespace bulkhead

@@ -42,6 +42,22 @@ std::size_t character_length(std::string_view text, bool& cut_off) noexcept {
   return lead.length;
 }
 
+// U+10FF80 to U+10FFFF: F4 8F BE/BF xx. They stand for the bytes 80 to FF.
+constexpr std::string_view kEscapeLead = "\xF4\x8F";
+
+std::optional<unsigned char> escaped_byte(std::string_view character) noexcept {
+  if (character.size() != 4 || !character.starts_with(kEscapeLead)) return std::nullopt;
+  const auto third = static_cast<unsigned char>(character[2]);
+  if (third != 0xBE && third != 0xBF) return std::nullopt;
+  return static_cast<unsigned char>((third == 0xBE ? 0x80 : 0xC0) | (static_cast<unsigned char>(character[3]) & 0x3FU));
+}
+
+void append_escaped(std::string& text, unsigned char byte) {
+  text += kEscapeLead;
+  text += byte < 0xC0 ? '\xBE' : '\xBF';
+  text += static_cast<char>(0x80U | (byte & 0x3FU));
+}
+
 }  // namespace
 
 std::optional<std::size_t> first_invalid_utf8(std::string_view text) noexcept {
@@ -79,6 +95,34 @@ std::string to_valid_utf8(std::string_view text) {
     }
   }
   return valid;
+}
+
+std::string escape_bytes(std::string_view bytes) {
+  std::string text;
+  text.reserve(bytes.size());
+  bool cut_off = false;
+  for (std::size_t i = 0; i < bytes.size();) {
+    const std::size_t length = character_length(bytes.substr(i), cut_off);
+    const auto character = bytes.substr(i, std::max<std::size_t>(length, 1));
+    if (length == 0 || escaped_byte(character)) {
+      for (const char byte : character) append_escaped(text, static_cast<unsigned char>(byte));
+    } else {
+      text += character;
+    }
+    i += character.size();
+  }
+  return text;
+}
+
+std::string unescape_bytes(std::string_view text) {
+  std::string bytes;
+  bytes.reserve(text.size());
+  for (std::size_t i = 0; i < text.size();) {
+    const auto byte = escaped_byte(text.substr(i, 4));
+    bytes += byte ? static_cast<char>(*byte) : text[i];
+    i += byte ? 4U : 1U;
+  }
+  return bytes;
 }
 
 }  // namespace bulkhead

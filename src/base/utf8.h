@@ -18,4 +18,10 @@ namespace bulkhead {
 // `text` with every invalid byte replaced by U+FFFD.
 [[nodiscard]] std::string to_valid_utf8(std::string_view text);
 
+// `bytes`, a path most of all, as valid UTF-8 from which unescape_bytes() makes the same bytes again: valid text stays
+// as it is, an invalid byte 0xNN becomes the private character U+10FFNN. Those 128 characters themselves, which nobody
+// uses, are written byte by byte in the same way.
+[[nodiscard]] std::string escape_bytes(std::string_view bytes);
+[[nodiscard]] std::string unescape_bytes(std::string_view text);
+
 }  // namespace bulkhead

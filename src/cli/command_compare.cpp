@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // `compare`: one scenario on several engines and models, one run folder each, one report over all.
+#include "base/console.h"
 #include "cli/command.h"
 #include "cli/compared_run.h"
 #include "cli/interrupt.h"
@@ -103,10 +104,10 @@ Result<compare::Entry> run_one(const Flags& flags, const CLI::App& command, cons
   BH_TRY(entry.results, finished_run(entry.folder, arguments, scenario.sha256));
   const bool quiet = flags.run.common.quiet;
   if (!entry.results.is_null()) {
-    if (!quiet) fmt::print(stderr, "{}: finished before\n", one.name);
+    if (!quiet) console::say("{}: finished before", one.name);
     return entry;
   }
-  const auto tell = [&](std::string_view line) { fmt::print(stderr, "{}: {}\n", one.name, line); };
+  const auto tell = [&](std::string_view line) { console::say("{}: {}", one.name, line); };
   if (!quiet) tell("starting");
   if (auto done = run_compared(arguments, tell, stop_on_signal()); !done.ok()) {
     auto error = std::move(done).error();
@@ -134,7 +135,7 @@ Result<Json> compare_all(const Flags& flags, const CLI::App& command, const std:
   const std::filesystem::path path(folder);
   const auto page = compare::page_of(comparison);
   BH_TRY(const auto html, compare::to_html(page));
-  BH_CHECK(store::write_file_atomically(path / "comparison.json", comparison.dump(1) + "\n"));
+  BH_CHECK(store::write_file_atomically(path / "comparison.json", json_text(comparison, JsonForm::kPretty) + "\n"));
   BH_CHECK(store::write_file_atomically(path / "comparison.md", compare::to_markdown(page)));
   BH_CHECK(store::write_file_atomically(path / "comparison.html", html));
   return comparison;
@@ -150,11 +151,11 @@ int compare_command(const Flags& flags, const CLI::App& command) {
     return by_signal != 0 ? by_signal : code;
   }
   if (flags.run.common.json || flags.run.common.output == "json") {
-    fmt::print("{}\n", comparison.value().dump(1));
+    console::print_data(json_text(comparison.value(), JsonForm::kPretty) + '\n');
   } else {
-    fmt::print("{}", compare::to_markdown(compare::page_of(comparison.value())));
+    console::print("{}", compare::to_markdown(compare::page_of(comparison.value())));
   }
-  if (!flags.run.common.quiet) fmt::print(stderr, "report: {}/comparison.html\n", folder);
+  if (!flags.run.common.quiet) console::say("report: {}/comparison.html", folder);
   return 0;
 }
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "base/console.h"
 #include "cli/command.h"
 
 #include <fmt/format.h>
@@ -90,10 +91,10 @@ Command add_completion(CLI::App& program) {
   command->footer("bash: source <(bulkhead completion bash)");
   return [&program, shell] {
     if (*shell == "fish") {
-      fmt::print("{}", fish(program));
+      console::print_data(fish(program));
     } else {
-      if (*shell == "zsh") fmt::print("autoload -U +X bashcompinit && bashcompinit\n");
-      fmt::print("{}", bash(program));
+      if (*shell == "zsh") console::print_data("autoload -U +X bashcompinit && bashcompinit\n");
+      console::print_data(bash(program));
     }
     return 0;
   };

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // `convert`: the same weights for every framework, of one GGUF file.
+#include "base/console.h"
 #include "cli/command.h"
 #include "cli/interrupt.h"
 #include "cli/progress_line.h"
@@ -42,9 +43,9 @@ int convert(ConvertFlags& flags) {
   Json document = Json::array();
   for (const auto& model : made.value()) {
     document.push_back({{"kind", model.kind}, {"path", model.path.string()}});
-    if (!flags.common.json) fmt::print("{}\n", model.path.string());
+    if (!flags.common.json) console::print_path(model.path.string());
   }
-  if (flags.common.json) fmt::print("{}\n", document.dump(1));
+  if (flags.common.json) console::print_data(json_text(document, JsonForm::kPretty) + '\n');
   return 0;
 }
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "base/console.h"
 #include "cli/command.h"
 #include "cli/interrupt.h"
 #include "cli/progress_line.h"
@@ -150,7 +151,7 @@ Result<Json> analysis_of(const std::vector<eval::Cell>& cells, const Subject& su
 Result<void> write_folder(const std::string& folder, const Json& document, const std::vector<eval::Cell>& cells) {
   const std::filesystem::path path(folder);
   BH_CHECK(store::write_file_atomically(path / "cells.csv", eval::to_csv(cells)));
-  BH_CHECK(store::write_file_atomically(path / "summary.json", document.dump(1) + '\n'));
+  BH_CHECK(store::write_file_atomically(path / "summary.json", json_text(document, JsonForm::kPretty) + '\n'));
   return write_evaluation_reports(document, folder);
 }
 
@@ -192,9 +193,9 @@ int run_eval(Flags& flags, const Invocation& invocation) {
   line.finish();
   if (!document.ok()) return print_error(document.error(), flags.common);
   print_evaluation(*document, flags.common);
-  if (!flags.common.quiet) fmt::print(stderr, "report: {}/report.html\n", flags.folder);
+  if (!flags.common.quiet) console::say("report: {}/report.html", flags.folder);
   if ((*document)["complete"].get<bool>()) return 0;
-  fmt::print(stderr, "bulkhead: stopped; the same command goes on from here\n");
+  console::say("bulkhead: stopped; the same command goes on from here");
   const int by_signal = signal_exit_code();
   return by_signal != 0 ? by_signal : exit_code(ErrorCode::kIncomplete);
 }

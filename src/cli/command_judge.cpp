@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "base/console.h"
 #include "cli/command.h"
 #include "cli/interrupt.h"
 #include "cli/progress_line.h"
@@ -76,7 +77,7 @@ Result<Json> judge(const Flags& flags, const Invocation& invocation, ProgressLin
                    {"complete", judged.ok()},
                    {"judgements", std::move(judgements)}};
   const auto path = std::filesystem::path(flags.folder) / "judge" / "judgements.json";
-  BH_CHECK(store::write_file_atomically(path, document.dump(1) + '\n'));
+  BH_CHECK(store::write_file_atomically(path, json_text(document, JsonForm::kPretty) + '\n'));
   return document;
 }
 
@@ -107,9 +108,13 @@ int run_judge(const Flags& flags, const Invocation& invocation) {
   line.finish();
   if (!document.ok()) return print_error(document.error(), flags.common);
   const bool json = flags.common.json || flags.common.output == "json";
-  fmt::print("{}", json ? document->dump(1) + '\n' : table(*document));
+  if (json) {
+    console::print_data(json_text(*document, JsonForm::kPretty) + '\n');
+  } else {
+    console::print("{}", table(*document));
+  }
   if ((*document)["complete"].get<bool>()) return 0;
-  fmt::print(stderr, "bulkhead: stopped; the same command goes on from here\n");
+  console::say("bulkhead: stopped; the same command goes on from here");
   const int by_signal = signal_exit_code();
   return by_signal != 0 ? by_signal : exit_code(ErrorCode::kIncomplete);
 }

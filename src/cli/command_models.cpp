@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // `pull` and `models`: getting models, and which are here.
+#include "base/console.h"
 #include "cli/command.h"
 #include "cli/interrupt.h"
 #include "cli/progress_line.h"
@@ -33,7 +34,7 @@ int pull(const PullFlags& flags) {
   models::PullProgress progress;
   progress.note = [&](std::string_view text) {
     line.finish();
-    if (!flags.common.quiet) fmt::print(stderr, "{}\n", text);
+    if (!flags.common.quiet) console::say("{}", text);
   };
   progress.bytes = [&](std::uint64_t done, std::uint64_t total) { line.update(request.text, done, total, "bytes"); };
   const auto pulled = models::pull(request, models::Environment::from_process(), progress, stop_on_signal());
@@ -47,9 +48,9 @@ int pull(const PullFlags& flags) {
   if (flags.common.json) {
     const Json document = {{"path", model.path.string()}, {"sha256", model.sha256},   {"bytes", model.bytes},
                            {"verified", model.verified},  {"fetched", model.fetched}, {"source", model.source}};
-    fmt::print("{}\n", document.dump(1));
+    console::print_data(json_text(document, JsonForm::kPretty) + '\n');
   } else {
-    fmt::print("{}\n", model.path.string());
+    console::print_path(model.path.string());
   }
   return 0;
 }
@@ -57,7 +58,7 @@ int pull(const PullFlags& flags) {
 int list(const CommonFlags& flags) {
   const auto models = models::list_models(models::Environment::from_process());
   Json document = Json::array();
-  if (!flags.json) fmt::print("{:34} {:>9}  {:6}  {}\n", "name", "size", "here", "what");
+  if (!flags.json) console::print("{:34} {:>9}  {:6}  {}\n", "name", "size", "here", "what");
   for (const auto& model : models) {
     if (flags.json) {
       document.push_back({{"name", model.name},
@@ -73,9 +74,9 @@ int list(const CommonFlags& flags) {
     }
     const auto size =
         model.bytes ? fmt::format("{:.0f} MB", static_cast<double>(*model.bytes) / 1e6) : std::string("?");
-    fmt::print("{:34} {:>9}  {:6}  {}\n", model.name, size, model.pulled ? "yes" : "no", model.description);
+    console::print("{:34} {:>9}  {:6}  {}\n", model.name, size, model.pulled ? "yes" : "no", model.description);
   }
-  if (flags.json) fmt::print("{}\n", document.dump(1));
+  if (flags.json) console::print_data(json_text(document, JsonForm::kPretty) + '\n');
   return 0;
 }
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "base/console.h"
 #include "base/log.h"
 #include "cli/command.h"
 #include "cli/session.h"
@@ -29,9 +30,9 @@ int plan_command(const Flags& flags) {
     if (flags.common.json)
       list.push_back(plan::to_json(plan.value()));
     else
-      fmt::print("{}", plan::to_text(plan.value()));
+      console::print("{}", plan::to_text(plan.value()));
   }
-  if (flags.common.json) fmt::print("{}\n", (list.size() == 1 ? list[0] : list).dump(1));
+  if (flags.common.json) console::print_data(json_text(list.size() == 1 ? list[0] : list, JsonForm::kPretty) + '\n');
   return 0;
 }
 

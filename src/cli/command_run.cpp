@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "base/console.h"
 #include "cli/command.h"
 #include "cli/interrupt.h"
 #include "cli/progress_line.h"
@@ -77,10 +78,9 @@ int run_command(const RunFlags& flags, const Invocation& invocation) {
   line.finish();
   if (!results.ok()) return print_error(results.error(), flags.common);
   print_results(results.value(), flags.common);
-  if (!flags.common.quiet) fmt::print(stderr, "report: {}/report.html\n", options.folder);
+  if (!flags.common.quiet) console::say("report: {}/report.html", options.folder);
   if (!results.value()["complete"].get<bool>()) {
-    fmt::print(stderr, "bulkhead: the run is incomplete: {}\n",
-               results.value()["incomplete_reason"].get<std::string>());
+    console::say("bulkhead: the run is incomplete: {}", results.value()["incomplete_reason"].get<std::string>());
   }
   return exit_code_of(results.value());
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "base/console.h"
 #include "cli/command.h"
 #include "conversation/scenario.h"
 
@@ -26,7 +27,7 @@ int validate(const Flags& flags) {
                         {"valid", false},
                         {"message", scenario.error().message},
                         {"place", scenario.error().place}});
-      fmt::print(stderr, "bulkhead: {}\n", scenario.error().to_string());
+      console::say("bulkhead: {}", scenario.error().to_string());
       continue;
     }
     const auto& good = scenario.value();
@@ -36,10 +37,10 @@ int validate(const Flags& flags) {
                     {"turns", good.turns.size()},
                     {"clusters", good.clusters.size()}});
     if (!flags.common.json && !flags.common.quiet) {
-      fmt::print("{}: valid, {} turns in {} clusters\n", file, good.turns.size(), good.clusters.size());
+      console::print("{}: valid, {} turns in {} clusters\n", file, good.turns.size(), good.clusters.size());
     }
   }
-  if (flags.common.json) fmt::print("{}\n", list.dump(1));
+  if (flags.common.json) console::print_data(json_text(list, JsonForm::kPretty) + '\n');
   return code;
 }
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "base/console.h"
 #include "cli/command.h"
 #include "cli/interrupt.h"
 #include "cli/progress_line.h"
@@ -158,35 +159,35 @@ Json report_json(const verify::Campaign& campaign, const engine::Facts& facts, b
 
 void print_channels(const Json& channels) {
   for (const auto& [name, channel] : channels.items()) {
-    fmt::print("    secrets in {}: {} of {} (95 %: {:.1f} to {:.1f} %)\n", name, channel["said"].get<std::uint64_t>(),
-               channel["of"].get<std::uint64_t>(), 100 * channel["low"].get<double>(),
-               100 * channel["high"].get<double>());
+    console::print("    secrets in {}: {} of {} (95 %: {:.1f} to {:.1f} %)\n", name,
+                   channel["said"].get<std::uint64_t>(), channel["of"].get<std::uint64_t>(),
+                   100 * channel["low"].get<double>(), 100 * channel["high"].get<double>());
   }
 }
 
 void print_report(const Json& report) {
   const auto traces = report["traces"].get<std::uint64_t>();
-  fmt::print("{} {}, grade {}: {}\n", report["engine"].get<std::string>(), report["model"].get<std::string>(),
-             report["grade"].get<std::string>(), traces > 0 ? fmt::format("{} traces", traces) : "a recorded run");
+  console::print("{} {}, grade {}: {}\n", report["engine"].get<std::string>(), report["model"].get<std::string>(),
+                 report["grade"].get<std::string>(), traces > 0 ? fmt::format("{} traces", traces) : "a recorded run");
   for (const auto& check : report["checks"]) {
-    fmt::print("  {:14}{:13}{} compared, {} with a difference; control {}\n", check["name"].get<std::string>(),
-               check["verdict"].get<std::string>(), check["compared"].get<std::uint64_t>(),
-               check["differences"].get<std::uint64_t>(),
-               check["control_caught"].get<bool>() ? "caught" : "NOT CAUGHT");
-    if (!check["first_difference"].is_null()) fmt::print("    {}\n", check["first_difference"].get<std::string>());
+    console::print("  {:14}{:13}{} compared, {} with a difference; control {}\n", check["name"].get<std::string>(),
+                   check["verdict"].get<std::string>(), check["compared"].get<std::uint64_t>(),
+                   check["differences"].get<std::uint64_t>(),
+                   check["control_caught"].get<bool>() ? "caught" : "NOT CAUGHT");
+    if (!check["first_difference"].is_null()) console::print("    {}\n", check["first_difference"].get<std::string>());
     print_channels(check["detail"].value("channels", Json::object()));
   }
   if (const auto& guard = report["guard"]; !guard.is_null()) {
     const auto foreign = guard["foreign_bytes"].get<double>();
-    fmt::print("  guard: {} computations, {:.1f} % of the other partitions' bytes out of reach\n",
-               guard["computations"].get<std::uint64_t>(),
-               foreign > 0 ? 100 * guard["guarded_bytes"].get<double>() / foreign : 0);
+    console::print("  guard: {} computations, {:.1f} % of the other partitions' bytes out of reach\n",
+                   guard["computations"].get<std::uint64_t>(),
+                   foreign > 0 ? 100 * guard["guarded_bytes"].get<double>() / foreign : 0);
   }
   if (!report["failing_trace"].is_null()) {
-    fmt::print("the first failing trace, made small (replay with --trace FILE):\n{}\n",
-               report["failing_trace"].dump(-1, ' ', true));
+    console::print("the first failing trace, made small (replay with --trace FILE):\n{}\n",
+                   json_text(report["failing_trace"], JsonForm::kAscii));
   }
-  fmt::print("verdict: {}\n", report["verdict"].get<std::string>());
+  console::print("verdict: {}\n", report["verdict"].get<std::string>());
 }
 
 int exit_code_of(verify::Verdict verdict) {
@@ -218,7 +219,7 @@ int verify_command(const Flags& flags) {
   if (!campaign.ok()) return print_error(campaign.error(), flags.common);
   const auto report = report_json(campaign.value(), first.value()->facts(), flags.fresh_process);
   if (flags.common.json) {
-    fmt::print("{}\n", report.dump(1));
+    console::print_data(json_text(report, JsonForm::kPretty) + '\n');
   } else {
     print_report(report);
   }

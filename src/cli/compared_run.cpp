@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "cli/compared_run.h"
 
+#include "base/utf8.h"
 #include "engines/builtin.h"
 #include "engines/process/process_engine.h"
 #include "report/results.h"
@@ -99,8 +100,9 @@ Result<ComparedEngine> parse_one(const std::string& text) {
 bool same_command(const Json& manifest, const std::vector<std::string>& arguments) {
   const auto command = manifest.find("command");
   if (command == manifest.end() || !command->is_array() || command->size() != arguments.size() + 1) return false;
-  return std::equal(arguments.begin(), arguments.end(), command->begin() + 1,
-                    [](const std::string& one, const Json& two) { return two.is_string() && two == one; });
+  return std::equal(
+      arguments.begin(), arguments.end(), command->begin() + 1,
+      [](const std::string& one, const Json& two) { return two.is_string() && two == escape_bytes(one); });
 }
 
 bool of_scenario(const Json& results, const std::string& sha256) {

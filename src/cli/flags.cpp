@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "cli/flags.h"
 
+#include "base/console.h"
 #include "base/log.h"
+#include "base/printable.h"
 #include "cli/interrupt.h"
 #include "cli/progress_line.h"
+#include "engine/option_bounds.h"
 #include "models/model_files.h"
 #include "models/pull.h"
 
@@ -41,12 +44,23 @@ Result<std::filesystem::path> pull_for(const std::string& engine, const std::str
   models::PullProgress progress;
   progress.note = [&](std::string_view text) {
     line.finish();
-    if (!quiet) fmt::print(stderr, "{}\n", text);
+    if (!quiet) console::say("{}", text);
   };
   progress.bytes = [&](std::uint64_t done, std::uint64_t total) { line.update(hub, done, total, "bytes"); };
   const auto kind = engine == "llama" ? Kind::kHub : Kind::kHubCheckpoint;
   BH_TRY(auto pulled, models::pull({kind, hub}, environment, progress, stop_on_signal()));
   return std::move(pulled.path);
+}
+
+// What the table of the engines says of `field`, asked before anything is loaded.
+CLI::Validator within(std::string_view field) {
+  const auto check = [field](const std::string& text) {
+    double value = 0;
+    if (!CLI::detail::lexical_cast(text, value)) return fmt::format("\"{}\" is not a number", text);
+    const auto checked = engine::check_bound(field, value);
+    return checked.ok() ? std::string() : checked.error().message;
+  };
+  return CLI::Validator(check, std::string(engine::bound_of(field).range));
 }
 
 }  // namespace
@@ -92,11 +106,14 @@ void add_model_flags(CLI::App& app, ModelFlags& flags) {
   app.add_option("--engine", flags.options.engine, "engine that runs it")->capture_default_str();
   app.add_option("-c,--ctx-size", flags.options.context_tokens,
                  "most tokens of one partition; 0: what the model allows")
+      ->check(within("context_tokens"))
       ->capture_default_str();
   app.add_option("-t,--threads", flags.options.threads, "threads; 0: one per core")
-      ->check(CLI::Range(0, 1024))
+      ->check(within("threads"))
       ->capture_default_str();
-  app.add_option("--gpu-layers", flags.options.gpu_layers, "-ngl: layers on the GPU; -1: all")->capture_default_str();
+  app.add_option("--gpu-layers", flags.options.gpu_layers, "-ngl: layers on the GPU; -1: all")
+      ->check(within("gpu_layers"))
+      ->capture_default_str();
   app.add_option("--flash-attn", flags.flash_attention, "-fa: flash attention")
       ->check(CLI::IsMember({"on", "off"}))
       ->capture_default_str();
@@ -140,22 +157,22 @@ void add_model_flags(CLI::App& app, ModelFlags& flags) {
 void add_sampling_flags(CLI::App& app, SamplingOptions& sampling) {
   app.add_option("-s,--seed", sampling.seed, "seed of every output's generator")->capture_default_str();
   app.add_option("--temp", sampling.temperature, "temperature; 0: greedy")
-      ->check(CLI::Range(0.0, 100.0))
+      ->check(within("temperature"))
       ->capture_default_str();
   app.add_option("--top-k", sampling.top_k, "keep the k likeliest tokens; 0: all")
-      ->check(CLI::Range(0, 1 << 30))
+      ->check(within("top_k"))
       ->capture_default_str();
   app.add_option("--top-p", sampling.top_p, "keep this much probability; 1: all")
-      ->check(CLI::Range(0.0, 1.0))
+      ->check(within("top_p"))
       ->capture_default_str();
   app.add_option("--min-p", sampling.min_p, "drop tokens below this share of the best; 0: none")
-      ->check(CLI::Range(0.0, 1.0))
+      ->check(within("min_p"))
       ->capture_default_str();
   app.add_option("--repeat-penalty", sampling.repeat_penalty, "penalty of recent tokens; 1: off")
-      ->check(CLI::Range(0.0, 10.0))
+      ->check(within("repeat_penalty"))
       ->capture_default_str();
   app.add_option("--repeat-last-n", sampling.repeat_last_n, "how many tokens the penalty looks at")
-      ->check(CLI::Range(0, 1 << 20))
+      ->check(within("repeat_last_n"))
       ->capture_default_str();
 }
 
@@ -188,9 +205,9 @@ int print_error(const Error& error, const CommonFlags& flags) {
                              {"message", error.message},
                              {"place", error.place},
                              {"advice", error.advice}}}};
-    fmt::print("{}\n", document.dump(-1, ' ', false, Json::error_handler_t::replace));
+    console::print_data(json_text(document) + '\n');
   }
-  fmt::print(stderr, "bulkhead: {}\n", error.to_string());
+  console::say("bulkhead: {}", printable(error.to_string(), LineBreaks::kEscape));
   return code;
 }
 

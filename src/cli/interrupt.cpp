@@ -13,6 +13,11 @@ namespace {
 
 std::atomic<int> received{0};  // NOLINT(*-global-variables): signals come to the process
 
+bool is_ignored(int number) {
+  struct sigaction action {};
+  return sigaction(number, nullptr, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
 }  // namespace
 
 std::stop_token stop_on_signal() {
@@ -23,12 +28,16 @@ std::stop_token stop_on_signal() {
     sigemptyset(&signals);
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGTERM);
+    if (!is_ignored(SIGHUP)) sigaddset(&signals, SIGHUP);  // nohup ignores it: to go on without the terminal
     pthread_sigmask(SIG_BLOCK, &signals, nullptr);
     std::thread([signals] {
       for (;;) {
         int number = 0;
         if (sigwait(&signals, &number) != 0) return;
-        if (received.exchange(number) != 0) std::_Exit(128 + number);
+        int none = 0;
+        const bool first = received.compare_exchange_strong(none, number);
+        // A terminal that closes sends SIGHUP, and so does its shell: nobody asked twice.
+        if (!first && number != SIGHUP) std::_Exit(128 + number);
         source.request_stop();
       }
     }).detach();

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "cli/program.h"
 
+#include "base/console.h"
 #include "cli/command.h"
 #include "cli/flags.h"
+#include "cli/suggestion.h"
 #include "engines/builtin.h"
 #include "prompt/format.h"
 
@@ -15,6 +17,7 @@
 #include <csignal>
 #include <exception>
 #include <map>
+#include <sstream>
 
 namespace bulkhead::cli {
 namespace {
@@ -46,16 +49,26 @@ int dispatch(int argc, const char* const* argv) {
                                                    {"judge", add_judge(program, invocation)},
                                                    {"worker", add_worker(program)},
                                                    {"completion", add_completion(program)}};
+  CommonFlags flags;  // those of a command are not known before the line is understood
+  flags.json =
+      std::find(invocation.arguments.begin(), invocation.arguments.end(), "--json") != invocation.arguments.end();
+  if (invocation.arguments.size() > 1) {
+    const auto& first = invocation.arguments[1];
+    if (!first.starts_with('-') && !commands.contains(first)) {
+      return print_error(unknown_command(program, first), flags);
+    }
+  }
   std::vector<std::string> arguments(invocation.arguments.rbegin(), invocation.arguments.rend() - 1);
   try {
     program.parse(arguments);
   } catch (const CLI::Success& help_or_version) {
-    return program.exit(help_or_version);
+    std::ostringstream text;
+    const int code = program.exit(help_or_version, text, text);
+    console::print_data(text.str());
+    return code;
+  } catch (const CLI::ExtrasError&) {
+    return print_error(unexpected_arguments(program), flags);
   } catch (const CLI::ParseError& error) {
-    const bool json =
-        std::find(invocation.arguments.begin(), invocation.arguments.end(), "--json") != invocation.arguments.end();
-    CommonFlags flags;
-    flags.json = json;
     return print_error({ErrorCode::kUsage, error.what(), "command line", "see bulkhead --help"}, flags);
   }
   return commands.at(program.get_subcommands().front()->get_name())();
@@ -66,14 +79,19 @@ int dispatch(int argc, const char* const* argv) {
 int run_program(int argc, const char* const* argv) {
   // A file size limit then fails the write, which is reported, in place of ending the process.
   static_cast<void>(std::signal(SIGXFSZ, SIG_IGN));
+  console::prepare();
   // Libraries below may throw (no memory, for one); nothing may leave main.
   try {
-    return dispatch(argc, argv);
+    const int code = dispatch(argc, argv);
+    const auto output = console::arrived();
+    if (output.ok()) return code;
+    console::say("bulkhead: {}", output.error().to_string());
+    return code == 0 ? exit_code(output.error().code) : code;
   } catch (const std::bad_alloc&) {
-    fmt::print(stderr, "bulkhead: out of memory\n");
+    console::say("bulkhead: out of memory");
     return exit_code(ErrorCode::kResource);
   } catch (const std::exception& error) {
-    fmt::print(stderr, "bulkhead: {}\n", error.what());
+    console::say("bulkhead: {}", error.what());
     return exit_code(ErrorCode::kInternal);
   }
 }

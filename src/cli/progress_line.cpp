@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "cli/progress_line.h"
 
+#include "base/console.h"
+
 #include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
 
 namespace bulkhead::cli {
 namespace {
@@ -28,7 +29,7 @@ ProgressLine::~ProgressLine() {
 }
 
 void ProgressLine::finish() {
-  if (dirty_) static_cast<void>(std::fputc('\n', stderr));
+  if (dirty_) console::end_line();
   dirty_ = false;
   last_ = {};
 }
@@ -42,14 +43,12 @@ void ProgressLine::update(std::string_view what, std::uint64_t done, std::uint64
   last_ = now;
   const double share = total == 0 ? 0.0 : std::min(1.0, static_cast<double>(done) / static_cast<double>(total));
   if (!terminal_) {
-    fmt::print(stderr, "{}: {}{}\n", what, amount(done, unit),
-               total == 0 ? "" : fmt::format(" of {}", amount(total, unit)));
+    console::say("{}: {}{}", what, amount(done, unit), total == 0 ? "" : fmt::format(" of {}", amount(total, unit)));
     return;
   }
   const auto filled = static_cast<std::size_t>(share * kBarWidth);
   const auto bar = std::string(filled, '#') + std::string(kBarWidth - filled, '.');
-  fmt::print(stderr, "\r\033[K[{}] {:3.0f} % {} {}", bar, share * 100, amount(done, unit), what);
-  static_cast<void>(std::fflush(stderr));
+  console::redraw(fmt::format("[{}] {:3.0f} % {} {}", bar, share * 100, amount(done, unit), what));
   dirty_ = true;
 }
 

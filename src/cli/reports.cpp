@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "cli/reports.h"
 
+#include "base/console.h"
 #include "eval/evaluation_summary.h"
 #include "report/csv.h"
 #include "report/evaluation_markdown.h"
@@ -42,25 +43,25 @@ Result<void> write_evaluation_reports(const Json& evaluation, const std::string&
 void print_results(const Json& results, const CommonFlags& flags) {
   const auto form = form_of(flags);
   if (form == "json")
-    fmt::print("{}\n", results.dump(1));
+    console::print_data(json_text(results, JsonForm::kPretty) + '\n');
   else if (form == "md")
-    fmt::print("{}", report::to_markdown(results));
+    console::print("{}", report::to_markdown(results));
   else if (form == "csv")
-    fmt::print("{}", report::to_csv(results));
+    console::print_data(report::to_csv(results));
   else
-    fmt::print("{}", report::to_table(results));
+    console::print("{}", report::to_table(results));
 }
 
 void print_evaluation(const Json& evaluation, const CommonFlags& flags) {
   const auto form = form_of(flags);
   if (form == "json")
-    fmt::print("{}\n", evaluation.dump(1));
+    console::print_data(json_text(evaluation, JsonForm::kPretty) + '\n');
   else if (form == "md")
-    fmt::print("{}", report::evaluation_markdown(evaluation));
+    console::print("{}", report::evaluation_markdown(evaluation));
   else if (form == "csv")
-    fmt::print("{}", report::evaluation_csv(evaluation));
+    console::print_data(report::evaluation_csv(evaluation));
   else
-    fmt::print("{}", eval::summary_table(evaluation["conditions"]));
+    console::print("{}", eval::summary_table(evaluation["conditions"]));
 }
 
 }  // namespace bulkhead::cli

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "cli/transcript_file.h"
 
+#include "base/utf8.h"
 #include "engine/model_options_json.h"
 
 #include <fmt/format.h>
@@ -23,7 +24,7 @@ Error bad_header(const std::string& path, std::string message) {
 
 Json transcript_header(const ModelOptions& model, const std::string& model_sha256) {
   auto options = engine::to_json(model);
-  if (!model.path.empty()) options["path"] = std::filesystem::absolute(model.path).string();
+  if (!model.path.empty()) options["path"] = escape_bytes(std::filesystem::absolute(model.path).string());
   return {{"transcript_version", kVersion}, {"model_sha256", model_sha256}, {"model", std::move(options)}};
 }
 

@@ -29,7 +29,7 @@ using report::text;
 constexpr int kVersion = 1;
 
 Error not_comparable(const Entry& first, const Entry& other, std::string_view what, const Json& one, const Json& two) {
-  const auto shown = [](const Json& value) { return value.dump(-1, ' ', false, Json::error_handler_t::replace); };
+  const auto shown = [](const Json& value) { return json_text(value); };
   return {ErrorCode::kBadInput,
           fmt::format("{} and {} cannot be compared: {} is {} in the first and {} in the second", first.name,
                       other.name, what, shown(one), shown(two)),

@@ -96,8 +96,8 @@ std::string token_words(const Json& difference, std::size_t side) {
   if (tokens.size() <= side || tokens[side].is_null()) return "no more token";
   const auto& spellings = list(difference, "spellings");
   return spellings.size() > side && spellings[side].is_string()
-             ? fmt::format("{} (\"{}\")", tokens[side].dump(), spellings[side].get<std::string>())
-             : tokens[side].dump();
+             ? fmt::format("{} (\"{}\")", json_text(tokens[side]), spellings[side].get<std::string>())
+             : json_text(tokens[side]);
 }
 
 void add_inputs(Page& page, const Json& comparison) {
@@ -116,7 +116,7 @@ void add_inputs(Page& page, const Json& comparison) {
   for (const auto& row : rows) {
     for (const auto& difference : list(row, "differences")) {
       table.rows.push_back({text(row, "condition"), text(row, "label"), text(difference, "engine"),
-                            difference.at("at").is_null() ? std::string("?") : difference.at("at").dump(),
+                            difference.at("at").is_null() ? std::string("?") : json_text(difference.at("at")),
                             token_words(difference, 1), fmt::format("{}: {}", first, token_words(difference, 0))});
     }
   }
@@ -125,14 +125,14 @@ void add_inputs(Page& page, const Json& comparison) {
 
 std::string turns_words(const Json& partition) {
   std::vector<std::string> turns;
-  for (const auto& turn : list(partition, "turns")) turns.push_back(turn.dump());
+  for (const auto& turn : list(partition, "turns")) turns.push_back(json_text(turn));
   return fmt::format("{}", fmt::join(turns, " "));
 }
 
 std::string origin_words(const Json& partition) {
   std::vector<std::string> parts;
   for (const auto& [kind, tokens] : member(partition, "origins").items())
-    parts.push_back(fmt::format("{} {}", kind, tokens.dump()));
+    parts.push_back(fmt::format("{} {}", kind, json_text(tokens)));
   return fmt::format("{}", fmt::join(parts, ", "));
 }
 

@@ -98,7 +98,7 @@ void add_seeds(Page& page, const Json& comparison) {
   Table table{{"Engine", "Seeds", "Draws"}};
   for (const auto& engine : list(comparison, "engines")) {
     std::vector<std::string> seeds;
-    for (const auto& seed : list(engine, "seeds")) seeds.push_back(seed.dump());
+    for (const auto& seed : list(engine, "seeds")) seeds.push_back(json_text(seed));
     table.rows.push_back(
         {text(engine, "name"), fmt::format("{}", fmt::join(seeds, ", ")),
          report::flag(engine, "greedy") ? "greedy: the seed has no effect" : "every output's own generator"});

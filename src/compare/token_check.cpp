@@ -116,7 +116,7 @@ std::string words_for(const Json& difference, std::size_t side) {
   if (token.is_null()) return "no more token";
   const auto& spellings = list(difference, "spellings");
   const auto spelled = spellings.size() > side && spellings[side].is_string() ? spellings[side].get<std::string>() : "";
-  return spelled.empty() ? token.dump() : fmt::format("{} (\"{}\")", token.dump(), report::one_line(spelled));
+  return spelled.empty() ? json_text(token) : fmt::format("{} (\"{}\")", json_text(token), report::one_line(spelled));
 }
 
 }  // namespace

@@ -42,9 +42,9 @@ Result<Dataset> load_dataset(const std::string& path) {
   BH_TRY(const auto text, read_text_file(path));
   const auto first_line = text.substr(0, text.find('\n'));
   // A line that is a whole object tells JSON lines from one document; the fields tell the rest.
-  const auto line = Json::parse(first_line, nullptr, false);
-  if (line.is_object() && line.contains("scenario")) return read_jsonl(text, path);
-  if (line.is_object() && line.contains("conversations")) return read_sharegpt(text, path);
+  const auto line = parse_json(first_line);
+  if (line.ok() && line->contains("scenario")) return read_jsonl(text, path);
+  if (line.ok() && line->contains("conversations")) return read_sharegpt(text, path);
   const auto begin = text.find_first_not_of(" \t\r\n");
   if (begin != std::string::npos && text[begin] == '[') return read_sharegpt(text, path);
   if (text.find("\"semantic_clusters\"") != std::string::npos) return read_scenario_file(text, path);

@@ -193,7 +193,7 @@ std::string to_json_line(const Conversation& conversation) {
     }
     json["questions"].push_back(std::move(one));
   }
-  return json.dump();
+  return json_text(json);
 }
 
 }  // namespace bulkhead::dataset

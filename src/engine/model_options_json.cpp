@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "engine/model_options_json.h"
 
+#include "base/utf8.h"
 #include "engine/engine.h"
 
 #include <array>
@@ -22,7 +23,7 @@ Isolation isolation_from(const Json& json) {
 }
 
 Json to_json(const ModelOptions& options) {
-  return {{"path", options.path},
+  return {{"path", escape_bytes(options.path)},
           {"engine", options.engine},
           {"grade", name(options.grade)},
           {"context_tokens", options.context_tokens},
@@ -43,7 +44,7 @@ Json to_json(const ModelOptions& options) {
 
 ModelOptions model_options_from(const Json& json) {
   ModelOptions options;
-  json.at("path").get_to(options.path);
+  options.path = unescape_bytes(json.at("path").get<std::string>());
   json.at("engine").get_to(options.engine);
   options.grade = grade_from(json.at("grade"));
   json.at("context_tokens").get_to(options.context_tokens);

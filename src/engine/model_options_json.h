@@ -9,7 +9,7 @@
 
 namespace bulkhead::engine {
 
-// Without the guard, which is about one process and one run.
+// Without the guard, which is about one process and one run. The path is escape_bytes(): it may be no UTF-8.
 [[nodiscard]] Json to_json(const ModelOptions& options);
 [[nodiscard]] ModelOptions model_options_from(const Json& json);
 

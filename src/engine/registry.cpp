@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "engine/engine.h"
 
+#include "engine/option_bounds.h"
+
 #include <fmt/format.h>
 
 #include <utility>
@@ -105,6 +107,7 @@ Result<void> refuse_framework_switches(const ModelOptions& options) {
 }
 
 Result<std::unique_ptr<Engine>> Registry::make(const ModelOptions& options) const {
+  BH_CHECK(check_bounds(options));
   std::string known;
   for (const auto& entry : entries_) {
     if (entry.name == options.engine) return entry.make(options);

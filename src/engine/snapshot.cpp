@@ -4,6 +4,7 @@
 #include "base/bytes.h"
 #include "base/hash.h"
 #include "base/json.h"
+#include "base/utf8.h"
 #include "engine/engine.h"
 
 #include <fmt/format.h>
@@ -51,8 +52,8 @@ SnapshotFit snapshot_fit(const Facts& facts, std::string model_digest) {
 Snapshot pack_snapshot(const SnapshotFit& fit, std::span<const std::int32_t> tokens,
                        std::span<const std::byte> payload) {
   Json header = {{"fit", Json::object()}, {"tokens", tokens.size()}};
-  for (const auto& [field, value] : fit) header["fit"][field] = value;
-  const auto text = header.dump(-1, ' ', true, Json::error_handler_t::replace);
+  for (const auto& [field, value] : fit) header["fit"][field] = to_valid_utf8(value);
+  const auto text = json_text(header, JsonForm::kAscii);
   ByteWriter writer;
   writer.text(kMagic);
   writer.number(std::uint64_t{text.size()});
@@ -77,14 +78,14 @@ Result<SnapshotContent> unpack_snapshot(const Snapshot& snapshot, const Snapshot
   ByteReader reader(body);
   if (reader.text(kMagic.size()) != kMagic) return damaged("it does not begin as a snapshot of this version does");
   const auto header_bytes = reader.number<std::uint64_t>();
-  const auto header = Json::parse(reader.text(header_bytes), nullptr, false);
+  const auto parsed = parse_json(reader.text(header_bytes));
+  const Json header = parsed.ok() ? *parsed : Json();
   if (!header.is_object() || !header.contains("fit") || !header.contains("tokens") || !header["fit"].is_object() ||
       !header["tokens"].is_number_unsigned()) {
     return damaged("it has no readable header");
   }
   for (const auto& [field, value] : fit) {
-    // As it was written: what is no UTF-8 was replaced then too.
-    const auto here = Json::parse(Json(value).dump(-1, ' ', true, Json::error_handler_t::replace)).get<std::string>();
+    const auto here = to_valid_utf8(value);  // as it was written
     if (const auto there = value_in(header["fit"], field); there != here) {
       return Error{ErrorCode::kBadInput,
                    fmt::format("the snapshot does not fit: its {} is \"{}\", here it is \"{}\"", field, there, here),

@@ -198,7 +198,7 @@ std::uint32_t Transcript::sequences() const {
 
 std::string to_json_lines(const Transcript& transcript, const Json& header) {
   // Names and stop strings may be any bytes.
-  const auto line = [](const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace) + '\n'; };
+  const auto line = [](const Json& json) { return json_text(json) + '\n'; };
   std::string lines = line(header);
   for (const auto& call : transcript.calls) lines += line(call_json(call));
   return lines;

@@ -148,7 +148,7 @@ std::vector<FacetGroup> facet_groups(const CellList& cells, const ConversationSi
       if (!group.is_null()) by_group[std::move(group)].push_back(cell);
     }
     for (auto& [group, list] : by_group) {
-      groups.push_back({facet.name, group.is_string() ? group.get<std::string>() : group.dump(), std::move(list)});
+      groups.push_back({facet.name, group.is_string() ? group.get<std::string>() : json_text(group), std::move(list)});
     }
   }
   return groups;

@@ -71,8 +71,8 @@ Result<Cell> read_cell(const Row& row) {
 std::string difference(const Json& there, const Json& here) {
   for (const auto& [key, value] : here.items()) {
     const auto found = there.find(key);
-    if (found == there.end()) return fmt::format("{} is {} here and not said there", key, value.dump());
-    if (*found != value) return fmt::format("{} is {} there and {} here", key, found->dump(), value.dump());
+    if (found == there.end()) return fmt::format("{} is {} here and not said there", key, json_text(value));
+    if (*found != value) return fmt::format("{} is {} there and {} here", key, json_text(*found), json_text(value));
   }
   return "it has more fields there";
 }
@@ -100,7 +100,7 @@ Result<RunStore> RunStore::open(const std::filesystem::path& folder, const Json&
 }
 
 Result<void> RunStore::create(const Json& configuration) {
-  const Row parameters = {std::string("configuration"), configuration.dump()};
+  const Row parameters = {std::string("configuration"), json_text(configuration)};
   for (const char* const table : {kMetaTable, kCellTable}) {
     if (auto made = database_.run(table); !made.ok()) return made.error();
   }
@@ -113,11 +113,11 @@ Result<void> RunStore::create(const Json& configuration) {
 Result<void> RunStore::check_configuration(const Json& configuration, const std::filesystem::path& folder) {
   BH_TRY(const auto rows, database_.run("SELECT value FROM meta WHERE key='configuration'"));
   BH_TRY(const auto text, get<std::string>(rows.empty() ? Row() : rows.front(), 0));
-  if (text == configuration.dump()) return {};
-  const auto there = Json::parse(text, nullptr, false);
+  if (text == json_text(configuration)) return {};
+  const auto there = parse_json(text);
   return Error{ErrorCode::kBadInput,
                fmt::format("the folder holds an evaluation with another configuration: {}",
-                           difference(there.is_object() ? there : Json::object(), configuration)),
+                           difference(there.ok() && there->is_object() ? *there : Json::object(), configuration)),
                folder.string(), "choose another folder, or the same model, data set and options"};
 }
 
@@ -152,8 +152,8 @@ Result<void> RunStore::add(const Cell& cell) {
                                          static_cast<std::int64_t>(cell.context_tokens),
                                          static_cast<std::int64_t>(cell.item_tokens),
                                          cell.seconds,
-                                         to_json(cell.candidates).dump(),
-                                         cell.output ? to_json(*cell.output).dump() : std::string()};
+                                         json_text(to_json(cell.candidates)),
+                                         cell.output ? json_text(to_json(*cell.output)) : std::string()};
   std::string places;
   for (std::size_t i = 1; i <= kColumnCount; ++i) places += fmt::format("{}?{}", i == 1 ? "" : ", ", i);
   const auto put = database_.run(fmt::format("INSERT INTO cell({}) VALUES({})", kColumns, places), parameters);

@@ -198,7 +198,7 @@ void write_sum_note(const fs::path& path, const SumNote& note) {
   json["bytes"] = stamp->bytes;
   json["changed"] = stamp->changed;
   // Without the note the sum is computed again next time; that is all.
-  [[maybe_unused]] const auto written = store::write_file_atomically(beside, json.dump() + "\n");
+  [[maybe_unused]] const auto written = store::write_file_atomically(beside, json_text(json) + "\n");
 }
 
 Result<void> check_gguf(const fs::path& path) {

@@ -179,7 +179,7 @@ class RepositoryPull {
   Result<PulledModel> finish() {
     Json note = {{"repo", repo_}, {"revision", revision_}, {"verified", verified_}, {"files", Json::object()}};
     for (const auto& file : files_) note["files"][file.source.file] = size_of(whole_ / file.source.file);
-    BH_CHECK(store::write_file_atomically(whole_ / kNote, note.dump(1) + "\n"));
+    BH_CHECK(store::write_file_atomically(whole_ / kNote, json_text(note, JsonForm::kPretty) + "\n"));
     const auto final = repository_folder(repo_, environment_);
     std::error_code ignored;
     // What lies there was found wanting, or we would not be here.

@@ -266,8 +266,8 @@ Result<Format> extended(const JsonView& root, const JsonDocument& document) {
   merged.merge_patch(document.root());
   merged.erase("extends");
   // Its lines are those of the merged text, which nobody has before them: the name says so.
-  BH_TRY(const auto whole,
-         JsonDocument::parse(merged.dump(2), fmt::format("{} merged with {}", document.name(), base)));
+  BH_TRY(const auto whole, JsonDocument::parse(json_text(merged, JsonForm::kPretty),
+                                               fmt::format("{} merged with {}", document.name(), base)));
   BH_TRY(auto format, read_format(JsonView(whole)));
   format.sha256 = sha256_hex(std::string(base_text) + document.text());
   return format;

@@ -130,7 +130,7 @@ Result<void> check_evaluation(const Json& evaluation) {
   if (schema == evaluation.end()) return corrupt("the field is missing", kFile, "schema");
   if (text(evaluation, "schema") != kEvaluationSchema) {
     Error error = corrupt(fmt::format("schema {} is unknown; this program reads {}",
-                                      schema->dump(-1, ' ', true, Json::error_handler_t::replace), kEvaluationSchema),
+                                      json_text(*schema, JsonForm::kAscii), kEvaluationSchema),
                           kFile, "schema");
     error.advice = "give the same `bulkhead eval` again: it writes the summary anew from its cells";
     return error;

@@ -167,7 +167,7 @@ std::string facts_section(const Json& evaluation) {
 }
 
 std::string csv_number(const Json& value) {
-  return value.is_number() ? value.dump() : std::string();
+  return value.is_number() ? json_text(value) : std::string();
 }
 
 std::string csv_record(std::string_view facet, std::string_view group, const Json& one, const Json& statistics,

@@ -58,7 +58,7 @@ std::string policy_hash(std::string_view script) {
 // JSON that can neither end its script element nor open a comment in it.
 std::string script_data(const Json& page) {
   std::string out;
-  for (const char byte : page.dump(-1, ' ', false, Json::error_handler_t::replace)) {
+  for (const char byte : json_text(page)) {
     if (byte == '<') {
       out += "\\u003c";
     } else {

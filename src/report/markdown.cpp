@@ -129,7 +129,7 @@ std::string partitions_table(const Json& run) {
   for (const auto& condition : list(run, "conditions")) {
     for (const auto& partition : list(condition, "partitions")) {
       std::vector<std::string> turns;
-      for (const auto& turn : list(partition, "turns")) turns.push_back(turn.dump());
+      for (const auto& turn : list(partition, "turns")) turns.push_back(json_text(turn));
       std::vector<std::string> messages;
       for (const auto& message : list(partition, "messages")) {
         messages.push_back(fmt::format("{} ({} tokens)", text(message, "label"), grouped(count(message, "tokens"))));

@@ -117,7 +117,7 @@ Result<void> check_results(const Json& results) {
   if (version == results.end()) return corrupt("the field is missing", kFile, "format_version");
   if (!version->is_number_integer() || *version != kFormatVersion) {
     Error error = corrupt(fmt::format("format version {} is unknown; this program reads {}",
-                                      version->dump(-1, ' ', true, Json::error_handler_t::replace), kFormatVersion),
+                                      json_text(*version, JsonForm::kAscii), kFormatVersion),
                           kFile, "format_version");
     error.advice = "draw the report with the program that made it";
     return error;

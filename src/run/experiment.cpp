@@ -2,6 +2,7 @@
 #include "run/experiment.h"
 
 #include "base/hash.h"
+#include "base/utf8.h"
 #include "measure/process_memory.h"
 #include "plan/count_difference.h"
 #include "run/provenance.h"
@@ -119,12 +120,15 @@ Json term_summary(const Json& runs) {
 Json manifest_json(const Json& document, const std::vector<plan::Plan>& plans, const ExperimentOptions& options) {
   Json scenarios = Json::array();
   for (const auto& plan : plans) {
-    scenarios.push_back({{"id", plan.scenario->id}, {"path", plan.scenario->path}, {"sha256", plan.scenario->sha256}});
+    scenarios.push_back(
+        {{"id", plan.scenario->id}, {"path", escape_bytes(plan.scenario->path)}, {"sha256", plan.scenario->sha256}});
   }
   const auto binary = sha256_of_file("/proc/self/exe");
+  Json command = Json::array();
+  for (const auto& argument : options.command) command.push_back(escape_bytes(argument));
   return {{"bulkhead", document["bulkhead"]},
           {"binary_sha256", binary.ok() ? Json(binary.value()) : Json(nullptr)},
-          {"command", options.command},
+          {"command", command},
           {"machine", document["machine"]},
           {"model", document["model"]},
           {"engine", document["engine"]},
@@ -144,9 +148,9 @@ Result<void> write_folder(const ExperimentOptions& options, const Json& document
     BH_CHECK(store::write_file_atomically(folder / "transcript.jsonl",
                                           engine::to_json_lines(*options.transcript, options.transcript_header)));
   }
-  BH_CHECK(
-      store::write_file_atomically(folder / "manifest.json", manifest_json(document, plans, options).dump(1) + '\n'));
-  return store::write_file_atomically(folder / "results.json", document.dump(1) + '\n');
+  BH_CHECK(store::write_file_atomically(folder / "manifest.json",
+                                        json_text(manifest_json(document, plans, options), JsonForm::kPretty) + '\n'));
+  return store::write_file_atomically(folder / "results.json", json_text(document, JsonForm::kPretty) + '\n');
 }
 
 struct Room {

@@ -179,7 +179,7 @@ std::vector<std::string> sample_lines(const RunResult& result, const plan::Plan&
                          {"finish", name(output.generated.finish)},
                          {"tokens", output.generated.tokens},
                          {"logit_hashes", hashes}};
-      lines.push_back(line.dump());
+      lines.push_back(json_text(line));
     }
   }
   return lines;

@@ -5,8 +5,12 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
+#include <cmath>
+#include <cstdint>
 #include <string>
+#include <thread>
 
 namespace bulkhead {
 namespace {
@@ -57,10 +61,111 @@ TEST(JsonDocument, AKeyTwiceInOneObjectIsNamed) {
   EXPECT_TRUE(JsonDocument::parse("{\"a\": {\"a\": 1}, \"b\": [{\"a\": 1}, {\"a\": 2}]}", "file.json").ok());
 }
 
-TEST(JsonDocument, NumbersOutOfRangeAndDeepNestingAreNoCrash) {
-  EXPECT_EQ(parse_error("{\"a\": 1e999}").code, ErrorCode::kBadInput);
-  EXPECT_EQ(parse_error(std::string(200'000, '[')).code, ErrorCode::kBadInput);
-  EXPECT_TRUE(JsonDocument::parse(std::string(200'000, '[') + std::string(200'000, ']'), "file.json").ok());
+std::string nested(std::size_t depth, char open, char close, const std::string& inside) {
+  return std::string(depth, open) + inside + std::string(depth, close);
+}
+
+TEST(ParseJson, DepthHasALimitThatIsExact) {
+  EXPECT_TRUE(parse_json(nested(kMostJsonDepth, '[', ']', "1")).ok());
+  const auto deep = parse_json(nested(kMostJsonDepth + 1, '[', ']', "1"), "file.json");
+  expect_fails(deep, "file.json:1", "nested more than 256 deep");
+  expect_fails(parse_json("[\n" + nested(200'000, '[', ']', ""), "file.json"), "file.json:2", "nested more than");
+  expect_fails(parse_json(std::string(200'000, '['), "file.json"), "file.json:1", "nested more than");
+  std::string objects;
+  for (int i = 0; i < 100'000; ++i) objects += "{\"a\":";
+  expect_fails(parse_json(objects, "file.json"), "file.json:1", "nested more than");
+  EXPECT_TRUE(parse_json("[\"" + std::string(1000, '[') + "\"]").ok()) << "brackets in text are no depth";
+  EXPECT_TRUE(parse_json("[" + nested(255, '[', ']', "") + "," + nested(255, '[', ']', "") + "]").ok());
+}
+
+TEST(ParseJson, ManyValuesAndVeryWideObjectsAreRefusedInSeconds) {
+  std::string many = "[";
+  for (std::size_t i = 0; i < kMostJsonValues; ++i) many += "1,";
+  expect_fails(parse_json(many + "1]", "file.json"), "file.json:1", "more than 10000000 values");
+  std::string wide = "{";
+  for (int i = 0; i < 1'000'000; ++i) wide += "\"" + std::to_string(i) + "\":1,";
+  expect_fails(parse_json(wide + "\"x\":1}", "file.json"), "file.json:1", "keys in one object are too many");
+  wide = "{";
+  for (int i = 0; i < 20'000; ++i) wide += "\"" + std::to_string(i) + "\":1,";
+  const auto read = parse_json(wide + "\"x\":1}");
+  ASSERT_TRUE(read.ok());
+  EXPECT_EQ(read->size(), 20'001U);
+}
+
+TEST(ParseJson, NothingIsTakenForTheEndButTheEnd) {
+  const std::string nul(1, '\0');
+  expect_fails(parse_json("{\"a\": 1}" + nul, "f"), "f:1", "byte 8 is NUL");
+  expect_fails(parse_json("{\"a\": 1}\n" + nul + "{\"b\": 2}", "f"), "f:2", "byte 9 is NUL");
+  expect_fails(parse_json("{\"a\": \"x" + nul + "y\"}", "f"), "f:1", "is NUL");
+  expect_fails(parse_json(nul, "f"), "f:1", "is NUL");
+  expect_fails(parse_json("{} {}", "f"), "f:1", "not valid JSON");
+  expect_fails(parse_json("[1] x", "f"), "f:1", "not valid JSON");
+  expect_fails(parse_json("[1] // x", "f"), "f:1", "not valid JSON");
+  expect_fails(parse_json("", "f"), "f:1", "not valid JSON");
+  expect_fails(parse_json(" \n ", "f"), "f:2", "not valid JSON");
+  EXPECT_EQ(parse_json("\"a\\u0000b\"")->get<std::string>(), std::string("a\0b", 3)) << "an escaped one is text";
+}
+
+TEST(ParseJson, AUtf8MarkIsSkippedAtTheBeginningOnly) {
+  EXPECT_EQ(parse_json("\xEF\xBB\xBF{\"a\": 1}").value()["a"], 1);
+  EXPECT_FALSE(parse_json("{\"a\": \xEF\xBB\xBF 1}").ok());
+  EXPECT_FALSE(parse_json("\xEF\xBB\xBF").ok());
+}
+
+TEST(ParseJson, NumbersKeepTheirValueOrAreRefused) {
+  EXPECT_EQ(parse_json("18446744073709551615")->get<std::uint64_t>(), UINT64_MAX);
+  const auto beyond = parse_json("18446744073709551616");
+  EXPECT_TRUE(beyond->is_number_float());
+  EXPECT_DOUBLE_EQ(beyond->get<double>(), 18446744073709551616.0);
+  EXPECT_EQ(parse_json("1e-999")->get<double>(), 0.0);
+  expect_fails(parse_json("{\n\"a\": 1e999}", "f"), "f:2", "number overflow");
+  for (const auto* wrong : {"NaN", "Infinity", "-", "01", "+1", "1.", ".5", "0x10", "1e"}) {
+    EXPECT_FALSE(parse_json(wrong).ok()) << wrong;
+  }
+  EXPECT_FALSE(parse_json("\"\\ud800\"").ok()) << "half a surrogate pair";
+}
+
+TEST(ParseJson, AKeyTwiceIsRefusedWhereItStandsTheSecondTime) {
+  expect_fails(parse_json("{\"a\": {\"b\": 1},\n\"c\": {\"b\": 1, \"c\": 2,\n\"b\": 3}}", "f"), "f:3",
+               "\"b\" stands twice");
+  expect_fails(parse_json("{\"a\": 1, \"\\u0061\": 2}", "f"), "f:1", "\"a\" stands twice");
+}
+
+TEST(ParseJson, MessagesQuoteLittleOfTheText) {
+  const auto error = parse_json("{\"a\": \"" + std::string(1'000'000, 'x'), "f").error();
+  EXPECT_LT(error.message.size(), 400U);
+}
+
+TEST(JsonText, NeverFailsOnBytes) {
+  for (int byte = 1; byte < 256; ++byte) {
+    const std::string bytes = {'a', static_cast<char>(byte), 'b'};
+    const auto line = json_text(Json{{bytes, bytes}});
+    const auto back = parse_json(line);
+    ASSERT_TRUE(back.ok()) << byte << ": " << line;
+    const auto expected = byte < 0x80 ? bytes : std::string("a\xEF\xBF\xBD") + "b";
+    EXPECT_EQ((*back)[expected], expected) << line;
+  }
+  EXPECT_EQ(json_text(Json{{"a", "\xC3"}}), "{\"a\":\"\xEF\xBF\xBD\"}");
+  EXPECT_EQ(json_text(std::nan("")), "null");
+}
+
+TEST(JsonText, HasTheFormAskedFor) {
+  const Json json = {{"a", Json::array({1, "\xC3\xA9"})}};
+  EXPECT_EQ(json_text(json), "{\"a\":[1,\"\xC3\xA9\"]}");
+  EXPECT_EQ(json_text(json, JsonForm::kPretty), "{\n \"a\": [\n  1,\n  \"\xC3\xA9\"\n ]\n}");
+  EXPECT_EQ(json_text(json, JsonForm::kAscii), "{\"a\":[1,\"\\u00e9\"]}");
+}
+
+TEST(JsonText, WhatSteersATerminalStandsEscapedAndComesBack) {
+  const std::string steering =
+      "\x1b[31m\x7f\xC2\x9B"
+      "31m \xE2\x80\xAE right \xE2\x81\xA6 \xEF\xBB\xBF";
+  const auto text = json_text(Json{{steering, steering}}, JsonForm::kPretty);
+  EXPECT_THAT(text, HasSubstr("\\u001b[31m\\u007f\\u009b31m \\u202e right \\u2066 \\ufeff"));
+  for (const auto* raw : {"\x1b", "\x7f", "\xC2\x9B", "\xE2\x80\xAE", "\xE2\x81\xA6", "\xEF\xBB\xBF"}) {
+    EXPECT_EQ(text.find(raw), std::string::npos) << text;
+  }
+  EXPECT_EQ(parse_json(text).value()[steering], steering);
 }
 
 TEST(JsonView, GettersNameLineAndPathOfAWrongType) {
@@ -130,8 +235,21 @@ TEST(ReadTextFile, KeepsItsLimitAndNamesTheFile) {
   EXPECT_EQ(*read_text_file(path), std::string("a\0b\r\n", 5));
   EXPECT_TRUE(read_text_file(path, 5).ok());
   expect_fails(read_text_file(path, 4), path, "5 bytes; the limit is 4");
+  expect_fails(read_text_file("/dev/zero", 1000), "/dev/zero", "more than 1000 bytes; the limit is 1000");
   expect_fails(read_text_file(path + ".missing"), path + ".missing", "cannot read");
   expect_fails(read_text_file(folder.path().string()), folder.path().string(), "cannot read");
+}
+
+TEST(ReadTextFile, APipeIsReadToItsEnd) {
+  const TemporaryFolder folder;
+  const auto path = (folder / "pipe").string();
+  ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
+  const std::string text(300'000, 'x');
+  std::thread writer([&] { write_file(path, text); });
+  const auto read = read_text_file(path);
+  writer.join();
+  ASSERT_TRUE(read.ok()) << read.error().to_string();
+  EXPECT_EQ(*read, text);
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <random>
 #include <string>
 
 namespace bulkhead {
@@ -96,6 +97,25 @@ TEST(Utf8, BadBytesAreReplacedOneByOne) {
             mark + mark + "A");
   for (int byte = 0; byte < 256; ++byte) {
     EXPECT_EQ(first_invalid_utf8(to_valid_utf8(std::string(3, static_cast<char>(byte)))), std::nullopt) << byte;
+  }
+}
+
+TEST(EscapeBytes, ComesBackForAnyBytesAndLeavesUtf8Alone) {
+  EXPECT_EQ(escape_bytes("a/\xC3\xA9/\xF0\x9F\x98\x80"), "a/\xC3\xA9/\xF0\x9F\x98\x80");
+  EXPECT_EQ(escape_bytes("a\xFF"
+                         "b"),
+            "a\xF4\x8F\xBF\xBF"
+            "b");
+  EXPECT_EQ(escape_bytes("\x80"), "\xF4\x8F\xBE\x80");
+  EXPECT_EQ(unescape_bytes("\xF4\x8F\xBE\x80"), "\x80");
+  std::mt19937 generator(1);
+  const std::string alphabet = "a\x80\xBE\xBF\xC0\xC3\xE2\xF4\x8F\xFF";
+  for (int round = 0; round < 20'000; ++round) {
+    std::string bytes;
+    for (auto left = generator() % 12; left > 0; --left) bytes += alphabet[generator() % alphabet.size()];
+    const auto text = escape_bytes(bytes);
+    EXPECT_FALSE(first_invalid_utf8(text).has_value());
+    ASSERT_EQ(unescape_bytes(text), bytes);
   }
 }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Sources are ASCII, carry the licence line, stay under 800 lines, and name no path of a machine."""
+"""Sources are ASCII, carry the licence line, stay under 800 lines, name no path of a machine, and parse, write and print in one way."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ from pathlib import Path
 
 # Written in two parts, so that this file does not find itself.
 MACHINE_PATH = re.compile("(^|[^A-Za-z0-9_.])/(" + "work|farm|" + "root)/")
+# One parser with limits and one writer that takes any bytes; one way to stdout and stderr, which never ends a job.
+ONE_WAY = (
+    (re.compile(r"\bJson::(parse|accept|sax_parse|from_\w+)\b|[.>]dump\(|\bnlohmann::"), "src/base/json.", "JSON is parsed and written by base/json.h"),
+    (re.compile(r"\bstd::(cout|cerr|clog|puts|printf|fputs)\b|fmt::print\(|\bf?printf\("), "src/base/", "the program speaks through base/console.h"),
+)
 SOURCES = (".h", ".cpp", ".cc", ".py", ".sh", ".cmake", ".in", ".js", ".css")
 
 
@@ -27,6 +32,8 @@ def main() -> int:
                 problems.append(f"{name}:{number}: a path of a machine")
         if path.suffix not in SOURCES:
             continue
+        if name.startswith(("src/", "include/")):
+            problems += [f"{name}: {why}" for pattern, home, why in ONE_WAY if not name.startswith(home) and pattern.search(text)]
         if not text.isascii():
             problems.append(f"{name}: not ASCII")
         if path.suffix in (".h", ".cpp", ".cc") and "SPDX-License-Identifier: MIT" not in text.split("\n", 1)[0]:

@@ -7,10 +7,9 @@ It speaks the worker protocol on stdin and stdout, and answers the handshake bef
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from .errors import SeamError
-from .protocol import Engine, Head, serve
+from .protocol import Engine, Head, path_of, serve
 
 # A worker computes; it fetches nothing and draws no progress bars.
 os.environ.update({"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error", "HF_HUB_DISABLE_PROGRESS_BARS": "1"})
@@ -24,7 +23,7 @@ def load(options: Head) -> Engine:
 
     check_options(options)
     check_fixed(options, "mlx_lm")
-    path = Path(options["path"])
+    path = path_of(options["path"])
     if path.is_file():
         raise SeamError("unsupported", "mlx_lm reads no GGUF", str(path), "make a folder of it with bulkhead convert")
     if not path.exists():

@@ -17,6 +17,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from .errors import SeamError
@@ -35,6 +36,11 @@ Head = dict[str, Any]
 class Frame:
     head: Head
     tail: bytes = b""
+
+
+def path_of(text: str) -> Path:
+    """A path as the parent writes it: U+10FF80 to U+10FFFF stand for bytes that are no UTF-8 (escape_bytes() of src/base/utf8.h)."""
+    return Path("".join(chr(0xDC00 | ord(one) & 0xFF) if "\U0010ff80" <= one else one for one in text))
 
 
 def encode(head: Head, tail: bytes = b"") -> bytes:

@@ -7,10 +7,9 @@ It speaks the worker protocol on stdin and stdout, and answers the handshake bef
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from .errors import SeamError
-from .protocol import Engine, Head, serve
+from .protocol import Engine, Head, path_of, serve
 
 # A worker computes; it fetches nothing and draws no progress bars.
 os.environ.update({"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error", "HF_HUB_DISABLE_PROGRESS_BARS": "1"})
@@ -24,7 +23,7 @@ def load(options: Head) -> Engine:
 
     logging.disable_progress_bar()
     check_options(options)
-    path = Path(options["path"])
+    path = path_of(options["path"])
     if not path.exists():
         raise SeamError("usage", "there is no such file or folder", str(path))
     return SequenceEngine(TransformersNetwork(path, options), options)

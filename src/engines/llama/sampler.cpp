@@ -99,7 +99,8 @@ std::optional<Token> Sampler::draw(std::span<const float> raw_logits, std::span<
 
 Token Sampler::draw_from_all(std::span<const float> logits, float largest) {
   weights_.resize(logits.size());
-  const float scale = 1.0F / options_.temperature;
+  // 1 / 1e-39 is infinite, and infinity times the 0 of the best token no number.
+  const float scale = std::min(1.0F / options_.temperature, std::numeric_limits<float>::max());
   std::vector<double> sums;
   double total = 0;
   for (std::size_t begin = 0; begin < logits.size(); begin += kBlock) {

@@ -2,6 +2,7 @@
 #include "engines/process/worker.h"
 
 #include "base/bytes.h"
+#include "base/console.h"
 #include "engine/model_options_json.h"
 #include "engines/process/requests.h"
 #include "engines/worker/frame.h"
@@ -100,7 +101,7 @@ class Worker {
   }
 
   [[noreturn]] static void give_up(const Error& error) {
-    fmt::print(stderr, "bulkhead worker: {}\n", error.message);
+    console::say("bulkhead worker: {}", error.message);
     std::_Exit(exit_code(ErrorCode::kRemote));
   }
 

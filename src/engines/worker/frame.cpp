@@ -26,7 +26,7 @@ Error not_protocol(std::string_view begin) {
 }  // namespace
 
 std::vector<std::byte> encode(const Json& head, std::span<const std::byte> tail) {
-  const auto text = head.dump(-1, ' ', true, Json::error_handler_t::replace);
+  const auto text = json_text(head, JsonForm::kAscii);
   ByteWriter writer;
   writer.text(kMagic);
   writer.number(static_cast<std::uint32_t>(text.size()));
@@ -49,8 +49,9 @@ Result<std::optional<Frame>> FrameReader::next() {
   if (reader.left() < json_bytes + tail_bytes) return std::optional<Frame>();
   Frame frame;
   const auto text = reader.text(json_bytes);
-  frame.head = Json::parse(text, nullptr, false);
-  if (!frame.head.is_object()) return not_protocol(text);
+  auto head = parse_json(text);
+  if (!head.ok() || !head->is_object()) return not_protocol(text);
+  frame.head = std::move(head).value();
   const auto tail = reader.bytes(tail_bytes);
   frame.tail.assign(tail.begin(), tail.end());
   const auto used = static_cast<std::ptrdiff_t>(kHeaderBytes + json_bytes + tail_bytes);

@@ -68,7 +68,7 @@ Result<std::shared_ptr<SharedWorker>> worker_for(const ModelOptions& options, co
   static std::mutex mutex;
   static std::map<std::string, std::weak_ptr<SharedWorker>> known;
   const auto key =
-      Json{engine::to_json(options), static_cast<int>(options.guard), command.arguments, command.variables}.dump();
+      json_text(Json{engine::to_json(options), static_cast<int>(options.guard), command.arguments, command.variables});
   // Held while one loads: another engine of the same model waits for that, and does not load it too.
   const std::lock_guard lock(mutex);
   std::erase_if(known, [](const auto& one) { return one.second.expired(); });

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "engines/worker/values.h"
 
+#include "base/utf8.h"
 #include "engine/model_options_json.h"
 
 #include <fmt/format.h>
@@ -56,7 +57,7 @@ Error error_from(const Json& json) {
 Json to_json(const engine::Facts& facts) {
   return {{"engine", facts.engine},
           {"build", facts.build},
-          {"model_path", facts.model_path},
+          {"model_path", escape_bytes(facts.model_path)},
           {"model_name", facts.model_name},
           {"architecture", facts.architecture},
           {"model_bytes", facts.model_bytes},
@@ -82,7 +83,7 @@ engine::Facts facts_from(const Json& json) {
   engine::Facts facts;
   facts.engine = get<std::string>(json, "engine");
   facts.build = get<std::string>(json, "build");
-  facts.model_path = get<std::string>(json, "model_path");
+  facts.model_path = unescape_bytes(get<std::string>(json, "model_path"));
   facts.model_name = get<std::string>(json, "model_name");
   facts.architecture = get<std::string>(json, "architecture");
   facts.model_bytes = get<std::uint64_t>(json, "model_bytes");

@@ -4,6 +4,7 @@
 #include "base/hash.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/utf8.h"
 #include "engines/llama/kernels/parallel_for.h"
 
 #include <fcntl.h>
@@ -125,9 +126,9 @@ std::optional<std::pair<Json, std::uint64_t>> read_index(int descriptor) {
   const auto begin = end - trailer.index_bytes;
   if (!read_all(descriptor, text.data(), text.size(), begin)) return std::nullopt;
   if (digest_of(text.data(), text.size()) != trailer.index_digest) return std::nullopt;
-  auto index = Json::parse(text, nullptr, false);
-  if (index.is_discarded()) return std::nullopt;
-  return std::pair(std::move(index), begin);
+  auto index = parse_json(text);
+  if (!index.ok()) return std::nullopt;
+  return std::pair(std::move(index).value(), begin);
 }
 
 // Left behind by a process that was killed.
@@ -145,7 +146,7 @@ bool is_stale(const std::filesystem::path& file, const std::filesystem::path& ow
   ::close(descriptor);
   if (!found) return true;
   try {
-    const auto model = std::filesystem::path(found->first.at("model").get<std::string>());
+    const auto model = std::filesystem::path(unescape_bytes(found->first.at("model").get<std::string>()));
     return model == own_model || file_identity(model) != found->first.at("identity").get<FileIdentity>();
   } catch (const Json::exception&) {
     return true;
@@ -266,7 +267,8 @@ std::string PackedFile::index() const {
                         {"offset", matrix.offset},
                         {"digests", matrix.digests}});
   }
-  return Json{{"model", model_.string()}, {"identity", identity_}, {"matrices", std::move(matrices)}}.dump();
+  return json_text(
+      Json{{"model", escape_bytes(model_.string())}, {"identity", identity_}, {"matrices", std::move(matrices)}});
 }
 
 bool PackedFile::write_index() {
