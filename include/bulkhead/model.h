@@ -2,7 +2,16 @@
 // Model and Partition: one set of weights, many KV caches that cannot see each other.
 //
 // Thread rule: a Model and all partitions opened from it share one engine and must be used from one thread at a time.
-// Distinct models are independent.
+// Distinct models are independent. A stop token may be requested on any thread, at any time.
+//
+// Wrong handles: a call on a Model or Partition that was moved from gives kUsage and touches nothing; those calls that
+// give no Result give an empty value (grade(): kClaimed). For Model::generate() the same holds of each partition it is
+// handed.
+//
+// State after a failure, of every call of a Partition: kUsage, kBadInput, kUnsupported and kResource are found before
+// any work, and everything is as it was before the call: cache, books, chat, finished output. After any other failure
+// the partition is poisoned: every later call gives kClosed, usage() tells what its books said last, and its name stays
+// taken until it is destroyed. Other partitions are never affected.
 #pragma once
 
 #include <bulkhead/error.h>
@@ -58,25 +67,28 @@ class BULKHEAD_API Partition {
   ~Partition();
 
   // Appends `text` as plain content: nothing in it can become a control token. The first call adds the BOS token where
-  // the model wants one. Cost: one prefill of the new tokens. On kResource (partition full) it is unchanged; after any
-  // other failure it is poisoned and every later call gives kClosed. Other partitions are never affected.
+  // the model wants one. Cost: one prefill of the new tokens. kBadInput: the text is empty; kResource: the partition is
+  // full.
   [[nodiscard]] Result<void> prefill(std::string_view text);
 
-  // Appends the text of a message and notes its provenance. Failures as for prefill().
+  // Appends the text of a message and notes its provenance. Failures as for prefill(): a refused message leaves no
+  // trace.
   [[nodiscard]] Result<void> receive(const Message& message);
 
   // Appends one chat turn with the model's own template, and opens the assistant's turn when `role` is "user".
-  // kUnsupported when the model has no template.
+  // kUnsupported when the model has no template, or the template refuses the turn.
   [[nodiscard]] Result<void> chat(std::string_view role, std::string_view content);
 
-  // Generates from what the partition holds; the generated tokens stay in it. kBadInput when it is empty.
+  // Generates from what the partition holds; the generated tokens stay in it. kBadInput when it is empty, kUsage when
+  // an option lies outside its range.
   [[nodiscard]] Result<Generation> generate(const GenerateOptions& options = {});
 
-  // A new partition that starts as an exact copy of this one; both go on apart. Cost: one copy of the KV buffer.
+  // A new partition that starts as an exact copy of this one; both go on apart. It has no finished output of its own
+  // yet. Cost: one copy of the KV buffer. kUsage if the name is taken, kResource if no memory is left.
   [[nodiscard]] Result<Partition> fork(std::string name) const;
 
-  // The finished output as the one thing another partition may receive. kBadInput if the last generation was cancelled
-  // or there was none.
+  // The finished output as the one thing another partition may receive. kBadInput if the last generation was cancelled,
+  // there was none, or something was appended since.
   [[nodiscard]] Result<Message> last_output(std::string label = {}) const;
 
   [[nodiscard]] PartitionUsage usage() const;
@@ -105,7 +117,9 @@ class BULKHEAD_API Model {
   [[nodiscard]] Result<Partition> open(std::string name);
 
   // Generates for several partitions of this model in one batch; results in the order of `partitions`.
-  // `options` holds one entry for all or one for each. A failure of one leaves the others running.
+  // `options` holds one entry for all or one for each; any other number is kUsage for all. kUsage for each partition
+  // that is null, moved from, of another model, or there more than once: found before anything runs. A failure of one
+  // leaves the others running, and so does a cancel: each stops by its own stop token.
   [[nodiscard]] std::vector<Result<Generation>> generate(std::span<Partition* const> partitions,
                                                          std::span<const GenerateOptions> options);
 

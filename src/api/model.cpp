@@ -39,7 +39,7 @@ struct Partition::Impl {
   Impl& operator=(const Impl&) = delete;
   ~Impl() { model->names.erase(partition.name()); }
 
-  Result<void> append(std::string_view text, const Origin& origin);
+  [[nodiscard]] Result<TracedTokens> traced(std::string_view text, const Origin& origin) const;
   Result<void> append_parts(const std::vector<engine::ChatPart>& parts, std::size_t skip_bytes);
   Generation note(const engine::GenerateResult& result, double total_ms);
 };
@@ -58,6 +58,10 @@ FinishReason reason(engine::GenerateResult::Finish finish) {
     case engine::GenerateResult::Finish::kCancelled: return FinishReason::kCancelled;
   }
   return FinishReason::kCancelled;
+}
+
+Error moved_from(std::string_view what) {
+  return {ErrorCode::kUsage, fmt::format("the {} was moved from", what), {}, "use the object it was moved to"};
 }
 
 }  // namespace
@@ -83,6 +87,7 @@ Result<Model> Model::load(const ModelOptions& options) {
 }
 
 Result<Partition> Model::open(std::string name) {
+  if (!impl_) return moved_from("model");
   if (impl_->names.contains(name)) {
     return Error{ErrorCode::kUsage, fmt::format("a partition named \"{}\" is open already", name), name,
                  "use another name"};
@@ -103,9 +108,11 @@ std::vector<Result<Generation>> Model::generate(std::span<Partition* const> part
                       {}};
     return {partitions.size(), error};
   }
+  if (!impl_) return {partitions.size(), moved_from("model")};
   std::vector<partition::GenerateRequest> requests;
   for (std::size_t i = 0; i < partitions.size(); ++i) {
-    requests.push_back({&partitions[i]->impl_->partition, options[options.size() == 1 ? 0 : i], {}});
+    const bool there = partitions[i] != nullptr && partitions[i]->impl_;
+    requests.push_back({there ? &partitions[i]->impl_->partition : nullptr, options[options.size() == 1 ? 0 : i], {}});
   }
   const auto begin = std::chrono::steady_clock::now();
   auto results = partition::generate(*impl_->engine, requests);
@@ -121,13 +128,14 @@ std::vector<Result<Generation>> Model::generate(std::span<Partition* const> part
 }
 
 std::string Model::description() const {
+  if (!impl_) return {};
   const auto& facts = impl_->engine->facts();
   return fmt::format("{} ({}, {} tokens of context) on {}", facts.model_name, facts.architecture, facts.context_tokens,
                      facts.engine);
 }
 
 Grade Model::grade() const noexcept {
-  return impl_->engine->facts().grade;
+  return impl_ ? impl_->engine->facts().grade : Grade::kClaimed;
 }
 
 // ---- Partition ------------------------------------------------------------------------------------------------------
@@ -138,28 +146,37 @@ Partition& Partition::operator=(Partition&&) noexcept = default;
 Partition::~Partition() = default;
 
 const std::string& Partition::name() const noexcept {
-  return impl_->partition.name();
+  static const std::string none;
+  return impl_ ? impl_->partition.name() : none;
 }
 
-Result<void> Partition::Impl::append(std::string_view text, const Origin& origin) {
+// The tokens of `text` here: the first text of a partition begins with the model's own first token.
+Result<TracedTokens> Partition::Impl::traced(std::string_view text, const Origin& origin) const {
+  if (text.empty()) return Error{ErrorCode::kBadInput, "there is no text to append", partition.name(), {}};
   const auto& tokenizer = model->engine->tokenizer();
   TracedTokens traced;
   const auto bos = tokenizer.bos();
   if (partition.ledger().tokens.size() == 0 && bos) traced.append(std::span(&*bos, 1), {.kind = OriginKind::kBos});
   BH_TRY(const auto tokens, tokenizer.tokenize(text));
   traced.append(tokens, origin);
-  BH_CHECK(partition.prefill(traced));
-  end_token.reset();
-  return {};
+  return traced;
 }
 
 Result<void> Partition::prefill(std::string_view text) {
-  return impl_->append(text, {.kind = OriginKind::kTurn});
+  if (!impl_) return moved_from("partition");
+  BH_TRY(const auto tokens, impl_->traced(text, {.kind = OriginKind::kTurn}));
+  BH_CHECK(impl_->partition.prefill(tokens));
+  impl_->end_token.reset();
+  return {};
 }
 
 Result<void> Partition::receive(const Message& message) {
-  const auto& text = impl_->partition.receive(message);
-  return impl_->append(text, {.kind = OriginKind::kMessage, .turn = 0, .label = message.label()});
+  if (!impl_) return moved_from("partition");
+  const Origin origin{.kind = OriginKind::kMessage, .turn = 0, .label = message.label()};
+  BH_TRY(const auto tokens, impl_->traced(message.text(), origin));
+  BH_CHECK(impl_->partition.receive(message, tokens));
+  impl_->end_token.reset();
+  return {};
 }
 
 // Prefills what the parts say after their first `skip_bytes` bytes, content as content and template as template.
@@ -178,6 +195,7 @@ Result<void> Partition::Impl::append_parts(const std::vector<engine::ChatPart>& 
 }
 
 Result<void> Partition::chat(std::string_view role, std::string_view content) {
+  if (!impl_) return moved_from("partition");
   auto messages = impl_->chat;
   messages.push_back({std::string(role), std::string(content)});
   BH_TRY(const auto parts, impl_->model->engine->tokenizer().render_chat(messages, role == "user"));
@@ -221,6 +239,7 @@ Generation Partition::Impl::note(const engine::GenerateResult& result, double to
 }
 
 Result<Generation> Partition::generate(const GenerateOptions& options) {
+  if (!impl_) return moved_from("partition");
   const std::vector<partition::GenerateRequest> requests = {{&impl_->partition, options, {}}};
   auto results = partition::generate(*impl_->model->engine, requests);
   if (!results.front().ok()) return results.front().error();
@@ -228,6 +247,7 @@ Result<Generation> Partition::generate(const GenerateOptions& options) {
 }
 
 Result<Partition> Partition::fork(std::string name) const {
+  if (!impl_) return moved_from("partition");
   auto& names = impl_->model->names;
   if (names.contains(name)) {
     return Error{ErrorCode::kUsage, fmt::format("a partition named \"{}\" is open already", name), name,
@@ -245,10 +265,13 @@ Result<Partition> Partition::fork(std::string name) const {
 }
 
 Result<Message> Partition::last_output(std::string label) const {
+  if (!impl_) return moved_from("partition");
+  BH_CHECK(impl_->partition.inspect());  // a poisoned one says nothing more
   return impl_->partition.output_message(std::move(label));
 }
 
 PartitionUsage Partition::usage() const {
+  if (!impl_) return {};
   const auto& ledger = impl_->partition.ledger();
   PartitionUsage usage{.name = name(),
                        .tokens = ledger.tokens.size(),

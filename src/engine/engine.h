@@ -10,6 +10,9 @@
 //   any other code                               poisoned: only close() is allowed, the rest gives kClosed
 // All other sequences go on unharmed in every case.
 //
+// An id means something in the engine that gave it and nowhere else: another engine answers kClosed, and touches
+// nothing.
+//
 // Thread rule: one thread at a time per engine. Tokenizer calls are const and may run on any thread.
 #pragma once
 
@@ -36,6 +39,10 @@ namespace bulkhead::engine {
 using Token = std::int32_t;
 using SequenceId = Id<struct SequenceTag>;
 using Duration = std::chrono::nanoseconds;
+
+// An id that no sequence of this process has had, in whatever engine: every engine takes its ids from here, so that one
+// engine's id is kClosed in all others. Any thread.
+[[nodiscard]] SequenceId new_sequence_id() noexcept;
 
 enum class Capability {
   kFork,         // fork at the end of a sequence without computing it again
@@ -214,7 +221,9 @@ class Engine {
                                                 const OpenOptions& options) = 0;
 
   // Generates for all requests together, one batched step after another; results in the order of requests. A sequence
-  // may appear once; it must not be empty (kBadInput). Generated tokens stay in the sequence.
+  // may appear once; it must not be empty (kBadInput). Generated tokens stay in the sequence. A request's stop token
+  // ends that request within one step, as kCancelled with the tokens it has by then; the others go on, and get the
+  // tokens and bits that they get without it.
   [[nodiscard]] virtual std::vector<Result<GenerateResult>> generate(std::span<const GenerateRequest> requests) = 0;
 
   // Appends `tokens` and gives the natural-log probability of each, given all before it. [n_tokens]

@@ -5,9 +5,15 @@
 
 #include <fmt/format.h>
 
+#include <atomic>
 #include <utility>
 
 namespace bulkhead::engine {
+
+SequenceId new_sequence_id() noexcept {
+  static std::atomic<std::uint32_t> next = 0;
+  return SequenceId(next.fetch_add(1, std::memory_order_relaxed));
+}
 
 std::string_view name(Capability capability) noexcept {
   switch (capability) {

@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <map>
 #include <utility>
 
 namespace bulkhead {
@@ -23,6 +25,28 @@ namespace partition {
 using conversation::Origin;
 using conversation::OriginKind;
 using conversation::TracedTokens;
+
+namespace {
+
+// Those of the messages among the first `tokens` tokens, with what is left of each. One that still waits for its tokens
+// stays as it is.
+std::vector<Receipt> receipts_within(const Ledger& ledger, std::size_t tokens) {
+  std::map<std::string, std::uint32_t> left;  // label -> tokens of messages with it
+  for (std::size_t i = 0; i < tokens; ++i) {
+    const Origin& origin = ledger.tokens.origin(i);
+    if (origin.kind == OriginKind::kMessage) ++left[origin.label];
+  }
+  std::vector<Receipt> receipts;
+  for (auto receipt : ledger.messages) {
+    const bool waits = receipt.tokens == 0;
+    receipt.tokens = std::min(receipt.tokens, left[receipt.label]);
+    left[receipt.label] -= receipt.tokens;
+    if (waits || receipt.tokens > 0) receipts.push_back(std::move(receipt));
+  }
+  return receipts;
+}
+
+}  // namespace
 
 Result<Partition> Partition::open(engine::Engine& engine, std::string name, engine::OpenOptions options) {
   options.name = name;
@@ -53,29 +77,46 @@ Partition::~Partition() {
   if (sequence_) static_cast<void>(engine_->close(*sequence_));
 }
 
-Result<void> Partition::prefill(const TracedTokens& tokens, std::stop_token cancel,
-                                const engine::PrefillProgress& progress) {
-  BH_TRY(const auto done, engine_->prefill(sequence_.value(), tokens.tokens, std::move(cancel), progress));
+Result<engine::SequenceId> Partition::sequence() const {
+  if (!sequence_) return Error{ErrorCode::kClosed, "the partition is closed", name_, "open another one"};
+  return *sequence_;
+}
+
+Result<void> Partition::append(const TracedTokens& tokens, std::stop_token cancel,
+                               const engine::PrefillProgress& progress) {
+  BH_TRY(const auto id, sequence());
+  BH_TRY(const auto done, engine_->prefill(id, tokens.tokens, std::move(cancel), progress));
   ledger_.tokens.append(tokens);
   ledger_.prefilled_tokens += done.tokens;
   ledger_.prefill_time += done.time;
+  finished_text_.reset();
+  return {};
+}
+
+Result<void> Partition::prefill(const TracedTokens& tokens, std::stop_token cancel,
+                                const engine::PrefillProgress& progress) {
+  BH_CHECK(append(tokens, std::move(cancel), progress));
   for (std::size_t i = 0; i < tokens.size(); ++i) {
     const Origin& origin = tokens.origin(i);
     if (origin.kind != OriginKind::kMessage) continue;
     for (auto& receipt : ledger_.messages) receipt.tokens += receipt.label == origin.label ? 1U : 0U;
   }
-  finished_text_.reset();
   return {};
 }
 
 Result<Partition> Partition::fork(std::string name, std::uint32_t tokens, engine::OpenOptions options) const {
   options.name = name;
-  BH_TRY(const auto copy, engine_->fork(sequence_.value(), tokens, options));
+  BH_TRY(const auto id, sequence());
+  if (tokens > ledger_.tokens.size()) {
+    return Error{
+        ErrorCode::kBadInput, fmt::format("a fork at token {} of {}", tokens, ledger_.tokens.size()), name_, {}};
+  }
+  BH_TRY(const auto copy, engine_->fork(id, tokens, options));
   Partition made(*engine_, copy.sequence, std::move(name));
   made.ledger_.tokens = ledger_.tokens.slice(0, tokens);
   made.ledger_.reused_tokens = copy.reused_tokens;
   made.ledger_.prefilled_tokens = copy.prefilled_tokens;
-  made.ledger_.messages = ledger_.messages;
+  made.ledger_.messages = receipts_within(ledger_, tokens);
   made.ledger_.prefill_time = copy.time;
   return made;
 }
@@ -83,6 +124,14 @@ Result<Partition> Partition::fork(std::string name, std::uint32_t tokens, engine
 const std::string& Partition::receive(const Message& message) {
   ledger_.messages.push_back({message.label(), message.from(), message.sha256(), 0});
   return message.text();
+}
+
+Result<void> Partition::receive(const Message& message, const TracedTokens& tokens) {
+  BH_CHECK(append(tokens, {}, {}));
+  std::uint32_t count = 0;
+  for (std::size_t i = 0; i < tokens.size(); ++i) count += tokens.origin(i).kind == OriginKind::kMessage ? 1U : 0U;
+  ledger_.messages.push_back({message.label(), message.from(), message.sha256(), count});
+  return {};
 }
 
 Result<Message> Partition::output_message(std::string label) const {
@@ -93,15 +142,35 @@ Result<Message> Partition::output_message(std::string label) const {
 }
 
 Result<engine::SequenceState> Partition::inspect() const {
-  return engine_->inspect(sequence_.value());
+  BH_TRY(const auto id, sequence());
+  return engine_->inspect(id);
 }
 
 Result<void> Partition::close() {
-  return engine_->close(std::exchange(sequence_, std::nullopt).value());
+  BH_TRY(const auto id, sequence());
+  sequence_.reset();
+  return engine_->close(id);
 }
 
 struct GenerateAccess {
-  static engine::SequenceId sequence(const Partition& partition) { return partition.sequence_.value(); }
+  // Why a request cannot be handed to the engine; `times` is how often its partition appears in the call.
+  static std::optional<Error> refusal(const engine::Engine& engine, const Partition* partition, std::size_t times) {
+    if (partition == nullptr) {
+      return Error{ErrorCode::kUsage, "there is no partition", {}, "hand over an open one, not one that was moved"};
+    }
+    if (partition->engine_ != &engine) {
+      return Error{ErrorCode::kUsage, "the partition belongs to another model", partition->name_,
+                   "generate with the model that opened it"};
+    }
+    if (times > 1) {
+      return Error{ErrorCode::kUsage, fmt::format("the partition appears {} times", times), partition->name_,
+                   "name each partition once"};
+    }
+    const auto id = partition->sequence();
+    return id.ok() ? std::nullopt : std::optional(id.error());
+  }
+
+  static engine::SequenceId sequence(const Partition& partition) { return *partition.sequence_; }
 
   static void note(Partition& partition, const engine::GenerateResult& result, const std::string& label) {
     Ledger& ledger = partition.ledger_;
@@ -115,13 +184,24 @@ struct GenerateAccess {
 
 std::vector<Result<engine::GenerateResult>> generate(engine::Engine& engine,
                                                      std::span<const GenerateRequest> requests) {
+  std::map<const Partition*, std::size_t> times;
+  for (const auto& request : requests) ++times[request.partition];
+  std::vector<std::optional<Error>> refused;
   std::vector<engine::GenerateRequest> batch;
-  batch.reserve(requests.size());
   for (const auto& request : requests) {
-    batch.push_back({GenerateAccess::sequence(*request.partition), request.options});
+    refused.push_back(GenerateAccess::refusal(engine, request.partition, times[request.partition]));
+    if (!refused.back()) batch.push_back({GenerateAccess::sequence(*request.partition), request.options});
   }
-  auto results = engine.generate(batch);
-  for (std::size_t i = 0; i < results.size(); ++i) {
+  std::vector<Result<engine::GenerateResult>> ran;
+  if (!batch.empty()) ran = engine.generate(batch);
+  std::vector<Result<engine::GenerateResult>> results;
+  results.reserve(requests.size());
+  for (std::size_t i = 0, next = 0; i < requests.size(); ++i) {
+    if (refused[i]) {
+      results.emplace_back(*std::move(refused[i]));
+      continue;
+    }
+    results.push_back(std::move(ran[next++]));
     if (results[i].ok()) GenerateAccess::note(*requests[i].partition, results[i].value(), requests[i].label);
   }
   return results;

@@ -5,6 +5,10 @@
 // Isolation by type: nothing here takes two partitions but fork(), whose source is read-only. What passes between
 // partitions is a Message, made by output_message() from a finished generation.
 //
+// State after a failure: as the engine's contract says (engine/engine.h), and the ledger says what the cache holds; a
+// call that is refused has changed neither. After close(), and of a partition that was moved from, every call gives
+// kClosed.
+//
 // Thread rule: as the engine's, one thread at a time. Lifetime: the engine must outlive its partitions.
 #pragma once
 
@@ -39,12 +43,15 @@ class Partition {
   [[nodiscard]] Result<void> prefill(const conversation::TracedTokens& tokens, std::stop_token cancel = {},
                                      const engine::PrefillProgress& progress = {});
 
-  // A new partition with the first `tokens` tokens of this one.
+  // A new partition with the first `tokens` tokens of this one, and the receipts of the messages that are among them.
   [[nodiscard]] Result<Partition> fork(std::string name, std::uint32_t tokens, engine::OpenOptions options) const;
 
   // Notes a message in the ledger and gives the text to assemble. The tokens follow by prefill(), with origin kMessage
   // and the message's label.
   [[nodiscard]] const std::string& receive(const Message& message);
+
+  // Appends what a message has become here, and notes the message. Refused, it leaves no receipt behind.
+  [[nodiscard]] Result<void> receive(const Message& message, const conversation::TracedTokens& tokens);
 
   // The output of the last generation. kBadInput if there is none that finished.
   [[nodiscard]] Result<Message> output_message(std::string label) const;
@@ -52,7 +59,7 @@ class Partition {
   // What the engine says it holds.
   [[nodiscard]] Result<engine::SequenceState> inspect() const;
 
-  // Ends the partition. Calling any other member afterwards is a bug of the caller; the destructor does nothing then.
+  // Ends the partition; the destructor does nothing then.
   [[nodiscard]] Result<void> close();
 
   [[nodiscard]] const Ledger& ledger() const noexcept { return ledger_; }
@@ -62,6 +69,9 @@ class Partition {
   friend struct GenerateAccess;  // generate() below
   Partition(engine::Engine& engine, engine::SequenceId sequence, std::string name)
       : engine_(&engine), sequence_(sequence), name_(std::move(name)) {}
+  [[nodiscard]] Result<engine::SequenceId> sequence() const;
+  [[nodiscard]] Result<void> append(const conversation::TracedTokens& tokens, std::stop_token cancel,
+                                    const engine::PrefillProgress& progress);
 
   engine::Engine* engine_;
   std::optional<engine::SequenceId> sequence_;  // none: closed or moved from
@@ -77,8 +87,10 @@ struct GenerateRequest {
   std::string label;  // output the generated tokens belong to, for the trace
 };
 
-// Generates for all requests in one batch of `engine`, which all partitions must belong to; results in order. Each
-// result is written to its own partition's ledger only.
+// Generates for all requests in one batch of `engine`; results in order. Each result is written to its own partition's
+// ledger only. A request without a partition, with one of another engine, or whose partition appears more than once is
+// kUsage (each of its requests, then), and one whose partition is closed kClosed: found before anything runs, nothing
+// is touched, and the others run.
 [[nodiscard]] std::vector<Result<engine::GenerateResult>> generate(engine::Engine& engine,
                                                                    std::span<const GenerateRequest> requests);
 

@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <functional>
 #include <numeric>
-#include <stop_token>
 
 namespace bulkhead::testing {
 namespace {
@@ -215,30 +214,6 @@ TEST_P(Conformance, SameSeedSameTokensOtherSeedOtherTokens) {
   EXPECT_NE(first, other);
 }
 
-TEST_P(Conformance, CancelHalfWayKeepsTheTokensSoFar) {
-  const auto a = open_with(kStory);
-  const auto b = open_with(kOther);
-  std::stop_source stop;
-  auto first = greedy(50);
-  first.on_token = [&](const TokenEvent& event) {
-    if (event.index == 4) stop.request_stop();
-    return true;
-  };
-  first.cancel = stop.get_token();
-  const std::vector<GenerateRequest> requests = {{a, first}, {b, greedy(50)}};
-  const auto results = engine_->generate(requests);
-  for (const auto& result : results) {
-    ASSERT_TRUE(result.ok());
-    EXPECT_EQ(result.value().finish, Finish::kCancelled);
-    EXPECT_GE(result.value().tokens.size(), 4U);
-    EXPECT_LE(result.value().tokens.size(), 6U) << "it must stop within one step";
-  }
-  auto held = tokens(kStory);
-  held.insert(held.end(), results[0].value().tokens.begin(), results[0].value().tokens.end());
-  EXPECT_EQ(inspect(a).token_sha256, sha256_of_tokens(held));
-  EXPECT_EQ(generate(a, greedy(3)).tokens.size(), 3U) << "it must stay usable";
-}
-
 TEST_P(Conformance, CallbackStopsOnlyItsOwnGeneration) {
   const auto a = open_with(kStory);
   const auto b = open_with(kOther);
@@ -334,6 +309,32 @@ TEST_P(Conformance, ClosedIdsStayClosed) {
   EXPECT_EQ(engine_->score(id, tokens(kStory)).error().code, ErrorCode::kClosed);
   EXPECT_EQ(engine_->fork(id, 1, {.capacity_tokens = 16}).error().code, ErrorCode::kClosed);
   EXPECT_NE(open(), id) << "ids are never used again";
+}
+
+TEST_P(Conformance, AnIdMeansNothingInAnotherEngine) {
+  const auto other = make_engine(GetParam());
+  ASSERT_TRUE(other.ok()) << other.error().to_string();
+  const auto mine = open_with(kStory);
+  const auto foreign = other.value()->open({.capacity_tokens = 256});
+  ASSERT_TRUE(foreign.ok() && other.value()->prefill(foreign.value(), tokens(kOther)).ok());
+  EXPECT_NE(mine, foreign.value());
+  const auto before = inspect(mine).token_sha256;
+  const std::vector<std::pair<Engine*, SequenceId>> crossed = {{engine_, foreign.value()}, {other.value().get(), mine}};
+  for (const auto& [engine, id] : crossed) {
+    const GenerateRequest request{id, greedy(4)};
+    const std::vector<std::vector<Token>> continuations = {tokens(kStory)};
+    EXPECT_EQ(engine->generate({&request, 1})[0].error().code, ErrorCode::kClosed);
+    EXPECT_EQ(engine->prefill(id, tokens(kStory)).error().code, ErrorCode::kClosed);
+    EXPECT_EQ(engine->fork(id, 1, {.capacity_tokens = 256}).error().code, ErrorCode::kClosed);
+    EXPECT_EQ(engine->score(id, tokens(kStory)).error().code, ErrorCode::kClosed);
+    EXPECT_EQ(engine->score_continuations(id, continuations).error().code, ErrorCode::kClosed);
+    EXPECT_EQ(engine->inspect(id).error().code, ErrorCode::kClosed);
+    EXPECT_EQ(engine->state_hash(id).error().code, ErrorCode::kClosed);
+    EXPECT_EQ(engine->snapshot(id).error().code, ErrorCode::kClosed);
+    EXPECT_EQ(engine->close(id).error().code, ErrorCode::kClosed);
+  }
+  EXPECT_EQ(inspect(mine).token_sha256, before);
+  EXPECT_EQ(other.value()->inspect(foreign.value()).value().token_sha256, sha256_of_tokens(tokens(kOther)));
 }
 
 TEST_P(Conformance, BadInputIsFoundBeforeAnyWork) {

@@ -2,6 +2,7 @@
 // What is particular to grade `process`: workers that die, hang or talk rubbish, and the price on a real model.
 #include "engines/process/process_engine.h"
 
+#include "children.h"
 #include "engines/builtin.h"
 #include "engines/real_models.h"
 #include "engines/worker/frame.h"
@@ -14,21 +15,19 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include <charconv>
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <set>
-#include <sstream>
 #include <string>
 #include <vector>
 
 namespace bulkhead::engines::process {
 namespace {
 
+using bulkhead::testing::children;
 using engine::Engine;
 using engine::GenerateRequest;
 using engine::SequenceId;
@@ -74,23 +73,6 @@ Error start_error(const WorkerCommand& command) {
   const auto made = make_process_engine(fake_options(), command);
   EXPECT_FALSE(made.ok());
   return made.ok() ? Error{} : made.error();
-}
-
-// Of this process's children that run, as /proc says.
-std::set<pid_t> children() {
-  std::set<pid_t> found;
-  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
-    const auto name = entry.path().filename().string();
-    pid_t pid = 0;
-    if (std::from_chars(name.data(), name.data() + name.size(), pid).ec != std::errc()) continue;
-    std::ifstream file(entry.path() / "stat");
-    const std::string text((std::istreambuf_iterator<char>(file)), {});
-    std::istringstream rest(text.substr(std::min(text.size(), text.rfind(')') + 1)));
-    std::string state;
-    pid_t parent = 0;
-    if (rest >> state >> parent && parent == ::getpid() && state != "Z") found.insert(pid);
-  }
-  return found;
 }
 
 // An open sequence, its process, and what was put in.

@@ -130,6 +130,112 @@ TEST(Partition, ACancelledGenerationIsNoMessage) {
   EXPECT_FALSE(partition.output_message("A").ok());
 }
 
+// An output of `text`'s length; what it says does not matter.
+Message message_of(engine::Engine& engine, const std::string& label, std::uint32_t tokens = 8) {
+  auto sender = open(engine, "sender of " + label);
+  EXPECT_TRUE(sender.prefill(traced(engine, "say " + label)).ok());
+  generate(engine, sender, tokens);
+  auto message = sender.output_message(label);
+  EXPECT_TRUE(message.ok());
+  return std::move(message).value();
+}
+
+TracedTokens received(const engine::Engine& engine, const Message& message) {
+  return traced(engine, message.text(), {.kind = OriginKind::kMessage, .turn = 0, .label = message.label()});
+}
+
+TEST(Partition, ARefusedMessageLeavesNoReceipt) {
+  const auto engine = engines::fake::make_fake_engine();
+  const auto message = message_of(*engine, "A", 100);
+  auto full = open(*engine, "full");
+  ASSERT_TRUE(full.prefill(traced(*engine, std::string(200, 'x'))).ok());
+  generate(*engine, full, 2);
+  EXPECT_EQ(full.receive(message, received(*engine, message)).error().code, ErrorCode::kResource);
+  EXPECT_EQ(full.receive(message, {}).error().code, ErrorCode::kBadInput);
+  EXPECT_TRUE(full.ledger().messages.empty());
+  EXPECT_TRUE(full.output_message("B").ok()) << "its own output is still there";
+  auto empty = open(*engine, "empty");
+  ASSERT_TRUE(empty.receive(message, received(*engine, message)).ok());
+  ASSERT_EQ(empty.ledger().messages.size(), 1U);
+  EXPECT_EQ(empty.ledger().messages[0].tokens, 100U);
+  EXPECT_EQ(empty.ledger().messages[0].from, "sender of A");
+}
+
+TEST(Partition, MessagesOfOneLabelCountTheirOwnTokens) {
+  const auto engine = engines::fake::make_fake_engine();
+  auto partition = open(*engine, "p");
+  for (const std::uint32_t tokens : {8U, 5U}) {
+    const auto message = message_of(*engine, "", tokens);
+    ASSERT_TRUE(partition.receive(message, received(*engine, message)).ok());
+  }
+  EXPECT_EQ(partition.ledger().messages[0].tokens, 8U);
+  EXPECT_EQ(partition.ledger().messages[1].tokens, 5U);
+}
+
+TEST(Partition, AForkHasTheReceiptsOfWhatItHolds) {
+  const auto engine = engines::fake::make_fake_engine();
+  auto source = open(*engine, "source");
+  ASSERT_TRUE(source.prefill(traced(*engine, "12345")).ok());
+  for (const std::string label : {"", "", "C"}) {
+    const auto message = message_of(*engine, label, 4);
+    ASSERT_TRUE(source.receive(message, received(*engine, message)).ok());
+  }
+  const std::vector<std::pair<std::uint32_t, std::vector<std::uint32_t>>> cuts = {
+      {0, {}}, {5, {}}, {7, {2}}, {9, {4}}, {13, {4, 4}}, {14, {4, 4, 1}}, {17, {4, 4, 4}}};
+  for (const auto& [at, tokens] : cuts) {
+    const auto fork = source.fork("fork", at, {.capacity_tokens = 64});
+    ASSERT_TRUE(fork.ok());
+    std::vector<std::uint32_t> found;
+    for (const auto& receipt : fork.value().ledger().messages) found.push_back(receipt.tokens);
+    EXPECT_EQ(found, tokens) << at;
+  }
+  EXPECT_EQ(source.fork("fork", 18, {.capacity_tokens = 64}).error().code, ErrorCode::kBadInput);
+}
+
+TEST(Partition, ABatchRefusesWhatIsNotItsOwnAndRunsTheRest) {
+  const auto engine = engines::fake::make_fake_engine();
+  const auto other = engines::fake::make_fake_engine();
+  auto mine = open(*engine, "mine");
+  auto twice = open(*engine, "twice");
+  auto closed = open(*engine, "closed");
+  auto foreign = open(*other, "foreign");
+  for (auto* partition : {&mine, &twice, &closed}) ASSERT_TRUE(partition->prefill(traced(*engine, "text")).ok());
+  ASSERT_TRUE(foreign.prefill(traced(*other, "text")).ok());
+  ASSERT_TRUE(closed.close().ok());
+  const GenerateOptions options{.sampling = {.temperature = 0}, .max_tokens = 4};
+  const std::vector<partition::GenerateRequest> requests = {{nullptr, options, ""}, {&foreign, options, ""},
+                                                            {&twice, options, ""},  {&mine, options, ""},
+                                                            {&closed, options, ""}, {&twice, options, ""}};
+  const auto results = partition::generate(*engine, requests);
+  ASSERT_EQ(results.size(), requests.size());
+  for (const std::size_t i : {0U, 1U, 2U, 5U}) EXPECT_EQ(results[i].error().code, ErrorCode::kUsage) << i;
+  EXPECT_EQ(results[4].error().code, ErrorCode::kClosed);
+  ASSERT_TRUE(results[3].ok());
+  EXPECT_EQ(mine.ledger().tokens.size(), 8U);
+  for (const auto* partition : {&twice, &foreign}) {
+    EXPECT_EQ(partition->ledger().tokens.size(), 4U);
+    EXPECT_EQ(partition->inspect().value().tokens, 4U);
+  }
+}
+
+TEST(Partition, AClosedOneIsRefusedByEveryCall) {
+  const auto engine = engines::fake::make_fake_engine();
+  const auto message = message_of(*engine, "A");
+  auto open_one = open(*engine, "p");
+  auto moved = open(*engine, "q");
+  const auto here = std::move(moved);
+  ASSERT_TRUE(open_one.prefill(traced(*engine, "text")).ok() && open_one.close().ok());
+  for (auto* partition : {&open_one, &moved}) {  // NOLINT(bugprone-use-after-move)
+    EXPECT_EQ(partition->prefill(traced(*engine, "x")).error().code, ErrorCode::kClosed);
+    EXPECT_EQ(partition->receive(message, received(*engine, message)).error().code, ErrorCode::kClosed);
+    EXPECT_EQ(partition->fork("f", 0, {.capacity_tokens = 8}).error().code, ErrorCode::kClosed);
+    EXPECT_EQ(partition->inspect().error().code, ErrorCode::kClosed);
+    EXPECT_EQ(partition->close().error().code, ErrorCode::kClosed);
+    EXPECT_TRUE(partition->ledger().messages.empty());
+  }
+  EXPECT_TRUE(here.inspect().ok());
+}
+
 TEST(Partition, ClosingGivesTheRoomBack) {
   const auto engine = engines::fake::make_fake_engine({.max_sequences = 1});
   for (int i = 0; i < 3; ++i) {

@@ -148,7 +148,7 @@ class FakeEngine final : public engine::Engine {
   std::map<SequenceId, FakeSequence> sequences_;  // open and poisoned ones
   std::vector<std::uint32_t> free_rooms_;         // their sizes in tokens
   std::uint64_t allocated_bytes_ = 0;
-  std::uint32_t next_id_ = 0;
+  std::uint32_t made_ = 0;  // sequences so far
   Sabotage sabotage_;
 };
 
@@ -237,9 +237,9 @@ Result<SequenceId> FakeEngine::open(const OpenOptions& options) {
   const auto room = smallest();
   FakeSequence sequence(options.capacity_tokens, options_.window_tokens);
   sequence.room = *room;
-  sequence.number = next_id_;
+  sequence.number = made_++;
   free_rooms_.erase(room);
-  const SequenceId id(next_id_++);
+  const auto id = engine::new_sequence_id();
   sabotage_.after_open(sequences_.emplace(id, std::move(sequence)).first->second);
   return id;
 }

@@ -135,7 +135,6 @@ class LlamaEngine final : public engine::Engine {
   Cancellation cancellation_;
   ContextPool pool_;
   std::map<SequenceId, Sequence> sequences_;  // open and poisoned ones
-  std::uint32_t next_id_ = 0;
   std::vector<Token> last_closed_;           // for a mutant
   std::ifstream model_file_;                 // open all the time: what lies under its name may be another one by now
   std::optional<std::string> model_digest_;  // once a snapshot was asked for
@@ -178,7 +177,7 @@ Result<void> LlamaEngine::check_append(const Sequence& sequence, std::span<const
 
 Result<SequenceId> LlamaEngine::open_beside(const OpenOptions& options, PoolContext* preferred) {
   BH_TRY(const auto place, pool_.take(options.capacity_tokens, options.only_forked, preferred));
-  const SequenceId id(next_id_++);
+  const auto id = engine::new_sequence_id();
   Sequence sequence;
   sequence.place = place;
   sequence.capacity = options.capacity_tokens;

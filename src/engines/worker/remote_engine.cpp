@@ -83,7 +83,7 @@ Result<Frame> RemoteEngine::ask(SequenceId id, Json head, const std::stop_token&
 }
 
 SequenceId RemoteEngine::keep(std::shared_ptr<WorkerLink> worker, std::uint32_t sequence) {
-  const SequenceId id(next_id_++);
+  const auto id = engine::new_sequence_id();
   remotes_.emplace(id, Remote{std::move(worker), sequence});
   return id;
 }

@@ -87,7 +87,6 @@ class RemoteEngine : public engine::Engine {
   std::set<std::string> capabilities_;
   std::unique_ptr<RemoteTokenizer> tokenizer_;
   mutable std::map<engine::SequenceId, Remote> remotes_;  // open and poisoned ones
-  std::uint32_t next_id_ = 0;
 };
 
 }  // namespace bulkhead::engines::worker
