@@ -95,9 +95,12 @@ struct GenerateOptions {
   std::vector<std::string> stop = {};  // end as soon as the text contains one; it is cut off the text
   bool hash_logits = false;            // keep a hash of the logits of every step
   bool speculate = true;               // verify drafts looked up in the context, where that gives the very same tokens
-  // Called on the thread that called generate(); return false to stop this generation.
+  // Called on the thread that called generate(); return false to stop this generation. It must not throw, and not use
+  // the model.
   std::function<bool(const TokenEvent&)> on_token = {};
-  std::stop_token cancel = {};  // stops all generations of the call within one step
+  // Stops this generation within one step: it ends as kCancelled with the tokens it has by then. Others of the same
+  // call go on.
+  std::stop_token cancel = {};
 };
 
 }  // namespace bulkhead

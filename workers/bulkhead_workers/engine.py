@@ -266,7 +266,7 @@ class SequenceEngine:
         coming = sequence.pending + tokens
         sequence.append(tokens, 0 if self._restart else sequence.next_position)
         for begin in range(0, len(coming), size):
-            if call.cancelled():
+            if call.cancelled(0):
                 raise SeamError("interrupted", "prefill was cancelled")
             self._compute(sequence, coming[begin : begin + size])
             call.on_progress(min(begin + size, len(coming)) - pending)
@@ -491,18 +491,21 @@ class SequenceEngine:
             seen.add(int(request["sequence"]))
         running = [(place, one) for place, one in enumerate(started) if isinstance(one, Generation)]
         while any(generation.active for _, generation in running):
-            cancelled = call.cancelled()
             for place, generation in running:
-                if generation.active and cancelled:
-                    generation.end("cancelled")
-                elif generation.active:
+                if generation.active and not self._ends_here(generation, call.cancelled(place)):
                     self._step(generation, place, call, begin)
         return Frame({"results": [_outcome(one) for one in started]})
 
+    def _ends_here(self, generation: Generation, cancelled: bool) -> bool:
+        sequence = generation.sequence
+        if len(generation.result["tokens"]) >= generation.max_tokens or len(sequence.tokens) >= sequence.capacity:
+            generation.end("length")
+        elif cancelled:
+            generation.end("cancelled")
+        return not generation.active
+
     def _step(self, generation: Generation, place: int, call: Call, begin: int) -> None:
         sequence, result = generation.sequence, generation.result
-        if len(result["tokens"]) >= generation.max_tokens or len(sequence.tokens) >= sequence.capacity:
-            return generation.end("length")
         try:
             with self._poisoning(sequence):
                 logits = self._prepare_to_draw(sequence)

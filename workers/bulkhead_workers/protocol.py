@@ -94,7 +94,7 @@ class Call:
 
     head: Head
     tail: bytes
-    cancelled: Callable[[], bool]
+    cancelled: Callable[[int], bool]  # (place of the request; 0 where there is one only)
     on_token: Callable[[int, int, int], bool]  # (place of the request, token, index of the token); false ends that generation
     on_progress: Callable[[int], None]  # (tokens of this request computed so far): a sign of life
 
@@ -116,7 +116,7 @@ ANY_TIME = ("tokenize", "render_chat", "vocabulary")
 class _Progress:
     """What other threads say about a request that is computed or waits."""
 
-    cancelled: threading.Event = field(default_factory=threading.Event)
+    cancelled: set[int] = field(default_factory=set)  # places of requests; only added to
     decisions: queue.SimpleQueue[bool] = field(default_factory=queue.SimpleQueue)
 
 
@@ -154,7 +154,7 @@ class Worker:
             with self._lock:
                 progress = self._progress.get(identifier)
             if progress is not None and what == "cancel":
-                progress.cancelled.set()
+                progress.cancelled.add(int(frame.head.get("request", 0)))
             elif progress is not None:
                 progress.decisions.put(what == "go")
             return
@@ -162,9 +162,8 @@ class Worker:
         if what in ANY_TIME and engine is not None:
             self._answer(identifier, what, lambda: engine.answer_any_time(what, frame))
             return
-        progress = _Progress()
-        if frame.head.get("cancelled", False):
-            progress.cancelled.set()
+        requests = frame.head.get("requests", [frame.head])
+        progress = _Progress({place for place, request in enumerate(requests) if dict(request).get("cancelled", False)})
         with self._lock:
             self._progress[identifier] = progress
         self._waiting.put(frame)
@@ -197,7 +196,7 @@ class Worker:
         def on_progress(tokens: int) -> None:
             self._send({"id": identifier, "progress": {"tokens": tokens}})
 
-        return self._engine.answer(what, Call(frame.head, frame.tail, progress.cancelled.is_set, on_token, on_progress))
+        return self._engine.answer(what, Call(frame.head, frame.tail, progress.cancelled.__contains__, on_token, on_progress))
 
     def _answer(self, identifier: int, what: str, compute: Callable[[], Frame]) -> None:
         try:

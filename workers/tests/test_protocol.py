@@ -28,9 +28,15 @@ class Echo:
             raise RuntimeError("a bug")
         if what == "draw":
             index = 0
-            while not call.cancelled() and call.on_token(0, 7, index):
+            while not call.cancelled(0) and call.on_token(0, 7, index):
                 index += 1
-            return Frame({"drawn": index, "cancelled": call.cancelled()})
+            return Frame({"drawn": index, "cancelled": call.cancelled(0)})
+        if what == "batch":
+            places = range(len(call.head["requests"]))
+            before = [call.cancelled(place) for place in places]
+            while not call.cancelled(2):
+                call.on_token(0, 7, 0)
+            return Frame({"before": before, "after": [call.cancelled(place) for place in places]})
         if what == "prefill":
             for done in (64, 128):
                 call.on_progress(done)
@@ -115,6 +121,15 @@ class Serving(unittest.TestCase):
         server.send({"id": 4, "do": "cancel"})
         last = next(frame.head for frame in server.frames if "ok" in frame.head)
         self.assertTrue(last["ok"]["cancelled"])
+
+    def test_a_cancel_reaches_the_generation_that_it_names(self) -> None:
+        server = self.server
+        server.ask({"id": 1, "do": "load", "options": {}})
+        server.send({"id": 2, "do": "batch", "requests": [{}, {"cancelled": True}, {}]})
+        self.assertIn("token", next(server.frames).head)
+        server.send({"id": 2, "do": "cancel", "request": 2})
+        last = next(frame.head for frame in server.frames if "ok" in frame.head)
+        self.assertEqual(last["ok"], {"before": [False, True, False], "after": [False, True, True]})
 
     def test_chunks_are_told_of_before_the_answer(self) -> None:
         server = self.server

@@ -140,6 +140,7 @@ class FakeEngine final : public engine::Engine {
   [[nodiscard]] std::vector<Result<GenerateResult>> collect(std::vector<Result<Running>>& runs,
                                                             std::span<const GenerateRequest> requests) const;
   [[nodiscard]] std::uint64_t seen_by(const Running& run, std::span<FakeSequence* const> rows) const;
+  static void end_if_done(Running& run);
   void step(Running& run, std::uint64_t seen, Clock::time_point begin);
 
   FakeOptions options_;
@@ -327,11 +328,16 @@ std::uint64_t FakeEngine::seen_by(const Running& run, std::span<FakeSequence* co
   return sabotage_.seen(run.sequence->visible_hash(), rows, row, sequences_);
 }
 
+void FakeEngine::end_if_done(Running& run) {
+  if (run.result.tokens.size() == run.options->max_tokens || run.sequence->size() >= run.sequence->capacity()) {
+    run.end(Finish::kLength);
+  } else if (run.options->cancel.stop_requested()) {
+    run.end(Finish::kCancelled);
+  }
+}
+
 void FakeEngine::step(Running& run, std::uint64_t seen, Clock::time_point begin) {
   FakeSequence& sequence = *run.sequence;
-  if (run.result.tokens.size() == run.options->max_tokens || sequence.size() >= sequence.capacity()) {
-    return run.end(Finish::kLength);
-  }
   if (const auto* found = fault(Fault::Kind::kFailDecode, sequence); found != nullptr && found->at == sequence.draws) {
     sequence.poisoned = true;
     run.active = false;
@@ -364,8 +370,9 @@ std::vector<Result<GenerateResult>> FakeEngine::generate(std::span<const Generat
   for (std::size_t i = 0; i < requests.size(); ++i) runs.push_back(start(requests[i], requests.first(i)));
   const auto active = [](const Result<Running>& run) { return run.ok() && run.value().active; };
   while (std::any_of(runs.begin(), runs.end(), active)) {
-    const bool cancelled = std::any_of(requests.begin(), requests.end(),
-                                       [](const auto& request) { return request.options.cancel.stop_requested(); });
+    for (auto& run : runs) {
+      if (active(run)) end_if_done(run.value());
+    }
     // All rows of a step see what was there before it, as in one batch.
     std::vector<FakeSequence*> rows;
     for (auto& run : runs) {
@@ -375,12 +382,7 @@ std::vector<Result<GenerateResult>> FakeEngine::generate(std::span<const Generat
     seen.reserve(runs.size());
     for (const auto& run : runs) seen.push_back(active(run) ? seen_by(run.value(), rows) : 0);
     for (std::size_t i = 0; i < runs.size(); ++i) {
-      if (!active(runs[i])) continue;
-      if (cancelled) {
-        runs[i].value().end(Finish::kCancelled);
-      } else {
-        step(runs[i].value(), seen[i], begin);
-      }
+      if (active(runs[i])) step(runs[i].value(), seen[i], begin);
     }
   }
   return collect(runs, requests);

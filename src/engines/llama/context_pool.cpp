@@ -44,7 +44,8 @@ Result<void> find_cells(PoolContext& context) {
 }  // namespace
 
 bool Cancellation::requested() const {
-  return std::any_of(tokens_.begin(), tokens_.end(), [](const auto& token) { return token.stop_requested(); });
+  return !tokens_.empty() &&
+         std::all_of(tokens_.begin(), tokens_.end(), [](const auto& token) { return token.stop_requested(); });
 }
 
 std::uint32_t PoolContext::free_rooms() const {

@@ -11,19 +11,35 @@
 #include <memory>
 #include <optional>
 #include <stop_token>
+#include <utility>
 #include <vector>
 
 namespace bulkhead::engines::llama {
 
-// What can stop the computation that is running.
+// What can stop the computation that is running: the tokens of all whom it serves. One of them alone does not stop what
+// the others wait for.
 class Cancellation {
  public:
-  void set(std::vector<std::stop_token> tokens) { tokens_ = std::move(tokens); }
-  void clear() { tokens_.clear(); }
+  // False when there are none.
   [[nodiscard]] bool requested() const;
 
  private:
+  friend class CancelScope;
   std::vector<std::stop_token> tokens_;
+};
+
+// Puts stop tokens where running decodes look, for as long as it lives.
+class CancelScope {
+ public:
+  CancelScope(Cancellation& cancellation, std::vector<std::stop_token> tokens)
+      : cancellation_(&cancellation), before_(std::exchange(cancellation.tokens_, std::move(tokens))) {}
+  ~CancelScope() { cancellation_->tokens_ = std::move(before_); }
+  CancelScope(const CancelScope&) = delete;
+  CancelScope& operator=(const CancelScope&) = delete;
+
+ private:
+  Cancellation* cancellation_;
+  std::vector<std::stop_token> before_;
 };
 
 // One libllama context. Its sequence ids are the rooms.

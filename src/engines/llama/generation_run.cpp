@@ -17,14 +17,8 @@ using Finish = engine::GenerateResult::Finish;
 void GenerationRun::run(std::span<Generation* const> generations) {
   const auto active = [](const Generation* generation) { return generation->active; };
   for (;;) {
-    end_those_at_their_limit(generations);
+    end_those_that_are_done(generations);
     if (std::none_of(generations.begin(), generations.end(), active)) break;
-    if (cancellation_->requested()) {
-      for (auto* generation : generations) {
-        if (generation->active) end(*generation, Finish::kCancelled);
-      }
-      break;
-    }
     std::map<PoolContext*, std::vector<Generation*>> to_decode;
     for (auto* generation : generations) {
       if (!generation->active) continue;
@@ -49,11 +43,16 @@ void GenerationRun::end(Generation& generation, Finish finish) {
   generation.result.text = generation.text.text();
 }
 
-void GenerationRun::end_those_at_their_limit(std::span<Generation* const> generations) {
+void GenerationRun::end_those_that_are_done(std::span<Generation* const> generations) {
   for (auto* generation : generations) {
+    if (!generation->active) continue;
     const bool enough = generation->result.tokens.size() >= generation->options->max_tokens;
     const bool full = generation->sequence->size() >= generation->sequence->capacity;
-    if (generation->active && (enough || full)) end(*generation, Finish::kLength);
+    if (enough || full) {
+      end(*generation, Finish::kLength);
+    } else if (generation->options->cancel.stop_requested()) {
+      end(*generation, Finish::kCancelled);
+    }
   }
 }
 
@@ -94,11 +93,14 @@ std::vector<Token> filled(const Draft& proposal, std::uint32_t length, Token fil
 
 void GenerationRun::decode_and_draw(std::span<Generation* const> generations) {
   std::vector<Sequence*> sequences;
+  std::vector<std::stop_token> cancels;
   sequences.reserve(generations.size());
+  cancels.reserve(generations.size());
   std::uint32_t most = kCheapColumns;
   for (auto* generation : generations) {
     prepare_to_draw(*generation->sequence);
     sequences.push_back(generation->sequence);
+    cancels.push_back(generation->options->cancel);
     most = std::min(most, room_for_draft(*generation));
   }
   const auto proposals = look_up_drafts(generations);
@@ -106,6 +108,7 @@ void GenerationRun::decode_and_draw(std::span<Generation* const> generations) {
   std::vector<std::vector<Token>> drafts;
   for (std::size_t i = 0; i < generations.size(); ++i)
     drafts.push_back(filled(proposals[i], length, sequences[i]->tokens.back()));
+  const CancelScope scope(*cancellation_, std::move(cancels));
   const auto before = Clock::now();
   auto outcomes = decode_step(sequences, drafts, vocabulary_);
   times_.learn(static_cast<std::uint32_t>(generations.size()) * (1 + length),
@@ -132,7 +135,7 @@ void GenerationRun::draw_and_verify(Generation& generation, const StepOutcome& o
   for (std::size_t i = 0; i < outcome.logits.size(); ++i) {
     draw(generation, outcome.logits[i]);
     const bool right = i + 1 < outcome.logits.size() && generation.active && sequence.tokens.back() == draft[i];
-    if (!right) break;
+    if (!right || generation.options->cancel.stop_requested()) break;
     sequence.pending = false;  // its cell is there already
     ++generation.result.accepted_tokens;
   }

@@ -37,17 +37,17 @@ class GenerationRun {
  public:
   // `cancellation` is the one that stops decodes. All must outlive the run. `draft`: verify drafts in the steps; only
   // where logits do not depend on what else is in the batch, since the tokens could be others elsewhere.
-  GenerationRun(const engine::Tokenizer& tokenizer, std::uint32_t vocabulary, const Cancellation& cancellation,
-                bool draft)
+  GenerationRun(const engine::Tokenizer& tokenizer, std::uint32_t vocabulary, Cancellation& cancellation, bool draft)
       : tokenizer_(&tokenizer), vocabulary_(vocabulary), cancellation_(&cancellation), draft_(draft) {}
 
-  // Runs all to their ends. A failure ends one of them, with its error set.
+  // Runs all to their ends. A failure ends one of them, with its error set, and a cancel the one whose token it was: in
+  // the middle of a decode only where all of that decode are cancelled, else after it.
   void run(std::span<Generation* const> generations);
 
  private:
   using Clock = std::chrono::steady_clock;
   static void end(Generation& generation, engine::GenerateResult::Finish finish);
-  static void end_those_at_their_limit(std::span<Generation* const> generations);
+  static void end_those_that_are_done(std::span<Generation* const> generations);
   void draw_first(Generation& generation);
   [[nodiscard]] std::vector<Draft> look_up_drafts(std::span<Generation* const> generations) const;
   void decode_and_draw(std::span<Generation* const> generations);
@@ -57,7 +57,7 @@ class GenerationRun {
 
   const engine::Tokenizer* tokenizer_;
   std::uint32_t vocabulary_;
-  const Cancellation* cancellation_;
+  Cancellation* cancellation_;
   bool draft_;
   Clock::time_point begin_ = Clock::now();
   Clock::duration drawing_{};  // time spent in samplers

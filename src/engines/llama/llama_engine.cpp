@@ -38,20 +38,6 @@ using engine::SequenceState;
 using engine::Token;
 using Clock = std::chrono::steady_clock;
 
-// Puts stop tokens where running decodes look, for as long as it lives.
-class CancelScope {
- public:
-  CancelScope(Cancellation& cancellation, std::vector<std::stop_token> tokens) : cancellation_(&cancellation) {
-    cancellation_->set(std::move(tokens));
-  }
-  ~CancelScope() { cancellation_->clear(); }
-  CancelScope(const CancelScope&) = delete;
-  CancelScope& operator=(const CancelScope&) = delete;
-
- private:
-  Cancellation* cancellation_;
-};
-
 std::vector<Token> tokens_where(std::uint32_t vocabulary, const auto& predicate) {
   std::vector<Token> found;
   for (Token token = 0; token < static_cast<Token>(vocabulary); ++token) {
@@ -135,9 +121,9 @@ class LlamaEngine final : public engine::Engine {
   Cancellation cancellation_;
   ContextPool pool_;
   std::map<SequenceId, Sequence> sequences_;  // open and poisoned ones
-  std::vector<Token> last_closed_;           // for a mutant
-  std::ifstream model_file_;                 // open all the time: what lies under its name may be another one by now
-  std::optional<std::string> model_digest_;  // once a snapshot was asked for
+  std::vector<Token> last_closed_;            // for a mutant
+  std::ifstream model_file_;                  // open all the time: what lies under its name may be another one by now
+  std::optional<std::string> model_digest_;   // once a snapshot was asked for
 };
 
 Error not_open(SequenceId id) {
@@ -338,18 +324,13 @@ Result<Generation> LlamaEngine::start(const GenerateRequest& request, std::span<
 
 std::vector<Result<GenerateResult>> LlamaEngine::generate(std::span<const GenerateRequest> requests) {
   std::vector<Result<Generation>> started;
-  std::vector<std::stop_token> cancels;
   started.reserve(requests.size());
-  for (std::size_t i = 0; i < requests.size(); ++i) {
-    started.push_back(start(requests[i], requests.first(i)));
-    cancels.push_back(requests[i].options.cancel);
-  }
+  for (std::size_t i = 0; i < requests.size(); ++i) started.push_back(start(requests[i], requests.first(i)));
   std::vector<Generation*> running;
   const bool one_refused = std::any_of(started.begin(), started.end(), [](const auto& one) { return !one.ok(); });
   for (auto& generation : started) {
     if (generation.ok() && !(one_refused && mutant(Mutant::kSharedOverflow))) running.push_back(&generation.value());
   }
-  const CancelScope scope(cancellation_, std::move(cancels));
   GenerationRun(tokenizer_, facts_.vocabulary, cancellation_, facts_.batch_invariant).run(running);
   std::vector<Result<GenerateResult>> results;
   for (auto& generation : started) {

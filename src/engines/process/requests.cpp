@@ -65,7 +65,8 @@ Result<Frame> open(const Asked& asked, Engine& engine) {
 
 Result<Frame> prefill(const Asked& asked, Engine& engine) {
   const auto tokens = asked.frame.head.at("tokens").get<std::vector<Token>>();
-  BH_TRY(const auto done, engine.prefill(sequence_of(asked.frame.head), tokens, asked.cancel, asked.on_progress));
+  BH_TRY(const auto done,
+         engine.prefill(sequence_of(asked.frame.head), tokens, asked.cancels.front(), asked.on_progress));
   return plain({{"tokens", done.tokens}, {"ns", done.time.count()}});
 }
 
@@ -87,7 +88,7 @@ Result<Frame> generate(const Asked& asked, Engine& engine) {
     auto options = generate_options_from(request.at("options"));
     for (const auto& size : request.at("options").at("stop_bytes"))
       options.stop.emplace_back(stops.text(size.get<std::size_t>()));
-    options.cancel = asked.cancel;
+    options.cancel = asked.cancels.at(index);
     options.on_token = [&asked, index](const TokenEvent& event) { return asked.on_token(index, event); };
     requests.push_back({sequence_of(request), std::move(options)});
   }

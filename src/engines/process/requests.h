@@ -11,6 +11,7 @@
 #include <functional>
 #include <stop_token>
 #include <string_view>
+#include <vector>
 
 namespace bulkhead::engines::process {
 
@@ -18,7 +19,7 @@ using worker::Frame;
 
 struct Asked {
   const Frame& frame;
-  std::stop_token cancel;
+  std::vector<std::stop_token> cancels;  // one for each generation that is asked for; for other requests, one
   // Called for every token of a generation, with the place of its request in the call; false ends that one.
   std::function<bool(std::size_t, const TokenEvent&)> on_token;
   engine::PrefillProgress on_progress;

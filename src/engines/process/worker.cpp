@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
@@ -22,6 +23,7 @@
 #include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 namespace bulkhead::engines::process {
 namespace {
@@ -108,22 +110,33 @@ class Worker {
   void take(Frame frame) {
     const auto what = frame.head.value("do", "");
     const auto id = frame.head.value("id", RequestId{0});
-    if (what == "cancel") return cancel(id);
+    if (what == "cancel") return cancel(id, frame.head.value("request", std::size_t{0}));
     if (what == "go" || what == "stop") return decide(id, what == "go");
     const auto* engine = engine_.load();
     if (is_asked_any_time(what) && engine != nullptr) return answers_.answer(id, answer_any_time(what, frame, *engine));
     const std::lock_guard lock(mutex_);
-    stops_[id] = std::stop_source();
-    if (frame.head.value("cancelled", false)) stops_[id].request_stop();
+    stops_[id] = stops_for(frame.head);
     waiting_.push_back(std::move(frame));
     changed_.notify_all();
   }
 
-  void cancel(RequestId id) {
+  // One for each generation that is asked for; for all other requests, one.
+  static std::vector<std::stop_source> stops_for(const Json& head) {
+    const auto parts = head.value("requests", Json::array());
+    std::vector<std::stop_source> stops(std::max<std::size_t>(parts.size(), 1));
+    if (head.value("cancelled", false)) stops[0].request_stop();
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+      if (parts[i].value("cancelled", false)) stops[i].request_stop();
+    }
+    return stops;
+  }
+
+  void cancel(RequestId id, std::size_t part) {
     const auto stop = [&] {
       const std::lock_guard lock(mutex_);
       const auto found = stops_.find(id);
-      return found != stops_.end() ? found->second : std::stop_source(std::nostopstate);
+      const bool there = found != stops_.end() && part < found->second.size();
+      return there ? found->second[part] : std::stop_source(std::nostopstate);
     }();
     stop.request_stop();
   }
@@ -157,7 +170,7 @@ class Worker {
       answers_.answer(id, Error{ErrorCode::kUsage, "no engine is loaded yet", {}, {}});
     } else {
       const Asked asked{
-          frame, stop_of(id),
+          frame, cancels_of(id),
           [this, id, paced = frame.head.value("paced", false)](std::size_t request, const TokenEvent& event) {
             return tell_token(id, request, event, paced);
           },
@@ -171,9 +184,11 @@ class Worker {
     decisions_.erase(id);
   }
 
-  std::stop_token stop_of(RequestId id) {
+  std::vector<std::stop_token> cancels_of(RequestId id) {
     const std::lock_guard lock(mutex_);
-    return stops_[id].get_token();
+    std::vector<std::stop_token> cancels;
+    for (const auto& stop : stops_[id]) cancels.push_back(stop.get_token());
+    return cancels;
   }
 
   Result<Frame> load(const Frame& frame) {
@@ -198,7 +213,7 @@ class Worker {
   std::mutex mutex_;                               // of what follows
   std::condition_variable changed_;
   std::deque<Frame> waiting_;
-  std::map<RequestId, std::stop_source> stops_;
+  std::map<RequestId, std::vector<std::stop_source>> stops_;
   std::map<RequestId, std::deque<bool>> decisions_;
 };
 

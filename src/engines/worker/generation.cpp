@@ -41,7 +41,7 @@ struct Run {
 class Call {
  public:
   Call(std::span<const Part> parts, const engine::Tokenizer& tokenizer)
-      : parts_(parts), tokenizer_(&tokenizer), results_(parts.size()) {
+      : parts_(parts), tokenizer_(&tokenizer), results_(parts.size()), told_of_cancel_(parts.size()) {
     for (std::size_t i = 0; i < parts.size(); ++i) {
       if (parts[i].refused) {
         results_[i] = *parts[i].refused;
@@ -77,10 +77,7 @@ class Call {
   }
 
  private:
-  [[nodiscard]] bool cancel_requested() const {
-    return std::any_of(parts_.begin(), parts_.end(),
-                       [](const Part& part) { return part.request->options.cancel.stop_requested(); });
-  }
+  [[nodiscard]] bool cancelled(std::size_t part) const { return parts_[part].request->options.cancel.stop_requested(); }
 
   void begin(std::size_t index) {
     Run& run = runs_[index];
@@ -90,9 +87,10 @@ class Call {
       const auto& options = parts_[place].request->options;
       for (const auto& stop : options.stop) stops += stop;
       requests.push_back({{"sequence", parts_[place].sequence}, {"options", to_json(options)}});
+      told_of_cancel_[place] = cancelled(place);
+      if (told_of_cancel_[place]) requests.back()["cancelled"] = true;
     }
     Json head = {{"do", "generate"}, {"requests", std::move(requests)}, {"paced", paced_}};
-    if (cancel_requested()) head["cancelled"] = true;
     run.id = run.worker->begin(std::move(head), std::as_bytes(std::span(stops)), inbox_, index);
   }
 
@@ -151,11 +149,15 @@ class Call {
     }
   }
 
+  // Each worker hears of the cancelled parts that it holds.
   void pass_cancel_on() {
-    if (cancel_passed_on_ || !cancel_requested()) return;
-    cancel_passed_on_ = true;
     for (const auto& run : runs_) {
-      if (run.active) run.worker->tell(run.id, "cancel");
+      for (std::size_t i = 0; run.active && i < run.parts.size(); ++i) {
+        const auto part = run.parts[i];
+        if (told_of_cancel_[part] || !cancelled(part)) continue;
+        told_of_cancel_[part] = true;
+        run.worker->cancel(run.id, i);
+      }
     }
   }
 
@@ -188,7 +190,7 @@ class Call {
   std::vector<Run> runs_;
   std::shared_ptr<Inbox> inbox_ = std::make_shared<Inbox>();
   bool paced_ = false;
-  bool cancel_passed_on_ = false;
+  std::vector<bool> told_of_cancel_;  // [n_parts]
 };
 
 }  // namespace

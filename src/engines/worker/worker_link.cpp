@@ -144,6 +144,10 @@ void WorkerLink::tell(RequestId id, std::string_view what) {
   static_cast<void>(send({{"do", what}, {"id", id}}, {}));
 }
 
+void WorkerLink::cancel(RequestId id, std::size_t generation) {
+  static_cast<void>(send({{"do", "cancel"}, {"id", id}, {"request", generation}}, {}));
+}
+
 Result<Frame> WorkerLink::call(Json head, std::span<const std::byte> tail, const std::stop_token& cancel,
                                const std::function<void(std::uint32_t tokens)>& progress) {
   const auto inbox = std::make_shared<Inbox>();

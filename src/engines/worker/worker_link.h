@@ -77,6 +77,8 @@ class WorkerLink {
                                 std::size_t tag);
   // "cancel", "go" or "stop" for a request that was begun. Any thread.
   void tell(RequestId id, std::string_view what);
+  // Cancels one of the generations of a request that was begun. Any thread.
+  void cancel(RequestId id, std::size_t generation);
 
   // Ends the worker for being silent too long; all that wait get the error.
   void give_up_waiting();

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: MIT
+// A cancel is its own request's: it ends within one step, and nobody else notices. What every engine must do.
+#include "engines/conformance.h"
+
+#include <algorithm>
+#include <stop_token>
+#include <thread>
+
+namespace bulkhead::testing {
+namespace {
+
+using Finish = GenerateResult::Finish;
+
+class CancelConformance : public Conformance {
+ protected:
+  // What each gives that nobody cancels.
+  std::vector<GenerateResult> undisturbed(const std::vector<std::string_view>& texts, std::uint32_t count) {
+    std::vector<GenerateResult> results;
+    for (const auto text : texts) results.push_back(generate(open_with(text), greedy(count)));
+    return results;
+  }
+
+  void expect_unchanged(const Result<GenerateResult>& result, const GenerateResult& alone) {
+    ASSERT_TRUE(result.ok()) << result.error().to_string();
+    EXPECT_EQ(result.value().finish, Finish::kLength);
+    EXPECT_EQ(result.value().tokens, alone.tokens);
+    EXPECT_EQ(result.value().text, alone.text);
+    if (engine_->facts().batch_invariant) {
+      EXPECT_EQ(result.value().logit_hashes, alone.logit_hashes);
+    }
+  }
+
+  // Between `least` and `most` tokens came, they are the first of those that come alone, and it holds them and can go
+  // on.
+  void expect_cut(const Result<GenerateResult>& result, const GenerateResult& alone, SequenceId id,
+                  std::string_view text, std::size_t least, std::size_t most) {
+    ASSERT_TRUE(result.ok()) << result.error().to_string();
+    const auto& tokens_so_far = result.value().tokens;
+    EXPECT_EQ(result.value().finish, Finish::kCancelled);
+    ASSERT_GE(tokens_so_far.size(), least);
+    ASSERT_LE(tokens_so_far.size(), most) << "it must stop within one step";
+    EXPECT_TRUE(std::equal(tokens_so_far.begin(), tokens_so_far.end(), alone.tokens.begin()));
+    auto held = tokens(text);
+    held.insert(held.end(), tokens_so_far.begin(), tokens_so_far.end());
+    EXPECT_EQ(inspect(id).token_sha256, sha256_of_tokens(held));
+    EXPECT_EQ(generate(id, greedy(3)).tokens.size(), 3U) << "it must stay usable";
+  }
+};
+
+constexpr std::string_view kThird = "The tide tables of the northern coast say that high water comes at";
+
+TEST_P(CancelConformance, EndsItsOwnGenerationAndTheOthersGoOn) {
+  const std::vector<std::string_view> texts = {kStory, kOther, kThird};
+  const auto alone = undisturbed(texts, 20);
+  for (std::size_t cancelled = 0; cancelled < texts.size(); ++cancelled) {
+    std::vector<SequenceId> ids;
+    for (const auto text : texts) ids.push_back(open_with(text));
+    std::stop_source stop;
+    const std::stop_source never;
+    std::vector<GenerateRequest> requests;
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      auto options = greedy(20);
+      options.cancel = i == cancelled ? stop.get_token() : never.get_token();
+      requests.push_back({ids[i], options});
+    }
+    requests[cancelled].options.on_token = [&](const TokenEvent& event) {
+      if (event.index == 4) stop.request_stop();
+      return true;
+    };
+    const auto results = engine_->generate(requests);
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      if (i == cancelled) {
+        expect_cut(results[i], alone[i], ids[i], texts[i], 5, 6);
+      } else {
+        expect_unchanged(results[i], alone[i]);
+      }
+    }
+  }
+}
+
+// Asked for by another one's callback: between two steps, or in the middle of one.
+TEST_P(CancelConformance, OfAnotherGenerationEndsThatOneOnly) {
+  const std::vector<std::string_view> texts = {kStory, kOther};
+  const auto alone = undisturbed(texts, 12);
+  const auto a = open_with(kStory);
+  const auto b = open_with(kOther);
+  std::stop_source stop;
+  std::vector<GenerateRequest> requests = {{a, greedy(12)}, {b, greedy(12)}};
+  requests[1].options.cancel = stop.get_token();
+  requests[0].options.on_token = [&](const TokenEvent& event) {
+    if (event.index == 2) stop.request_stop();
+    return true;
+  };
+  const auto results = engine_->generate(requests);
+  expect_unchanged(results[0], alone[0]);
+  expect_cut(results[1], alone[1], b, kOther, 2, 4);
+}
+
+TEST_P(CancelConformance, OfAllThatShareItsTokenEndsAll) {
+  const auto alone = undisturbed({kStory, kOther}, 20);
+  const auto a = open_with(kStory);
+  const auto b = open_with(kOther);
+  std::stop_source stop;
+  std::vector<GenerateRequest> requests = {{a, greedy(20)}, {b, greedy(20)}};
+  for (auto& request : requests) request.options.cancel = stop.get_token();
+  requests[0].options.on_token = [&](const TokenEvent& event) {
+    if (event.index == 4) stop.request_stop();
+    return true;
+  };
+  const auto results = engine_->generate(requests);
+  expect_cut(results[0], alone[0], a, kStory, 5, 6);
+  expect_cut(results[1], alone[1], b, kOther, 4, 6);
+}
+
+TEST_P(CancelConformance, BeforeTheFirstStepDrawsNothing) {
+  const auto alone = undisturbed({kStory, kOther}, 6);
+  const auto a = open_with(kStory);
+  const auto b = open_with(kOther);
+  std::stop_source stop;
+  stop.request_stop();
+  std::vector<GenerateRequest> requests = {{a, greedy(6)}, {b, greedy(6)}};
+  requests[0].options.cancel = stop.get_token();
+  const auto results = engine_->generate(requests);
+  expect_cut(results[0], alone[0], a, kStory, 0, 0);
+  expect_unchanged(results[1], alone[1]);
+}
+
+// Nobody has a callback: workers go at their own pace. When the request comes is left to chance, what it does is not.
+TEST_P(CancelConformance, FromAnotherThreadEndsThatOneOnly) {
+  const auto alone = undisturbed({kStory, kOther}, 100);
+  const auto a = open_with(kStory);
+  const auto b = open_with(kOther);
+  std::stop_source stop;
+  std::vector<GenerateRequest> requests = {{a, greedy(100)}, {b, greedy(100)}};
+  requests[0].options.cancel = stop.get_token();
+  std::jthread other([&] { stop.request_stop(); });
+  const auto results = engine_->generate(requests);
+  other.join();
+  expect_unchanged(results[1], alone[1]);
+  ASSERT_TRUE(results[0].ok());
+  if (results[0].value().tokens.size() < 100) expect_cut(results[0], alone[0], a, kStory, 0, 99);
+}
+
+BULKHEAD_FOR_ALL_ENGINES(CancelConformance);
+
+}  // namespace
+}  // namespace bulkhead::testing
