@@ -57,16 +57,17 @@ Result<void> check_bound(std::string_view field, double value) {
 
 Result<void> check_bounds(const SamplingOptions& options) {
   return check_all(std::array<Value, 6>{{{"temperature", options.temperature},
-                                         {"top_k", options.top_k},
+                                         {"top_k", static_cast<double>(options.top_k)},
                                          {"top_p", options.top_p},
                                          {"min_p", options.min_p},
                                          {"repeat_penalty", options.repeat_penalty},
-                                         {"repeat_last_n", options.repeat_last_n}}});
+                                         {"repeat_last_n", static_cast<double>(options.repeat_last_n)}}});
 }
 
 Result<void> check_bounds(const ModelOptions& options) {
-  return check_all(std::array<Value, 3>{
-      {{"context_tokens", options.context_tokens}, {"threads", options.threads}, {"gpu_layers", options.gpu_layers}}});
+  return check_all(std::array<Value, 3>{{{"context_tokens", static_cast<double>(options.context_tokens)},
+                                         {"threads", static_cast<double>(options.threads)},
+                                         {"gpu_layers", static_cast<double>(options.gpu_layers)}}});
 }
 
 }  // namespace bulkhead::engine
