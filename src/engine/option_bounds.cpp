@@ -20,8 +20,8 @@ constexpr std::array<OptionBound, 9> kBounds = {{
     {"top_k", 0, kMostInteger, "0 (all) or more"},
     {"top_p", kAboveZero, 1, "above 0 and at most 1 (all)"},
     {"min_p", 0, 1, "from 0 (none) to 1"},
-    // Beyond it logits overflow, or all are the same.
-    {"repeat_penalty", 0.01, 100, "from 0.01 to 100; 1 is off"},
+    // Beyond it logits overflow, or all are the same. As a float, which is what it is compared with.
+    {"repeat_penalty", 0.01F, 100, "from 0.01 to 100; 1 is off"},
     {"repeat_last_n", 0, kMostInteger, "0 (off) or more"},
     {"context_tokens", 0, 1 << 24, "from 0 (the model's own) to 16777216"},
     {"threads", 0, 1024, "from 0 (one per core) to 1024"},

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "engines/llama/sampler.h"
 
+#include "engine/option_bounds.h"
+
 #include <gtest/gtest.h>
 #include <llama.h>
 
@@ -45,6 +47,47 @@ std::vector<double> softmax(const std::vector<float>& logits, double temperature
 }
 
 const std::vector<float> kLogits = {1.0F, -2.0F, 3.0F, 0.5F, 2.5F, -40.0F, 2.9F};
+
+// Their inverses are large, or infinite: 1 / 1e-39 is.
+TEST(Sampler, TinyTemperaturesDrawWhatGreedyTakes) {
+  std::vector<float> many(70'001, -3.0F);
+  many[65'432] = 12.5F;
+  many[65'433] = 12.25F;
+  for (const float temperature :
+       {1e-3F, 1e-6F, 1e-20F, 1e-37F, 2.9e-39F, 1e-39F, 1e-42F, std::numeric_limits<float>::denorm_min()}) {
+    for (const int form : {0, 1, 2, 3}) {
+      auto options = at(temperature);
+      if (form == 1) options.top_k = 3;
+      if (form == 2) options.top_p = 0.99F;
+      if (form == 3) options.min_p = 0.01F;
+      Sampler sampler(options, {});
+      for (int draw = 0; draw < 20; ++draw) {
+        EXPECT_EQ(sampler.draw(kLogits, {}), 2) << temperature << " " << form;
+        EXPECT_EQ(sampler.draw(many, {}), 65'432) << temperature << " " << form;
+      }
+    }
+  }
+}
+
+TEST(Sampler, ValuesAtTheirBoundsDrawATokenThatIsThere) {
+  const std::vector<Token> history = {0, 2, 5};
+  for (const float temperature : {-100.0F, 0.0F, std::numeric_limits<float>::denorm_min(), 100.0F}) {
+    for (const float penalty : {0.01F, 100.0F}) {
+      for (const float top_p : {std::numeric_limits<float>::denorm_min(), 1.0F}) {
+        for (const float min_p : {0.0F, 1.0F}) {
+          for (const std::int32_t top_k : {0, 1, std::numeric_limits<std::int32_t>::max()}) {
+            SamplingOptions options{temperature, top_k, top_p, min_p, penalty, std::numeric_limits<std::int32_t>::max(),
+                                    4294967295U};
+            ASSERT_TRUE(engine::check_bounds(options).ok());
+            const auto drawn = Sampler(options, {}).draw(kLogits, history);
+            ASSERT_TRUE(drawn.has_value());
+            EXPECT_LT(static_cast<std::size_t>(*drawn), kLogits.size());
+          }
+        }
+      }
+    }
+  }
+}
 
 TEST(Sampler, GreedyTakesTheFirstLargest) {
   Sampler sampler(at(0), {});
