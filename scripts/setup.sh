@@ -4,7 +4,7 @@
 set -euo pipefail
 
 packages=(g++ cmake ninja-build ccache git patch pkg-config python3 python3-pip python3-venv nodejs npm ca-certificates
-  libfmt-dev libspdlog-dev libcli11-dev libssl-dev libcurl4-openssl-dev libxxhash-dev libboost-dev libsqlite3-dev)
+  libfmt-dev libspdlog-dev libcli11-dev libssl-dev libcurl4-openssl-dev libxxhash-dev libboost-dev libsqlite3-dev libicu-dev)
 test_packages=(libgtest-dev libgmock-dev librapidcheck-dev chromium clang-format-16)
 all_packages=(clang-16 clang-tidy-16 clang-tools-16)
 for argument in "$@"; do
@@ -16,7 +16,7 @@ for argument in "$@"; do
 done
 
 if [ "$(uname)" = Darwin ]; then  # untested
-  brew install --quiet cmake ninja ccache fmt spdlog cli11 openssl curl xxhash boost sqlite googletest node python3
+  brew install --quiet cmake ninja ccache fmt spdlog cli11 openssl curl xxhash boost sqlite icu4c googletest node python3
   exit 0
 fi
 if ! command -v apt-get >/dev/null; then

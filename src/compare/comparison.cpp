@@ -142,11 +142,19 @@ Json partitions_json(const std::vector<const Json*>& runs) {
   return partitions;
 }
 
-Json terms_json(const std::vector<const Json*>& runs, std::string_view key) {
-  Json totals = Json::array();  // one for each run
+// Null where the terms of an output are not countable.
+Json terms_of(const Json& output, const char* key) {
+  return output.contains(key) && output[key].is_null() ? Json(nullptr) : Json(count(output, key));
+}
+
+Json terms_json(const std::vector<const Json*>& runs, const char* key) {
+  Json totals = Json::array();  // one for each run; null where an output's are not countable
   for (const auto* run : runs) {
-    std::uint64_t sum = 0;
-    for (const auto& output : list(*run, "outputs")) sum += count(output, key);
+    Json sum = 0U;
+    for (const auto& output : list(*run, "outputs")) {
+      const auto terms = terms_of(output, key);
+      sum = sum.is_null() || terms.is_null() ? Json(nullptr) : Json(sum.get<std::uint64_t>() + count(output, key));
+    }
     totals.push_back(sum);
   }
   return totals;
@@ -208,8 +216,8 @@ Json output_of_engine(const Json& output, const Json& first) {
   return {{"text", words},
           {"tokens", count(output, "tokens")},
           {"finish", text(output, "finish")},
-          {"own_terms", count(output, "own_terms")},
-          {"foreign_terms", count(output, "foreign_terms")},
+          {"own_terms", terms_of(output, "own_terms")},
+          {"foreign_terms", terms_of(output, "foreign_terms")},
           {"foreign", list(output, "foreign")},
           {"distinct_2", distinct ? Json(*distinct) : Json(nullptr)},
           {"ttft_ms", number(output, "ttft_ms")},

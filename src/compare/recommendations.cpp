@@ -161,10 +161,19 @@ Json about_isolation(const Json& comparison) {
   return entry(claim, fmt::format("isolation achieved, in runs: {}", fmt::join(all, "; ")), "computed");
 }
 
+// Empty where a run's are not countable.
 std::vector<double> totals(const Json& of_engine, std::string_view key) {
   std::vector<double> values;
-  for (const auto& value : list(of_engine, key)) values.push_back(value.get<double>());
+  for (const auto& value : list(of_engine, key)) {
+    if (value.is_null()) return {};
+    values.push_back(value.get<double>());
+  }
   return values;
+}
+
+Json not_countable(const std::string& what) {
+  return entry(what + ": not countable.", "some text is in a script or language in which the terms cannot be found",
+               "computed");
 }
 
 // Foreign terms: the semantic condition against the sequential one, in each engine.
@@ -178,10 +187,13 @@ void about_effect(const Json& comparison, Json& all) {
   if (sequential == nullptr || semantic == nullptr) return;
   const auto& engines = list(comparison, "engines");
   for (std::size_t i = 0; i < engines.size(); ++i) {
-    all.push_back(least("Foreign terms in " + text(engines[i], "name"), "the condition with fewer",
-                        {spread_of("semantic", totals(list(*semantic, "engines")[i], "foreign_terms")),
-                         spread_of("sequential", totals(list(*sequential, "engines")[i], "foreign_terms"))},
-                        number_words));
+    const auto what = "Foreign terms in " + text(engines[i], "name");
+    const auto apart = totals(list(*semantic, "engines")[i], "foreign_terms");
+    const auto together = totals(list(*sequential, "engines")[i], "foreign_terms");
+    all.push_back(apart.empty() || together.empty()
+                      ? not_countable(what)
+                      : least(what, "the condition with fewer",
+                              {spread_of("semantic", apart), spread_of("sequential", together)}, number_words));
   }
 }
 
@@ -192,6 +204,7 @@ Json about_quality(const Json& comparison) {
     std::vector<double> sums;
     for (const auto& condition : list(comparison, "conditions")) {
       const auto values = totals(list(condition, "engines")[i], "foreign_terms");
+      if (values.empty()) return not_countable("Foreign terms over all conditions");
       sums.resize(std::max(sums.size(), values.size()));
       for (std::size_t run = 0; run < values.size(); ++run) sums[run] += values[run];
     }

@@ -27,13 +27,17 @@ std::vector<std::string> choice_fields(const Cell& cell) {
   return fields;
 }
 
+std::string terms(const std::optional<std::uint64_t>& count) {
+  return count ? std::to_string(*count) : "not countable";
+}
+
 std::vector<std::string> output_fields(const Output& output) {
   std::vector<std::string> fields(kChoiceFields);
   fields.back() = std::to_string(output.tokens);
   for (const auto& field :
        {output.text, std::string(output.ended ? "true" : "false"), fmt::format("{}", output.bleu),
         fmt::format("{}", output.chrf), fmt::format("{}", output.rouge_l), std::to_string(output.words),
-        fmt::format("{}", output.repetition), std::to_string(output.own_terms), std::to_string(output.foreign_terms),
+        fmt::format("{}", output.repetition), terms(output.own_terms), terms(output.foreign_terms),
         std::to_string(output.own_facts), std::to_string(output.foreign_facts), std::to_string(output.canaries),
         output.similarity ? fmt::format("{}", *output.similarity) : std::string()}) {
     fields.push_back(field);

@@ -54,6 +54,14 @@ double similarity(const Cell& cell) {
   return *cell.output->similarity;
 }
 
+bool has_terms(const Cell& cell) {
+  return cell.output.has_value() && cell.output->foreign_terms.has_value();
+}
+
+double foreign_terms(const Cell& cell) {
+  return static_cast<double>(*cell.output->foreign_terms);
+}
+
 template <auto Member>
 double of_output(const Cell& cell) {
   return static_cast<double>((*cell.output).*Member);
@@ -75,7 +83,7 @@ constexpr std::array<Endpoint, 15> kEndpoints = {{
     {"length", "words of an output", Better::kNeither, is_output, of_output<&Output::words>},
     {"repetition", "share of repeated pairs of words, mean over outputs", Better::kLower, is_output,
      of_output<&Output::repetition>},
-    {"foreign_terms", "occurrences in an output", Better::kLower, is_output, of_output<&Output::foreign_terms>},
+    {"foreign_terms", "occurrences in an output", Better::kLower, has_terms, foreign_terms},
     {"foreign_facts", "different values in an output", Better::kLower, is_output, of_output<&Output::foreign_facts>},
     {"canaries", "other clusters' canaries in an output", Better::kLower, is_output, of_output<&Output::canaries>},
 }};
@@ -96,7 +104,8 @@ std::span<const Endpoint> endpoints() noexcept {
 }
 
 bool is_optional(const Endpoint& endpoint) noexcept {
-  return endpoint.counts == is_output || endpoint.counts == has_similarity || endpoint.counts == is_sample;
+  return endpoint.counts == is_output || endpoint.counts == has_similarity || endpoint.counts == has_terms ||
+         endpoint.counts == is_sample;
 }
 
 const Endpoint* find_endpoint(std::string_view name) noexcept {

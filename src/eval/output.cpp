@@ -7,7 +7,7 @@
 #include "measure/repetition.h"
 #include "measure/rouge.h"
 #include "measure/terms.h"
-#include "measure/whitespace.h"
+#include "measure/words.h"
 
 #include <algorithm>
 #include <array>
@@ -32,8 +32,8 @@ void count_terms(const Conversation& conversation, const Cluster& own, Output& o
     if (is_foreign(own, cluster.id)) foreign.push_back({cluster.id, cluster.terminology});
   }
   const auto counts = measure::count_terms(output.text, own.terminology, foreign);
-  output.own_terms = counts.own;
-  output.foreign_terms = counts.foreign;
+  output.own_terms = counts.obstacle.empty() ? std::optional(counts.own) : std::nullopt;
+  output.foreign_terms = counts.obstacle.empty() ? std::optional(counts.foreign) : std::nullopt;
 }
 
 // A value that an allowed cluster states too, in whatever spelling, is not foreign: its occurrence could be either's.
@@ -72,12 +72,16 @@ struct CountField {
   const char* name;
   std::uint64_t Output::*member;
 };
-constexpr std::array<CountField, 6> kCounts = {{{"words", &Output::words},
-                                                {"own_terms", &Output::own_terms},
-                                                {"foreign_terms", &Output::foreign_terms},
+constexpr std::array<CountField, 4> kCounts = {{{"words", &Output::words},
                                                 {"own_facts", &Output::own_facts},
                                                 {"foreign_facts", &Output::foreign_facts},
                                                 {"canaries", &Output::canaries}}};
+struct TermField {
+  const char* name;
+  std::optional<std::uint64_t> Output::*member;
+};
+constexpr std::array<TermField, 2> kTerms = {
+    {{"own_terms", &Output::own_terms}, {"foreign_terms", &Output::foreign_terms}}};
 struct ScoreField {
   const char* name;
   double Output::*member;
@@ -103,6 +107,13 @@ Result<Output> read_output(const std::string& text) {
     BH_TRY(const auto number, view.integer(0, std::numeric_limits<std::int32_t>::max()));
     output.*field.member = static_cast<std::uint64_t>(number);
   }
+  for (const auto& field : kTerms) {
+    BH_TRY(const auto view, root.at(field.name));
+    output.*field.member = std::nullopt;
+    if (view.json().is_null()) continue;
+    BH_TRY(const auto number, view.integer(0, std::numeric_limits<std::int32_t>::max()));
+    output.*field.member = static_cast<std::uint64_t>(number);
+  }
   for (const auto& field : kScores) {
     BH_TRY(const auto view, root.at(field.name));
     BH_TRY(output.*field.member, view.number());
@@ -124,7 +135,7 @@ Output measure_output(const Conversation& conversation, std::string_view cluster
   output.bleu = measure::sentence_bleu(segment).score;
   output.chrf = measure::sentence_chrf(segment);
   output.rouge_l = measure::rouge(output.text, own.expected_output).rouge_l.f1;
-  output.words = measure::split_at_whitespace(output.text).size();
+  output.words = measure::words_as_written(output.text).size();
   output.repetition = 1 - measure::distinct_ngrams(output.text, 2).value_or(1.0);
   count_terms(conversation, own, output);
   count_facts(conversation, own, output);
@@ -135,6 +146,9 @@ Output measure_output(const Conversation& conversation, std::string_view cluster
 Json to_json(const Output& output) {
   Json json = {{"text", output.text}, {"tokens", output.tokens}, {"ended", output.ended}};
   for (const auto& field : kCounts) json[field.name] = output.*field.member;
+  for (const auto& field : kTerms) {
+    json[field.name] = output.*field.member ? Json(*(output.*field.member)) : Json(nullptr);
+  }
   for (const auto& field : kScores) json[field.name] = output.*field.member;
   if (output.similarity) json["similarity"] = *output.similarity;
   return json;

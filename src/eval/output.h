@@ -26,13 +26,13 @@ struct Output {
   double rouge_l = 0;                     // F1, 0 to 1
   std::optional<double> similarity = {};  // cosine with the reference text as vectors of an embedding model, -1 to 1;
                                           // absent where none was given
-  std::uint64_t words = 0;                // what white space parts
+  std::uint64_t words = 0;                // measure/words.h
   double repetition = 0;  // share of pairs of neighbouring words that stood there before; 0 with fewer than two words
-  std::uint64_t own_terms = 0;      // occurrences of the cluster's terminology
-  std::uint64_t foreign_terms = 0;  // occurrences, without those that are own terms too
-  std::uint64_t own_facts = 0;      // different values of the cluster's facts, old ones too
-  std::uint64_t foreign_facts = 0;  // different values that only foreign clusters state
-  std::uint64_t canaries = 0;       // of all other clusters, however they are connected; no reference text holds one
+  std::optional<std::uint64_t> own_terms = 0;      // occurrences of the cluster's terminology; absent: not countable
+  std::optional<std::uint64_t> foreign_terms = 0;  // occurrences, without those that are own terms too; absent likewise
+  std::uint64_t own_facts = 0;                     // different values of the cluster's facts, old ones too
+  std::uint64_t foreign_facts = 0;                 // different values that only foreign clusters state
+  std::uint64_t canaries = 0;  // of all other clusters, however they are connected; no reference text holds one
   friend bool operator==(const Output&, const Output&) = default;
 };
 

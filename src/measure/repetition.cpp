@@ -2,7 +2,7 @@
 #include "measure/repetition.h"
 
 #include "measure/ngrams.h"
-#include "measure/whitespace.h"
+#include "measure/words.h"
 
 #include <algorithm>
 #include <string>
@@ -11,14 +11,14 @@
 namespace bulkhead::measure {
 
 std::optional<double> distinct_ngrams(std::string_view text, std::size_t order) {
-  const auto words = split_at_whitespace(text);
+  const auto words = words_as_written(text);
   if (order == 0 || words.size() < order) return std::nullopt;
   const auto counts = count_word_ngrams(std::vector<std::string>(words.begin(), words.end()), order);
   return static_cast<double>(counts.size()) / static_cast<double>(words.size() - order + 1);
 }
 
 RepeatedSpan longest_repeated_span(std::string_view text) {
-  const auto words = split_at_whitespace(text);
+  const auto words = words_as_written(text);
   // common[j]: how many words before and with word i equal those before and with the later word j.
   std::vector<std::size_t> common(words.size() + 1, 0);
   std::size_t longest = 0;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// How much a text repeats itself. Words are what white space parts, compared as written. Pure, for any thread.
+// How much a text repeats itself. Words are those of words_as_written() (words.h). Pure, for any thread.
 #pragma once
 
 #include <cstddef>

@@ -1,61 +1,19 @@
 // SPDX-License-Identifier: MIT
 #include "measure/terms.h"
 
+#include "measure/utf8_character.h"
+#include "measure/words.h"
+
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <map>
 #include <tuple>
 
 namespace bulkhead::measure {
 namespace {
-
-struct Character {
-  std::uint32_t code = 0;
-  std::size_t bytes = 1;
-};
-
-// Decodes the character at `at`. An invalid byte stands for itself, one byte long, and is no part of a word.
-Character character_at(std::string_view text, std::size_t at) {
-  const auto byte = [&](std::size_t i) { return static_cast<std::uint32_t>(static_cast<unsigned char>(text[i])); };
-  const std::uint32_t first = byte(at);
-  std::size_t length = 1;
-  std::uint32_t code = first;
-  if (first >= 0xF0U && first < 0xF8U) {
-    length = 4;
-    code = first & 0x07U;
-  } else if (first >= 0xE0U && first < 0xF0U) {
-    length = 3;
-    code = first & 0x0FU;
-  } else if (first >= 0xC0U && first < 0xE0U) {
-    length = 2;
-    code = first & 0x1FU;
-  } else if (first >= 0x80U) {
-    return {0xFFFDU, 1};
-  }
-  if (at + length > text.size()) return {0xFFFDU, 1};
-  for (std::size_t i = 1; i < length; ++i) {
-    if ((byte(at + i) & 0xC0U) != 0x80U) return {0xFFFDU, 1};
-    code = (code << 6U) | (byte(at + i) & 0x3FU);
-  }
-  return {code, length};
-}
-
-bool is_ascii_word(std::uint32_t code) {
-  return (code >= '0' && code <= '9') || (code >= 'a' && code <= 'z') || (code >= 'A' && code <= 'Z');
-}
-
-// Outside ASCII everything is a letter but the blocks of punctuation, symbols and pictures.
-bool is_word(std::uint32_t code) {
-  if (code < 0x80U) return is_ascii_word(code);
-  if (code < 0xC0U) return code == 0xAAU || code == 0xAD || code == 0xB5U || code == 0xBAU;  // U+00AD: soft hyphen
-  if (code == 0xD7U || code == 0xF7U) return false;
-  if (code >= 0x2000U && code <= 0x2BFFU) return false;
-  if (code >= 0x3000U && code <= 0x303FU) return false;
-  if (code >= 0xFE00U && code <= 0xFE6FU) return false;
-  if (code >= 0xFF00U && code <= 0xFF0FU) return false;
-  if (code == 0xFEFFU || code == 0xFFFDU) return false;
-  return code < 0x1F000U || code > 0x1FAFFU;
-}
 
 bool is_hyphen(std::uint32_t code) {
   return code == '-' || code == '_' || code == 0x2010U || code == 0x2011U || code == 0x2013U;
@@ -99,46 +57,34 @@ std::string normal_gap(std::string_view gap) {
   return others == 0 && (spaced || hyphened) ? " " : kept;
 }
 
-struct Word {
-  std::string folded;
+struct PlacedWord {
+  Word word;
   std::string gap;  // normal form of what stands between the word before and this one
-  std::size_t begin = 0;
-  std::size_t end = 0;
 };
 
 // "C++" and "C#": these signs belong to the word when they end it.
-std::size_t trailing_signs(std::string_view text, std::size_t at) {
-  std::size_t end = at;
+std::size_t trailing_signs(std::string_view text, const Word& word, std::size_t next_word) {
+  std::size_t end = word.end;
   while (end < text.size() && (text[end] == '+' || text[end] == '#')) ++end;
-  return end < text.size() && is_word(character_at(text, end).code) ? at : end;
+  return end == next_word ? word.end : end;
 }
 
-std::vector<Word> words_of(std::string_view text) {
-  std::vector<Word> words;
-  for (std::size_t at = 0; at < text.size();) {
-    auto character = character_at(text, at);
-    if (!is_word(character.code)) {
-      at += character.bytes;
-      continue;
+std::vector<PlacedWord> placed_words(std::string_view text, std::vector<Word> words) {
+  std::vector<PlacedWord> placed;
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    PlacedWord one{std::move(words[i]), {}};
+    if (!one.word.without_spaces) {
+      const auto end = trailing_signs(text, one.word, i + 1 < words.size() ? words[i + 1].begin : std::string::npos);
+      one.word.normal += text.substr(one.word.end, end - one.word.end);
+      one.word.end = end;
     }
-    Word word;
-    word.begin = at;
-    while (at < text.size() && is_word((character = character_at(text, at)).code)) {
-      const char byte = text[at];
-      if (character.bytes == 1) {
-        word.folded += byte >= 'A' && byte <= 'Z' ? static_cast<char>(byte - 'A' + 'a') : byte;
-      } else if (character.code != 0xADU) {
-        word.folded += text.substr(at, character.bytes);
-      }
-      at += character.bytes;
+    if (i > 0) {
+      const auto before = placed.back().word.end;
+      one.gap = normal_gap(text.substr(before, one.word.begin - before));
     }
-    word.end = trailing_signs(text, at);
-    word.folded += text.substr(at, word.end - at);
-    at = word.end;
-    if (!words.empty()) word.gap = normal_gap(text.substr(words.back().end, word.begin - words.back().end));
-    if (!word.folded.empty()) words.push_back(std::move(word));
+    placed.push_back(std::move(one));
   }
-  return words;
+  return placed;
 }
 
 // Whether `plural` is `singular` with a plural ending.
@@ -155,15 +101,43 @@ bool is_plural_of(std::string_view plural, std::string_view singular) {
   return hisses ? ending == "es" : ending == "s";
 }
 
-bool same_word(std::string_view a, std::string_view b, bool last) {
-  return a == b || (last && (is_plural_of(a, b) || is_plural_of(b, a)));
+// What is written behind a Korean noun without a space: particles, the plural, forms of "to be".
+bool is_particles(std::string_view text) {
+  constexpr std::array<std::string_view, 45> kParticles = {
+      "\uC740",       "\uB294",       "\uC774",       "\uAC00",
+      "\uC744",       "\uB97C",       "\uC758",       "\uC5D0",
+      "\uC5D0\uC11C", "\uC5D0\uAC8C", "\uAED8",       "\uAED8\uC11C",
+      "\uD55C\uD14C", "\uC640",       "\uACFC",       "\uB791",
+      "\uC774\uB791", "\uD558\uACE0", "\uB3C4",       "\uB9CC",
+      "\uAE4C\uC9C0", "\uBD80\uD130", "\uBCF4\uB2E4", "\uCC98\uB7FC",
+      "\uAC19\uC774", "\uB85C",       "\uC73C\uB85C", "\uB85C\uC11C",
+      "\uB85C\uC368", "\uB9C8\uB2E4", "\uC870\uCC28", "\uB9C8\uC800",
+      "\uBC16\uC5D0", "\uC774\uB098", "\uB4E4",       "\uC774\uB2E4",
+      "\uC774\uBA70", "\uC774\uACE0", "\uC778",       "\uB77C\uB294",
+      "\uC774\uB77C", "\uC600\uB2E4", "\uC774\uC5C8", "\uC785\uB2C8\uB2E4",
+      "\uC5C8\uB2E4"};
+  if (text.empty()) return true;
+  return std::any_of(kParticles.begin(), kParticles.end(), [&](std::string_view particle) {
+    return text.starts_with(particle) && is_particles(text.substr(particle.size()));
+  });
 }
 
-bool matches_at(const std::vector<Word>& text, std::size_t at, const std::vector<Word>& term) {
+bool same_word(const Word& text, const Word& term, bool last) {
+  if (text.normal == term.normal) return true;
+  if (!last || text.without_spaces || term.without_spaces) return false;
+  if (text.is_hangul && text.normal.starts_with(term.normal)) {
+    return is_particles(std::string_view(text.normal).substr(term.normal.size()));
+  }
+  return is_plural_of(text.normal, term.normal) || is_plural_of(term.normal, text.normal);
+}
+
+// Where a dictionary parts the words of the text, a term begins and ends with a word.
+bool matches_at(const std::vector<PlacedWord>& text, std::size_t at, const std::vector<PlacedWord>& term) {
   if (at + term.size() > text.size()) return false;
+  if (!text[at].word.starts_word || !text[at + term.size() - 1].word.ends_word) return false;
   for (std::size_t i = 0; i < term.size(); ++i) {
     if (i > 0 && text[at + i].gap != term[i].gap) return false;
-    if (!same_word(text[at + i].folded, term[i].folded, i + 1 == term.size())) return false;
+    if (!same_word(text[at + i].word, term[i].word, i + 1 == term.size())) return false;
   }
   return true;
 }
@@ -178,13 +152,13 @@ struct Candidate {
 // The hits as (index of the term, begin, end).
 std::vector<std::tuple<std::size_t, std::size_t, std::size_t>> find_indexed(std::string_view text,
                                                                             std::span<const std::string> terms) {
-  const auto words = words_of(text);
+  const auto words = placed_words(text, words_of(text).list);
   std::vector<Candidate> candidates;
   for (std::size_t t = 0; t < terms.size(); ++t) {
-    const auto term = words_of(terms[t]);
+    const auto term = placed_words(terms[t], words_of(terms[t]).list);
     for (std::size_t at = 0; !term.empty() && at < words.size(); ++at) {
       if (!matches_at(words, at, term)) continue;
-      candidates.push_back({at, term.size(), words[at + term.size() - 1].end - words[at].begin, t});
+      candidates.push_back({at, term.size(), words[at + term.size() - 1].word.end - words[at].word.begin, t});
     }
   }
   std::stable_sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) {
@@ -197,10 +171,25 @@ std::vector<std::tuple<std::size_t, std::size_t, std::size_t>> find_indexed(std:
     const auto end = begin + static_cast<std::ptrdiff_t>(candidate.words);
     if (std::find(begin, end, true) != end) continue;
     std::fill(begin, end, true);
-    hits.emplace_back(candidate.term, words[candidate.first].begin, words[candidate.first + candidate.words - 1].end);
+    hits.emplace_back(candidate.term, words[candidate.first].word.begin,
+                      words[candidate.first + candidate.words - 1].word.end);
   }
   std::sort(hits.begin(), hits.end(), [](const auto& a, const auto& b) { return std::get<1>(a) < std::get<1>(b); });
   return hits;
+}
+
+// Why `terms` cannot be counted in a text of these words; empty: they can.
+std::string obstacle_of(const Words& text, std::span<const std::string> terms) {
+  if (!text.obstacle.empty()) return text.obstacle;
+  bool shares_script = text.scripts.empty();
+  for (const auto& term : terms) {
+    const auto words = words_of(term);
+    if (words.list.empty()) return fmt::format("the term \"{}\" has no letter and no digit", term);
+    if (!words.obstacle.empty()) return words.obstacle;
+    const auto in_text = [&](const std::string& script) { return text.scripts.contains(script); };
+    shares_script = shares_script || words.scripts.empty() || std::ranges::any_of(words.scripts, in_text);
+  }
+  return shares_script || terms.empty() ? "" : "the text is in another script than the terms";
 }
 
 }  // namespace
@@ -221,6 +210,10 @@ TermCounts count_terms(std::string_view text, std::span<const std::string> own_t
     owner.insert(owner.end(), cluster.terms.size(), &cluster);
   }
   TermCounts counts;
+  const auto words = words_of(text);
+  counts.obstacle = obstacle_of(words, own_terms);
+  if (counts.obstacle.empty()) counts.obstacle = obstacle_of(words, std::span(terms).subspan(own_terms.size()));
+  if (!counts.obstacle.empty()) return counts;
   std::map<std::size_t, std::size_t> by_term;
   for (const auto& [term, begin, end] : find_indexed(text, terms)) {
     if (term < own_terms.size()) {

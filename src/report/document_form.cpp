@@ -35,6 +35,7 @@ bool has_kind(const Json& value, Kind kind) {
     case Kind::kNumberOrNull: return value.is_number() || value.is_null();
     case Kind::kInteger: return value.is_number_integer();
     case Kind::kCount: return is_count(value);
+    case Kind::kCountOrNull: return is_count(value) || value.is_null();
     case Kind::kObject: return value.is_object();
     case Kind::kObjectOrNull: return value.is_object() || value.is_null();
     case Kind::kObjects: return value.is_array();
@@ -57,6 +58,7 @@ std::string_view words_for(Kind kind) {
     case Kind::kNumberOrNull: return "a number or null";
     case Kind::kInteger: return "an integer";
     case Kind::kCount: return "an integer of 0 or more";
+    case Kind::kCountOrNull: return "an integer of 0 or more, or null";
     case Kind::kObject: return "an object";
     case Kind::kObjectOrNull: return "an object or null";
     case Kind::kObjects: return "a list of objects";

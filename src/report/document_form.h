@@ -20,6 +20,7 @@ enum class Kind {
   kNumberOrNull,
   kInteger,
   kCount,  // integer, not negative
+  kCountOrNull,
   kObject,
   kObjectOrNull,
   kObjects,   // list of objects

@@ -72,13 +72,17 @@ std::string reasons_section(const ScenarioRuns& runs) {
   return out;
 }
 
+std::string mean_words(const Json& entry, std::string_view key) {
+  return entry.contains(key) && entry[key].is_null() ? std::string(kNotCountable) : decimal(number(entry, key), 2);
+}
+
 std::string terms_section(const Json& results, const Json& scenario) {
   std::string rows;
   for (const auto& entry : list(results, "term_summary")) {
     if (text(entry, "scenario") != text(scenario, "id")) continue;
     rows += table_row({markdown_cell(text(entry, "label")), markdown_cell(text(entry, "condition")),
                        flag(entry, "greedy") ? "greedy" : "sampled", grouped(count(entry, "n")),
-                       decimal(number(entry, "foreign_mean"), 2), decimal(number(entry, "own_mean"), 2)});
+                       mean_words(entry, "foreign_mean"), mean_words(entry, "own_mean")});
   }
   if (rows.empty()) return {};
   return "\n### Terms per output\n\n" +
@@ -171,8 +175,12 @@ std::string output_section(const Json& condition, const Json& output, const Json
   std::string out = fmt::format("\n#### Output {}, {}\n\n", markdown_cell(text(output, "label")),
                                 markdown_cell(text(condition, "title")));
   out += fmt::format("{} tokens, ended by {}; own terms {}, foreign terms {}{}. ", grouped(count(output, "tokens")),
-                     markdown_cell(text(output, "finish")), count(output, "own_terms"), count(output, "foreign_terms"),
+                     markdown_cell(text(output, "finish")), terms_words(output, "own_terms"),
+                     terms_words(output, "foreign_terms"),
                      foreign.empty() ? "" : fmt::format(": {}", fmt::join(foreign, ", ")));
+  if (output.contains("terms_obstacle")) {
+    out += fmt::format("Terms are not countable: {}. ", markdown_cell(text(output, "terms_obstacle")));
+  }
   out += fmt::format("First token after {}", duration_words(number(output, "ttft_ms")));
   if (number(latency, "median") > 0.0) {
     out += fmt::format(", then {} a token (95 % within {})", duration_words(number(latency, "median")),

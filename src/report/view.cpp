@@ -50,7 +50,8 @@ void add_condition(ConditionFigures& figures, const Json& condition, bool greedy
   }
   for (const auto& output : list(condition, "outputs")) {
     auto& by_label = greedy ? figures.foreign_greedy : figures.foreign;
-    by_label[text(output, "label")].push_back(number(output, "foreign_terms"));
+    auto& counts = by_label[text(output, "label")];
+    if (terms_words(output, "foreign_terms") != kNotCountable) counts.push_back(number(output, "foreign_terms"));
   }
   figures.prefill_ms.push_back(number(condition, "prefill_ms"));
   figures.decode_ms.push_back(number(condition, "decode_ms"));
@@ -164,9 +165,18 @@ std::string foreign_words(const std::map<std::string, std::vector<double>>& fore
   std::vector<std::string> words;
   for (const auto& label : labels) {
     const auto found = foreign.find(label);
-    words.push_back(found == foreign.end() ? "-" : decimal(mean(found->second), 1));
+    if (found == foreign.end()) {
+      words.emplace_back("-");
+    } else {
+      words.push_back(found->second.empty() ? std::string(kNotCountable) : decimal(mean(found->second), 1));
+    }
   }
   return words.empty() ? "-" : fmt::format("{}", fmt::join(words, "/"));
+}
+
+std::string terms_words(const Json& output, std::string_view key) {
+  const Json* found = find(output, key);
+  return found != nullptr && found->is_null() ? std::string(kNotCountable) : std::to_string(count(output, key));
 }
 
 std::string run_words(const Json& run) {

@@ -46,14 +46,18 @@ struct ConditionFigures {
   std::size_t achieved = 0;                                   // runs in which isolation was achieved
   std::vector<std::string> reasons;                           // all that were given, each once
   std::vector<std::vector<std::uint64_t>> partition_tokens;   // [partition][run] context tokens
-  std::map<std::string, std::vector<double>> foreign;         // label -> counts, sampled runs
-  std::map<std::string, std::vector<double>> foreign_greedy;  // label -> counts, greedy runs
+  std::map<std::string, std::vector<double>> foreign;         // label -> counts, sampled runs; empty: not countable
+  std::map<std::string, std::vector<double>> foreign_greedy;  // the same, greedy runs
   std::vector<double> prefill_ms;
   std::vector<double> decode_ms;
   std::vector<double> wall_ms;
 };
 // In the order of the document.
 [[nodiscard]] std::vector<ConditionFigures> figures_of(const ScenarioRuns& runs);
+
+inline constexpr std::string_view kNotCountable = "not countable";
+// The count of `key`, such as own_terms, or kNotCountable where the document has null.
+[[nodiscard]] std::string terms_words(const Json& output, std::string_view key);
 
 // "yes", "no" or "2 of 3 runs".
 [[nodiscard]] std::string verdict_words(const ConditionFigures& figures);

@@ -97,6 +97,7 @@ Json term_summary(const Json& runs) {
                                                                     condition["name"]};
         if (!sums.contains(key)) order.push_back(key);
         auto& sum = sums[key];
+        if (output["foreign_terms"].is_null()) continue;  // not countable
         sum.foreign += output["foreign_terms"].get<double>();
         sum.own += output["own_terms"].get<double>();
         ++sum.n;
@@ -111,8 +112,8 @@ Json term_summary(const Json& runs) {
                     {"label", label},
                     {"condition", condition},
                     {"n", sum.n},
-                    {"foreign_mean", sum.foreign / sum.n},
-                    {"own_mean", sum.own / sum.n}});
+                    {"foreign_mean", sum.n == 0 ? Json(nullptr) : Json(sum.foreign / sum.n)},
+                    {"own_mean", sum.n == 0 ? Json(nullptr) : Json(sum.own / sum.n)}});
   }
   return list;
 }

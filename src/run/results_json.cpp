@@ -70,26 +70,29 @@ Json output_json(const OutputResult& output, const conversation::Scenario& scena
     foreign.push_back({{"term", hit.term}, {"cluster", hit.cluster}, {"count", hit.count}});
   }
   const auto& hashes = output.generated.logit_hashes;
-  return {{"label", output.label},
-          {"cluster", output.cluster},
-          {"partition", output.partition},
-          {"prompt", output.prompt},
-          {"input_tokens", output.input_tokens},
-          {"input_sha256", output.input_sha256},
-          {"text", output.generated.text},
-          {"tokens", output.generated.tokens.size()},
-          {"token_ids", output.generated.tokens},
-          {"finish", name(output.generated.finish)},
-          {"drafted_tokens", output.generated.drafted_tokens},
-          {"accepted_tokens", output.generated.accepted_tokens},
-          {"ttft_ms", milliseconds(output.time_to_first_token)},
-          {"prefill_ms", milliseconds(output.prefill_time)},
-          {"decode_ms", milliseconds(output.decode_time)},
-          {"itl_ms", intervals_json(output.generated)},
-          {"logit_hash", hashes.empty() ? std::string() : fmt::format("{:016x}", hashes.back())},
-          {"own_terms", terms.own},
-          {"foreign_terms", terms.foreign},
-          {"foreign", foreign}};
+  const bool countable = terms.obstacle.empty();
+  Json json = {{"label", output.label},
+               {"cluster", output.cluster},
+               {"partition", output.partition},
+               {"prompt", output.prompt},
+               {"input_tokens", output.input_tokens},
+               {"input_sha256", output.input_sha256},
+               {"text", output.generated.text},
+               {"tokens", output.generated.tokens.size()},
+               {"token_ids", output.generated.tokens},
+               {"finish", name(output.generated.finish)},
+               {"drafted_tokens", output.generated.drafted_tokens},
+               {"accepted_tokens", output.generated.accepted_tokens},
+               {"ttft_ms", milliseconds(output.time_to_first_token)},
+               {"prefill_ms", milliseconds(output.prefill_time)},
+               {"decode_ms", milliseconds(output.decode_time)},
+               {"itl_ms", intervals_json(output.generated)},
+               {"logit_hash", hashes.empty() ? std::string() : fmt::format("{:016x}", hashes.back())},
+               {"own_terms", countable ? Json(terms.own) : Json(nullptr)},
+               {"foreign_terms", countable ? Json(terms.foreign) : Json(nullptr)},
+               {"foreign", foreign}};
+  if (!countable) json["terms_obstacle"] = terms.obstacle;
+  return json;
 }
 
 Json origins_json(const conversation::TracedTokens& tokens) {

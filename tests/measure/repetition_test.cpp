@@ -31,6 +31,15 @@ TEST(Repetition, LongestSpan) {
   EXPECT_EQ(span.text.data(), text.data());
 }
 
+// By white space it would be one word, and so without any repetition.
+TEST(Repetition, ScriptsWithoutSpacesHaveWordsToo) {
+  const std::string quiet = "\u871c\u8702\u5f88\u5b89\u9759\u3002";  // bees, very, quiet
+  EXPECT_EQ(distinct_ngrams(quiet + quiet, 1), 0.5);
+  EXPECT_EQ(longest_repeated_span(quiet + quiet).words, 3U);
+  EXPECT_EQ(longest_repeated_span(quiet + quiet).text, quiet);
+  EXPECT_EQ(distinct_ngrams("API\u3092 API\u3092", 1), 0.5);
+}
+
 TEST(Repetition, OccurrencesDoNotOverlap) {
   EXPECT_EQ(longest_repeated_span("go").words, 0U);
   EXPECT_EQ(longest_repeated_span("go go").words, 1U);

@@ -81,6 +81,71 @@ TEST(Terms, UnicodeStaysWhole) {
   EXPECT_EQ(found("cac\u00adhe", {"cache"}), (Strings{"cac\u00adhe"}));
 }
 
+// Bees and their hive, in scripts whose words a dictionary parts.
+TEST(Terms, ScriptsWithoutSpaces) {
+  // "The queen bee is gone, the bees are quiet, and the hive too."
+  const std::string chinese = "\u8702\u738b\u4e0d\u89c1\u4e86\uff0c\u871c\u8702\u7fa4\u5f88\u5b89\u9759\u3002";
+  EXPECT_EQ(found(chinese, {"\u871c\u8702"}), (Strings{"\u871c\u8702"}));
+  EXPECT_EQ(found(chinese, {"\u871c\u8702\u7fa4", "\u8702\u738b"}), (Strings{"\u8702\u738b", "\u871c\u8702\u7fa4"}));
+  EXPECT_TRUE(found(chinese, {"\u8702"}).empty()) << "bee is a part of the words queen bee and honey bee here";
+  const std::string japanese = "\u6771\u4eac\u90fd\u306e\u4eac\u90fd\u6599\u7406";  // Kyoto cuisine of Tokyo-to
+  EXPECT_EQ(found(japanese, {"\u4eac\u90fd"}), (Strings{"\u4eac\u90fd"}));
+  const std::string kana = "\u30c7\u30fc\u30bf\u30d9\u30fc\u30b9\u30b5\u30fc\u30d0\u306e\u30ad\u30e3\u30c3\u30b7\u30e5";
+  EXPECT_EQ(found(kana, {"\u30b5\u30fc\u30d0", "\u30ad\u30e3\u30c3\u30b7\u30e5"}).size(), 2U);
+  EXPECT_EQ(found(kana, {"\uff77\uff6c\uff6f\uff7c\uff6d"}).size(), 1U) << "half width";
+  const std::string thai = "\u0e19\u0e32\u0e07\u0e1e\u0e0d\u0e32\u0e1c\u0e36\u0e49\u0e07\u0e2b\u0e32\u0e22\u0e44\u0e1b";
+  EXPECT_EQ(found(thai, {"\u0e1c\u0e36\u0e49\u0e07"}).size(), 1U);
+  EXPECT_EQ(found("\u0e19\u0e49\u0e33\u0e1c\u0e36\u0e49\u0e07", {"\u0e19\u0e49\u0e33\u0e1c\u0e36\u0e49\u0e07"}).size(),
+            1U)
+      << "honey, with a vowel that NFKC takes apart";
+}
+
+TEST(Terms, KoreanWordsHaveParticles) {
+  const std::string text =
+      "\uc5ec\uc655\ubc8c\uc774 \uc0ac\ub77c\uc84c\ub2e4. \uac00\ub9c8\uc5d0\uc11c\ub294 \ubc8c\uc368";
+  EXPECT_EQ(found(text, {"\uc5ec\uc655\ubc8c"}).size(), 1U) << "queen bee with a subject particle";
+  EXPECT_EQ(found(text, {"\uac00\ub9c8"}).size(), 1U) << "kiln with two";
+  EXPECT_TRUE(found(text, {"\ubc8c"}).empty()) << "bee is no part of queen bee, nor of already";
+  EXPECT_EQ(found("\u1107\u1165\u11af\u110b\u1173\u11ab", {"\ubc8c"}).size(), 1U) << "decomposed";
+}
+
+TEST(Terms, LatinWordsBesideOtherScripts) {
+  for (const auto* text : {"API\u3092\u4f7f\u3046", "\u4f7f\u7528API\u63a5\u53e3", "API\ub97c",
+                           "\u0e43\u0e0a\u0e49API\u0e17\u0e35\u0e48", "\uff21\uff30\uff29\u3092"}) {
+    EXPECT_EQ(found(text, {"API"}).size(), 1U) << text;
+  }
+  EXPECT_EQ(found("API\u8a2d\u8a08\u306e", {"API\u8a2d\u8a08"}), (Strings{"API\u8a2d\u8a08"})) << "both in one term";
+}
+
+TEST(Terms, CaseAndComposition) {
+  EXPECT_EQ(found("\u00c9COLE e\u0301cole \u00e9coles", {"\u00e9cole"}).size(), 3U);
+  EXPECT_EQ(found("caf\u00e9", {"cafe\u0301"}), (Strings{"caf\u00e9"}));
+  EXPECT_EQ(found("cafe\u0301s", {"caf\u00e9"}), (Strings{"cafe\u0301s"}));
+  EXPECT_TRUE(found("cafe\u0301", {"cafe"}).empty());
+  EXPECT_EQ(found("\u041c\u0410\u0422\u041a\u0410", {"\u043c\u0430\u0442\u043a\u0430"}).size(), 1U);
+  EXPECT_EQ(
+      found("\u039c\u0395\u039b\u0399\u03a3\u03a3\u0391\u03a3", {"\u03bc\u03b5\u03bb\u03b9\u03c3\u03c3\u03b1\u03c2"})
+          .size(),
+      1U)
+      << "final sigma";
+  EXPECT_EQ(found("STRASSE", {"stra\u00dfe"}).size(), 1U);
+  EXPECT_EQ(found("\ufb01sh \uff43\uff41\uff43\uff48\uff45", {"fish", "cache"}).size(), 2U) << "ligature, full width";
+}
+
+TEST(Terms, PunctuationOfAnyScriptEndsAWord) {
+  EXPECT_EQ(found("\u092e\u0927\u0941\u092e\u0915\u094d\u0916\u0940\u0964",
+                  {"\u092e\u0927\u0941\u092e\u0915\u094d\u0916\u0940"})
+                .size(),
+            1U)
+      << "danda";
+  EXPECT_EQ(found("\u0646\u062d\u0644\u060c \u0645\u0644\u0643\u0629\u061f",
+                  {"\u0646\u062d\u0644", "\u0645\u0644\u0643\u0629"})
+                .size(),
+            2U);
+  EXPECT_EQ(found("cache\uff1ahit\uff1b", {"cache", "hit"}).size(), 2U) << "full width";
+  EXPECT_EQ(found("m\u00b2 1\ufe0f\u20e3", {"m", "1"}).size(), 2U) << "superscripts and keycaps are no letters";
+}
+
 TEST(Terms, TermsWithoutAWordAreNeverFound) {
   EXPECT_TRUE(found("a + - b \U0001F600", {"", "+", "-", "\U0001F600"}).empty());
 }
@@ -117,6 +182,30 @@ TEST(TermCounts, OwnAndForeign) {
   EXPECT_EQ(counts.foreign_terms[0].count, 2U);
   EXPECT_EQ(counts.foreign_terms[1].term, "latency");
   EXPECT_EQ(counts.foreign_terms[2].cluster, "cluster_3");
+}
+
+// 0 would be a false all-clear.
+TEST(TermCounts, WhatCannotBeCountedIsNotZero) {
+  const std::vector<ClusterTerms> hives = {{"bees", {"hive"}}};
+  const auto obstacle = [&](const std::string& text, const Strings& own = {"kiln"}) {
+    const auto counts = count_terms(text, own, hives);
+    if (!counts.obstacle.empty()) EXPECT_EQ(counts.own + counts.foreign + counts.foreign_terms.size(), 0U);
+    return counts.obstacle;
+  };
+  EXPECT_EQ(obstacle("a hive"), "");
+  EXPECT_EQ(obstacle(""), "") << "nothing was said, so nothing foreign";
+  EXPECT_EQ(obstacle("34.5 \u2013 \U0001F600"), "");
+  EXPECT_EQ(obstacle("\u8702\u738b\u4e0d\u89c1\u4e86"), "the text is in another script than the terms");
+  EXPECT_EQ(obstacle("\u8702\u738b\u4e0d\u89c1\u4e86 API"), "") << "some of it is Latin";
+  EXPECT_EQ(obstacle("a hive \u1a20\u1a21"), "Tai_Tham has no spaces between words, and there is no dictionary of it");
+  EXPECT_EQ(obstacle("a hive", {"\U0001F41D"}), "the term \"\U0001F41D\" has no letter and no digit");
+  EXPECT_EQ(obstacle("a hive", {"\u7a91"}), "the text is in another script than the terms") << "the own ones";
+  EXPECT_EQ(count_terms("\u8702\u738b", {}, {}).obstacle, "") << "there is nothing to count";
+}
+
+TEST(TermCounts, JapaneseMixesItsScripts) {
+  const auto counts = count_terms("\u304c\u3044\u308b", Strings{"\u7a91"}, {});
+  EXPECT_EQ(counts.obstacle, "") << "kana and kanji are one";
 }
 
 TEST(TermCounts, NothingForeignForASynthesis) {

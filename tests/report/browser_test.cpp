@@ -41,6 +41,25 @@ TEST_F(Browser, DrawsEveryChartAndTextWithoutFault) {
   EXPECT_EQ(occurrences(body, "undefined"), 0U);
 }
 
+TEST_F(Browser, TermsThatCannotBeCountedAreNotZero) {
+  Json results = fixture();
+  for (auto& run : results["runs"]) {
+    for (auto& condition : run["conditions"]) {
+      for (auto& output : condition["outputs"]) {
+        output["own_terms"] = output["foreign_terms"] = nullptr;
+        output["terms_obstacle"] = "the text is in another script than the terms";
+      }
+    }
+  }
+  const auto body = body_of(drawn(page_of(results)));
+  ASSERT_TRUE(contains(body, "data-ready"));
+  EXPECT_FALSE(contains(body, "data-fault"));
+  EXPECT_TRUE(contains(body, "not countable"));
+  EXPECT_TRUE(contains(body, "the text is in another script than the terms"));
+  EXPECT_EQ(occurrences(body, "NaN"), 0U);
+  EXPECT_FALSE(contains(body, "<b>0</b> foreign terms"));
+}
+
 TEST_F(Browser, MarksEachForeignTerm) {
   const Json results = fixture();
   std::size_t wanted = 1;  // the one that explains the marks

@@ -56,6 +56,32 @@ TEST(Table, ObeysNoEscapeSequence) {
   EXPECT_EQ(table.find('\r'), std::string::npos);
 }
 
+// 0 would be a false all-clear.
+TEST(TextReports, TermsThatCannotBeCountedAreNotZero) {
+  Json results = fixture();
+  for (auto& run : results["runs"]) {
+    for (auto& output : run["conditions"][3]["outputs"]) {
+      output["own_terms"] = nullptr;
+      output["foreign_terms"] = nullptr;
+      output["foreign"] = Json::array();
+      output["terms_obstacle"] = "the text is in another script than the terms";
+    }
+  }
+  for (auto& entry : results["term_summary"]) {
+    if (entry["condition"] == results["runs"][0]["conditions"][3]["name"])
+      entry["foreign_mean"] = entry["own_mean"] = nullptr;
+  }
+  const Folder folder;
+  folder.write("results.json", json_text(results));
+  ASSERT_TRUE(read_results(folder.path()).ok());
+  EXPECT_TRUE(contains(to_table(results), "not countable/not")) << to_table(results);
+  const auto report = to_markdown(results);
+  EXPECT_TRUE(contains(report, "own terms not countable, foreign terms not countable"));
+  EXPECT_TRUE(contains(report, "Terms are not countable: the text is in another script than the terms."));
+  EXPECT_TRUE(contains(report, "| not countable | not countable |"));
+  EXPECT_EQ(occurrences(to_csv(results), ",not countable,not countable,"), 9U) << "3 runs of 3 outputs";
+}
+
 TEST(Csv, OneRecordPerOutput) {
   Json results = fixture();
   results["runs"][0]["conditions"][0]["outputs"][0]["cluster"] = "a \"quoted\", cluster\nwith a line break";

@@ -33,6 +33,8 @@ function el(tag, attributes, ...children) {
 }
 
 const count = (value) => charts.number.format(value);
+// A count of terms is null where they cannot be counted.
+const termCount = (value) => (value === null ? "not countable" : count(value));
 const oneDigit = (value) => String(+value.toFixed(1));
 const median = (values) => d3.median(values) ?? 0;
 const runName = (run) => (run.greedy ? "greedy" : `seed ${run.seed}`) + (run.complete === false ? " (incomplete)" : "");

@@ -27,12 +27,13 @@ const conditionRuns = (group, name) =>
     run.conditions.filter((entry) => entry.name === name).map((condition) => ({ run, condition })),
   );
 
+// Outputs whose terms cannot be counted are no points.
 function foreignPoints(group) {
   const labels = foreignLabels(group.scenario);
   return group.runs.flatMap((run) =>
     run.conditions.flatMap((condition) =>
       condition.outputs
-        .filter((output) => labels.includes(output.label))
+        .filter((output) => labels.includes(output.label) && output.foreign_terms !== null)
         .map((output) => ({
           label: output.label,
           condition: condition.title,
@@ -69,11 +70,20 @@ function tiles(group) {
     conditionRuns(group, entry.name).every(({ condition }) => condition.isolation.achieved),
   );
   const means = foreignMeans(foreignPoints(group));
-  const sum = (title) =>
-    d3.sum(
-      means.filter((mean) => mean.condition === title),
-      (mean) => mean.mean,
+  // A sum without the outputs whose terms cannot be counted would be too good.
+  const countable = (title) =>
+    group.runs.every((run) =>
+      run.conditions.every((entry) => entry.title !== title || entry.outputs.every((one) => one.foreign_terms !== null)),
     );
+  const sum = (title) =>
+    countable(title)
+      ? oneDigit(
+          d3.sum(
+            means.filter((mean) => mean.condition === title),
+            (mean) => mean.mean,
+          ),
+        )
+      : "not countable";
   const best = isolated[0] ?? group.conditions[group.conditions.length - 1];
   const base = group.conditions.find((entry) => !isolated.includes(entry));
   const labels = foreignLabels(group.scenario);
@@ -102,10 +112,10 @@ function tiles(group) {
       tile(
         "",
         `Foreign terms in ${labels.join(" + ")}, mean`,
-        oneDigit(sum(best.title)),
+        sum(best.title),
         base === undefined || base === best
           ? best.title
-          : `${best.title}; ${base.title} has ${oneDigit(sum(base.title))}`,
+          : `${best.title}; ${base.title} has ${sum(base.title)}`,
       ),
     );
   }

@@ -121,7 +121,7 @@ function outputText(output, scenario) {
 
 function outputCard(condition, output, scenario) {
   const counts = (words, value, hot) =>
-    el("span", { class: hot ? "hot" : null }, el("b", null, count(value)), ` ${words}`);
+    el("span", { class: hot ? "hot" : null }, el("b", null, termCount(value)), ` ${words}`);
   return el(
     "article",
     { class: `output ${condition.isolation.achieved ? "isolated" : ""}` },
@@ -134,6 +134,7 @@ function outputCard(condition, output, scenario) {
         { class: "counts" },
         counts("foreign terms", output.foreign_terms, output.foreign_terms > 0),
         counts("own terms", output.own_terms),
+        output.terms_obstacle ? el("span", { class: "hot" }, output.terms_obstacle) : null,
         counts("tokens", output.tokens),
         el("span", null, `ended by ${output.finish}`),
         el("span", null, `first token after ${charts.seconds(output.ttft_ms)}`),
@@ -215,8 +216,8 @@ function ledgerSection(run) {
       output.itl_ms.p95 === null ? "\u2013" : charts.seconds(output.itl_ms.p95),
       charts.seconds(output.prefill_ms),
       charts.seconds(output.decode_ms),
-      output.own_terms,
-      output.foreign_terms,
+      termCount(output.own_terms),
+      termCount(output.foreign_terms),
     ]),
   );
   const turns = run.scenario.turns.map((turn) => [
