@@ -3,11 +3,13 @@
 #include "base/console.h"
 #include "cli/command.h"
 #include "cli/compared_run.h"
+#include "cli/input.h"
 #include "cli/interrupt.h"
 #include "cli/transcript_file.h"
 #include "compare/comparison.h"
 #include "compare/page.h"
 #include "compare/token_check.h"
+#include "conversation/input_text.h"
 #include "engines/builtin.h"
 #include "report/results.h"
 #include "store/safe_file.h"
@@ -81,6 +83,10 @@ Result<conversation::Scenario> check_all(const Flags& flags, const std::vector<C
   if (flags.run.experiment.scenarios.size() != 1)
     return Error{ErrorCode::kUsage, fmt::format("{} scenarios", flags.run.experiment.scenarios.size()), "compare",
                  "a comparison is of one scenario"};
+  const auto& input = flags.run.experiment.scenarios.front();
+  if (!conversation::can_be_read_again(input))
+    return Error{ErrorCode::kUsage, "every engine's run reads the scenario anew", conversation::input_name(input),
+                 "give a file, not a pipe"};
   if (engines.size() < 2)
     return Error{ErrorCode::kUsage, "there is nothing to compare with", "--on", "give --on twice or more"};
   for (const auto& one : engines) {
@@ -94,7 +100,11 @@ Result<conversation::Scenario> check_all(const Flags& flags, const std::vector<C
       return error;
     }
   }
-  return conversation::load_scenario(flags.run.experiment.scenarios.front());
+  BH_TRY(const auto scenarios, read_scenarios(flags.run.experiment.scenarios));
+  if (scenarios.size() != 1)
+    return Error{ErrorCode::kUsage, fmt::format("{} conversations", scenarios.size()), scenarios.front()->path,
+                 "a comparison is of one"};
+  return *scenarios.front();
 }
 
 Result<compare::Entry> run_one(const Flags& flags, const CLI::App& command, const ComparedEngine& one,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "base/console.h"
 #include "cli/command.h"
+#include "cli/input.h"
 #include "cli/interrupt.h"
 #include "cli/progress_line.h"
 #include "cli/reports.h"
@@ -91,6 +92,7 @@ Result<void> check_plan(const std::string& path, const eval::AnalysisPlan& plan,
 // What is evaluated, on what: all that can be refused before a model is loaded.
 struct Subject {
   dataset::Dataset dataset;
+  std::size_t left_out = 0;  // conversations without anything to ask
   eval::AnalysisPlan plan;
   ModelOptions model;
   std::string model_sha256;  // empty: a model without files
@@ -112,7 +114,8 @@ Result<eval::SimilarityMeasure> similarity_by(const std::string& path, std::uint
 Result<Subject> read_subject(const Flags& flags) {
   BH_CHECK(eval::check_options(flags.options));
   Subject subject;
-  BH_TRY(subject.dataset, dataset::load_dataset(flags.dataset));
+  BH_TRY(subject.dataset, read_conversations(flags.dataset));
+  BH_TRY(subject.left_out, eval::conversations_without_items(subject.dataset, flags.options));
   if (!flags.analysis.empty()) {
     BH_TRY(subject.plan, eval::read_analysis_plan(flags.analysis));
   }
@@ -133,7 +136,11 @@ Json made_json(const engine::Engine& engine, const Subject& subject, const Invoc
           {"machine", run::machine_json()},
           {"model", run::model_json(engine.facts(), subject.model_sha256)},
           {"engine", run::engine_json(engine.facts())},
-          {"dataset", {{"file", file}, {"sha256", dataset.sha256}, {"conversations", dataset.conversations.size()}}},
+          {"dataset",
+           {{"file", file},
+            {"sha256", dataset.sha256},
+            {"conversations", dataset.conversations.size()},
+            {"left_out", subject.left_out}}},
           {"command", invocation.arguments},
           {"peak_rss_bytes", measure::process_memory().peak_bytes},
           {"workers", run::workers_json(engine)}};
@@ -207,7 +214,7 @@ Command add_eval(CLI::App& program, const Invocation& invocation) {
   auto* command = program.add_subcommand("eval", "Measure what isolation changes, over a data set of conversations.");
   std::string known;
   for (const auto& one : eval::evaluation_conditions()) known += (known.empty() ? "" : ", ") + std::string(one.name);
-  command->add_option("dataset", flags->dataset, "JSON lines of ours, ShareGPT, or a scenario file")->required();
+  command->add_option("dataset", flags->dataset, kInputHelp)->required();
   command->add_option("--out", flags->folder, "folder of this evaluation; one that is there is gone on with")
       ->required();
   command->add_option("--format", flags->format,

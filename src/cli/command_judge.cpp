@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "base/console.h"
 #include "cli/command.h"
+#include "cli/input.h"
 #include "cli/interrupt.h"
 #include "cli/progress_line.h"
 #include "cli/session.h"
@@ -44,7 +45,7 @@ Result<Evaluated> read_evaluated(const std::string& folder) {
 
 Result<Json> judge(const Flags& flags, const Invocation& invocation, ProgressLine& line) {
   BH_TRY(const auto evaluated, read_evaluated(flags.folder));
-  BH_TRY(const auto dataset, dataset::load_dataset(flags.dataset));
+  BH_TRY(const auto dataset, read_conversations(flags.dataset));
   BH_TRY(const auto options, flags.model.resolve());
   std::string sha256;
   if (!options.path.empty()) {

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "base/console.h"
+#include "base/utf8.h"
 #include "cli/command.h"
-#include "conversation/scenario.h"
+#include "cli/input.h"
 
 #include <fmt/format.h>
 
+#include <map>
 #include <memory>
 
 namespace bulkhead::cli {
@@ -15,29 +17,69 @@ struct Flags {
   std::vector<std::string> files;
 };
 
+Json conversation_json(const std::string& file, const dataset::Dataset& dataset,
+                       const dataset::Conversation& conversation) {
+  const auto& scenario = conversation.scenario;
+  Json notices = Json::array();
+  for (const auto& one : dataset.notices) {
+    if (one.conversation != scenario.id) continue;
+    notices.push_back({{"turn", one.turn}, {"what", one.what}, {"place", one.place}});
+  }
+  return {{"file", file},
+          {"valid", true},
+          {"format", dataset.format},
+          {"id", scenario.id},
+          {"turns", scenario.turns.size()},
+          {"clusters", scenario.clusters.size()},
+          {"names_topics", conversation.names_topics},
+          {"notices", std::move(notices)}};
+}
+
+std::string counted(std::size_t count, std::string_view what) {
+  return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s");
+}
+
+std::string words_for(const dataset::Dataset& dataset) {
+  std::size_t turns = 0;
+  std::size_t clusters = 0;
+  std::size_t without_topics = 0;
+  for (const auto& conversation : dataset.conversations) {
+    turns += conversation.scenario.turns.size();
+    if (conversation.names_topics) clusters += conversation.scenario.clusters.size();
+    without_topics += conversation.names_topics ? 0U : 1U;
+  }
+  const auto all = dataset.conversations.size();
+  std::string words = counted(turns, "turn");
+  if (clusters > 0) words += " in " + counted(clusters, "cluster");
+  if (all > 1 || dataset.format != "scenario") {
+    words = fmt::format("{}, {}, {}", dataset.format, counted(all, "conversation"), words);
+  }
+  if (without_topics == all) words += "; no topics are named";
+  if (without_topics > 0 && without_topics < all) words += fmt::format("; {} of them name no topics", without_topics);
+  std::map<std::string, std::size_t> count_of;
+  for (const auto& one : dataset.notices) ++count_of[one.what];
+  for (const auto& [what, count] : count_of) words += fmt::format("; {} times: {}", count, what);
+  return words;
+}
+
 int validate(const Flags& flags) {
   Json list = Json::array();
   int code = 0;
-  for (const auto& file : flags.files) {
-    const auto scenario = conversation::load_scenario(file);
-    if (!scenario.ok()) {
-      code = exit_code(scenario.error().code);
+  for (const auto& path : flags.files) {
+    const auto file = to_valid_utf8(path);
+    const auto dataset = read_conversations(path);
+    if (!dataset.ok()) {
+      code = exit_code(dataset.error().code);
       if (flags.common.json)
-        list.push_back({{"file", file},
-                        {"valid", false},
-                        {"message", scenario.error().message},
-                        {"place", scenario.error().place}});
-      console::say("bulkhead: {}", scenario.error().to_string());
+        list.push_back(
+            {{"file", file}, {"valid", false}, {"message", dataset.error().message}, {"place", dataset.error().place}});
+      console::say("bulkhead: {}", dataset.error().to_string());
       continue;
     }
-    const auto& good = scenario.value();
-    list.push_back({{"file", file},
-                    {"valid", true},
-                    {"id", good.id},
-                    {"turns", good.turns.size()},
-                    {"clusters", good.clusters.size()}});
-    if (!flags.common.json && !flags.common.quiet) {
-      console::print("{}: valid, {} turns in {} clusters\n", file, good.turns.size(), good.clusters.size());
+    if (flags.common.json) {
+      for (const auto& one : dataset->conversations) list.push_back(conversation_json(file, *dataset, one));
+    } else if (!flags.common.quiet) {
+      console::print("{}: valid, {}\n", file, words_for(*dataset));
     }
   }
   if (flags.common.json) console::print_data(json_text(list, JsonForm::kPretty) + '\n');
@@ -48,8 +90,9 @@ int validate(const Flags& flags) {
 
 Command add_validate(CLI::App& program) {
   auto flags = std::make_shared<Flags>();
-  auto* command = program.add_subcommand("validate", "Check scenario files.");
-  command->add_option("scenario", flags->files, "scenario files")->required();
+  auto* command =
+      program.add_subcommand("validate", "Check scenarios and other conversations, and say what they hold.");
+  command->add_option("scenario", flags->files, kInputHelp)->required();
   command->add_flag("--json", flags->common.json, "machine-readable output on stdout");
   command->add_flag("-q,--quiet", flags->common.quiet, "errors only");
   return [flags] { return validate(*flags); };

@@ -2,6 +2,7 @@
 #include "cli/session.h"
 
 #include "base/log.h"
+#include "cli/input.h"
 #include "engines/builtin.h"
 #include "plan/condition.h"
 
@@ -18,7 +19,7 @@ plan::Settings ExperimentFlags::settings() const {
 void add_experiment_flags(CLI::App& app, ExperimentFlags& flags) {
   std::string known;
   for (const auto& condition : plan::conditions()) known += (known.empty() ? "" : ", ") + std::string(condition.name);
-  app.add_option("scenario", flags.scenarios, "scenario files")->required();
+  app.add_option("scenario", flags.scenarios, kInputHelp)->required();
   app.add_option("--format", flags.format,
                  "how turns become text: a built-in name or a file.json; "
                  "default: the model's chat template, raw text for base models");
@@ -31,10 +32,7 @@ void add_experiment_flags(CLI::App& app, ExperimentFlags& flags) {
 
 Result<Session> open_session(const ModelFlags& model, const ExperimentFlags& experiment) {
   Session session;
-  for (const auto& path : experiment.scenarios) {
-    BH_TRY(auto scenario, conversation::load_scenario(path));
-    session.scenarios.push_back(std::make_shared<const conversation::Scenario>(std::move(scenario)));
-  }
+  BH_TRY(session.scenarios, read_scenarios(experiment.scenarios));
   for (const auto& name : experiment.conditions) {
     if (const auto found = plan::find_condition(name); !found.ok()) return found.error();
   }

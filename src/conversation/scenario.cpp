@@ -3,7 +3,9 @@
 
 #include "base/hash.h"
 #include "base/json.h"
-#include "base/utf8.h"
+#include "conversation/input_text.h"
+#include "conversation/limits.h"
+#include "conversation/names.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -12,21 +14,13 @@
 #include <array>
 #include <optional>
 #include <set>
+#include <span>
 #include <utility>
 
 namespace bulkhead::conversation {
 namespace {
 
-// The limits of docs/scenario-format.md and scenarios/scenario.schema.json.
-constexpr std::uint64_t kMaxFileBytes = 16ULL << 20U;
-constexpr std::size_t kMaxTurns = 10'000;
-constexpr std::size_t kMaxClusters = 500;
-constexpr std::size_t kMaxTerms = 1'000;
-constexpr std::size_t kMaxTextBytes = 1U << 20U;
-constexpr std::size_t kMaxWordsBytes = 1'000;  // topic, term, domain, task type
-constexpr std::size_t kMaxIdBytes = 100;
-constexpr int kMaxTurnId = 1'000'000;
-
+constexpr std::array<std::string_view, 3> kTurnTypes = {"instruction", "context", "query"};
 constexpr std::array<std::pair<std::string_view, TurnField>, 3> kTextFields = {{
     {"instruction", TurnField::kInstruction},
     {"content", TurnField::kContent},
@@ -44,14 +38,6 @@ struct ClusterEntry {
 
 bool blank(std::string_view text) {
   return text.find_first_not_of(" \t\r\n\v\f") == std::string_view::npos;
-}
-
-// A=1 ... Z=26, AA=27, as the columns of a spreadsheet.
-std::string label_of(std::size_t index) {
-  std::string label;
-  for (std::size_t n = index + 1; n > 0; n = (n - 1) / 26)
-    label.insert(label.begin(), static_cast<char>('A' + (n - 1) % 26));
-  return label;
 }
 
 Result<std::string> text_of(const JsonView& view, std::size_t limit) {
@@ -193,7 +179,7 @@ Result<std::vector<ClusterEntry>> read_clusters(const JsonView& root) {
   }
   for (const auto& [id, field] : fields) {
     BH_TRY(auto entry, read_cluster(id, field));
-    entry.cluster.label = label_of(entries.size());
+    entry.cluster.label = cluster_label(entries.size());
     entries.push_back(std::move(entry));
   }
   return entries;
@@ -215,7 +201,7 @@ Result<void> read_turn_text(const JsonView& view, Turn& turn) {
   return {};
 }
 
-Result<void> check_word(const JsonView& object, std::string_view key, std::initializer_list<std::string_view> allowed) {
+Result<void> check_word(const JsonView& object, std::string_view key, std::span<const std::string_view> allowed) {
   BH_TRY(const auto view, object.at(key));
   BH_TRY(const auto word, view.string());
   if (std::find(allowed.begin(), allowed.end(), word) == allowed.end()) {
@@ -232,10 +218,10 @@ Result<Turn> read_turn(const JsonView& view) {
   turn.id = static_cast<int>(id);
   BH_TRY(const auto cluster_view, view.at("cluster"));
   BH_TRY(turn.cluster, cluster_id_of(cluster_view));
-  BH_CHECK(check_word(view, "role", {"system", "user", "assistant"}));
+  BH_CHECK(check_word(view, "role", roles()));
   BH_TRY(const auto role_view, view.at("role"));
   BH_TRY(turn.role, role_view.string());
-  if (view.has("type")) BH_CHECK(check_word(view, "type", {"instruction", "context", "query"}));
+  if (view.has("type")) BH_CHECK(check_word(view, "type", kTurnTypes));
   BH_CHECK(read_turn_text(view, turn));
   return turn;
 }
@@ -385,9 +371,9 @@ Result<Scenario> read_scenario(const JsonView& root) {
 }
 
 Result<Scenario> parse_scenario(std::string text, const std::string& name) {
-  if (text.size() > kMaxFileBytes) {
+  if (text.size() > kMaxInputBytes) {
     return Error{ErrorCode::kBadInput,
-                 fmt::format("the scenario has {} bytes; the limit is {}", text.size(), kMaxFileBytes),
+                 fmt::format("the scenario has {} bytes; the limit is {}", text.size(), kMaxInputBytes),
                  name,
                  {}};
   }
@@ -400,8 +386,8 @@ Result<Scenario> parse_scenario(std::string text, const std::string& name) {
 }
 
 Result<Scenario> load_scenario(const std::string& path) {
-  BH_TRY(auto text, read_text_file(path, kMaxFileBytes));
-  return parse_scenario(std::move(text), path);
+  BH_TRY(auto text, read_input(path));
+  return parse_scenario(std::move(text), input_name(path));
 }
 
 }  // namespace bulkhead::conversation

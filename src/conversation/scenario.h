@@ -20,7 +20,7 @@ enum class TurnField { kInstruction, kContent, kQuery };
 struct Turn {
   int id = 0;
   std::string cluster;  // Cluster::id
-  std::string role;     // "system", "user" or "assistant"
+  std::string role;     // one of roles() (names.h)
   std::string text;     // valid UTF-8, never empty
   TurnField field = TurnField::kContent;
 };

@@ -62,35 +62,41 @@ struct Question {
 
 struct Conversation {
   conversation::Scenario scenario;    // turns and clusters; Cluster::expected_output is the reference text
+  bool names_topics = true;           // false: the file says nothing of topics, so all turns are of one cluster "all"
   int difficulty = 0;                 // 1 to 3 in our own set; 0: not said
   std::vector<std::string> canaries;  // [n_clusters] a string that stands in this cluster's turns only; or empty
   std::vector<Fact> facts;            // in the order of their turns
   std::vector<Question> questions;
 };
 
-struct Dataset {
-  std::string name;    // of the file
-  std::string sha256;  // of the file's bytes
-  std::vector<Conversation> conversations;
+// Something of the file that is not in the conversations, or is there under another name.
+struct Notice {
+  std::string conversation;  // Scenario::id
+  int turn = 0;              // Turn::id; 0: it belongs to no turn that was kept
+  std::string what;          // "a picture is left out"
+  std::string place;         // file, line and field; empty beyond the first 100 notices of a file
+  friend bool operator==(const Notice&, const Notice&) = default;
 };
 
-// Readers of three formats. `name` stands for the file in messages. kBadInput, with file, line and field, for what
-// breaks the format; an empty data set is kBadInput too.
+struct Dataset {
+  std::string name;    // of the file, in UTF-8
+  std::string sha256;  // of the file's bytes
+  std::string format;  // name of the format of its first conversation (conversation_format.h)
+  std::vector<Conversation> conversations;
+  std::vector<Notice> notices;
+};
 
-// One JSON object a line (datasets/bulkhead-bench/conversation.schema.json). Beyond the form, checked are: conversation
-// and question ids used once; clusters and turns that exist; facts in turns of their cluster, which hold the value;
-// answers that differ from the distractors.
-[[nodiscard]] Result<Dataset> read_jsonl(const std::string& text, const std::string& name);
-// ShareGPT: a list of {"id", "conversations": [{"from", "value"}]}, or one such object a line. It knows no topics: all
-// turns are of one cluster "all". Empty utterances are left out.
-[[nodiscard]] Result<Dataset> read_sharegpt(const std::string& text, const std::string& name);
-// One scenario file, the seed's layout included: a data set of one conversation without questions.
-[[nodiscard]] Result<Dataset> read_scenario_file(const std::string& text, const std::string& name);
+// Reads conversations in any format of conversation_format.h (docs/conversation-formats.md), told apart by what they
+// hold: one JSON value, or one a line; a list of conversations is as many. `name` stands for the file in messages. A
+// byte order mark and blank lines are passed over. Ids are used once: of two equal conversations with one id the second
+// is left out, another conversation gets another id, and a notice says so; our own formats are refused instead.
+// kBadInput, with file, line and field, for what breaks the format; an input without a conversation is kBadInput too.
+[[nodiscard]] Result<Dataset> read_dataset(const std::string& text, const std::string& name);
 
-// Reads a file in whichever of the three formats its first object has. 64 MiB at most.
+// The same from a file, a pipe, or "-" for standard input. 64 MiB at most.
 [[nodiscard]] Result<Dataset> load_dataset(const std::string& path);
 
-// One line of read_jsonl's format, without the line feed.
+// One line of our own format (datasets/bulkhead-bench/conversation.schema.json), without the line feed.
 [[nodiscard]] std::string to_json_line(const Conversation& conversation);
 
 // The value that the facts give for (cluster, entity, slot): the last one stated, or null.

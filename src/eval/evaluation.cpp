@@ -239,10 +239,27 @@ Result<void> check_options(const EvaluationOptions& options) {
   return check_kinds(options);
 }
 
+Result<std::size_t> conversations_without_items(const Dataset& dataset, const EvaluationOptions& options) {
+  const auto chosen = chosen_conversations(dataset, options.conversations);
+  const auto without = std::count_if(chosen.begin(), chosen.end(), [&](const Conversation* one) {
+    return items_of(*one, options.kinds, options.lengths).empty();
+  });
+  if (static_cast<std::size_t>(without) < chosen.size()) return static_cast<std::size_t>(without);
+  const auto kinds =
+      options.kinds.empty() ? std::string() : fmt::format(" of the kinds {}", fmt::join(options.kinds, ", "));
+  return Error{ErrorCode::kBadInput,
+               fmt::format("nothing can be measured: none of {} conversations has a question or a reference text{}",
+                           chosen.size(), kinds),
+               dataset.name,
+               "questions stand in a data set (datasets/bulkhead-bench/README.md), a reference text in a cluster's "
+               "expected_output (docs/scenario-format.md)"};
+}
+
 Result<void> evaluate(engine::Engine& engine, const Dataset& dataset, const prompt::Format& format,
                       const EvaluationOptions& options, RunStore& store) {
   BH_TRY(const auto conditions, chosen_conditions(options.conditions));
   BH_CHECK(check_kinds(options));
+  BH_CHECK(conversations_without_items(dataset, options));
   if (!engine.can(engine::Capability::kScore)) {
     return Error{ErrorCode::kUnsupported, fmt::format("the engine {} cannot score given tokens", engine.facts().engine),
                  "--engine", "choose llama, transformers, mlx or fake"};

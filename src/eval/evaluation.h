@@ -10,6 +10,7 @@
 #include "eval/run_store.h"
 #include "prompt/format.h"
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <stop_token>
@@ -48,9 +49,15 @@ struct EvaluationOptions {
 // before a model is loaded. kUsage, with those that are known.
 [[nodiscard]] Result<void> check_options(const EvaluationOptions& options);
 
-// Runs all cells that the store does not hold. kUsage: unknown condition or kind; kUnsupported: the engine cannot
-// score; kResource: a context does not fit into the model's (found before any work); kInterrupted: stopped, what was
-// done is in the store. Any other failure of a cell ends the evaluation, with the cells before it kept.
+// How many of the chosen conversations have nothing to ask: no question and no reference text of the chosen kinds. They
+// are left out. kBadInput when it is all of them. Can be asked before a model is loaded.
+[[nodiscard]] Result<std::size_t> conversations_without_items(const dataset::Dataset& dataset,
+                                                              const EvaluationOptions& options);
+
+// Runs all cells that the store does not hold. kUsage: unknown condition or kind; kBadInput: nothing to ask;
+// kUnsupported: the engine cannot score; kResource: a context does not fit into the model's (found before any work);
+// kInterrupted: stopped, what was done is in the store. Any other failure of a cell ends the evaluation, with the cells
+// before it kept.
 [[nodiscard]] Result<void> evaluate(engine::Engine& engine, const dataset::Dataset& dataset,
                                     const prompt::Format& format, const EvaluationOptions& options, RunStore& store);
 

@@ -152,8 +152,11 @@ std::string facts_section(const Json& evaluation) {
     out += table_row({std::string(what), markdown_cell(value)});
   };
   fact("Model", fmt::format("{}, {}, SHA-256 {}", text(model, "name"), text(model, "path"), text(model, "sha256")));
-  fact("Data set", fmt::format("{}, {} conversations, SHA-256 {}", text(dataset, "file"),
-                               grouped(count(dataset, "conversations")), text(dataset, "sha256")));
+  const auto left_out = dataset.contains("left_out") ? count(dataset, "left_out") : 0;
+  fact("Data set", fmt::format("{}, {} conversations{}, SHA-256 {}", text(dataset, "file"),
+                               grouped(count(dataset, "conversations")),
+                               left_out == 0 ? "" : fmt::format(" ({} without anything to ask left out)", left_out),
+                               text(dataset, "sha256")));
   fact("Engine", fmt::format("{} {}, grade {}, kernels {}, {} threads, KV {} and {}", text(engine, "name"),
                              text(engine, "build"), text(engine, "grade"), text(engine, "kernels"),
                              count(engine, "threads"), text(engine, "kv_type_k"), text(engine, "kv_type_v")));

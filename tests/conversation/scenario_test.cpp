@@ -19,10 +19,10 @@
 namespace bulkhead::conversation {
 namespace {
 
-using testing::ElementsAre;
-using testing::HasSubstr;
-using testing::IsEmpty;
-using testing::StartsWith;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::StartsWith;
 
 std::string source_path(const std::string& relative) {
   return testing::source_folder() + "/" + relative;

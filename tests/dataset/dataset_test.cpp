@@ -26,10 +26,10 @@ Json small_line() {
 
 // The first line of what goes wrong, if anything does.
 std::string refusal(const Json& line) {
-  const auto read = read_jsonl(small_line().dump() + "\n" + line.dump() + "\n", "set.jsonl");
+  const auto read = read_dataset(small_line().dump() + "\n" + line.dump() + "\n", "set.jsonl");
   if (read.ok()) return {};
   EXPECT_EQ(read.error().code, ErrorCode::kBadInput);
-  EXPECT_NE(read.error().place.find("set.jsonl line 2"), std::string::npos) << read.error().to_string();
+  EXPECT_NE(read.error().place.find("set.jsonl:2"), std::string::npos) << read.error().to_string();
   return read.error().to_string();
 }
 
@@ -42,7 +42,7 @@ Json another_line(const std::string& pointer, const Json& value) {
 
 TEST(DatasetJsonl, ComesBackAsItWasWritten) {
   const auto text = read_text_file(kSource + "/datasets/bulkhead-bench/conversations.jsonl").value();
-  const auto set = read_jsonl(text, "set.jsonl");
+  const auto set = read_dataset(text, "set.jsonl");
   ASSERT_TRUE(set.ok()) << set.error().to_string();
   std::string again;
   for (const auto& conversation : set->conversations) again += to_json_line(conversation) + '\n';
@@ -51,7 +51,7 @@ TEST(DatasetJsonl, ComesBackAsItWasWritten) {
 }
 
 TEST(DatasetJsonl, ReadsWhatIsThere) {
-  const auto set = read_jsonl(small_line().dump(), "set.jsonl");
+  const auto set = read_dataset(small_line().dump(), "set.jsonl");
   ASSERT_TRUE(set.ok()) << set.error().to_string();
   const auto& one = set->conversations.at(0);
   EXPECT_EQ(one.scenario.turns.size(), 2U);
@@ -77,33 +77,7 @@ TEST(DatasetJsonl, NamesWhatIsWrong) {
   EXPECT_NE(refusal(another_line("/questions/0/hint", "no")).find("hint"), std::string::npos);
   EXPECT_NE(refusal(another_line("/scenario/turns/0/cluster", "rum")).find("scenario.turns[0].cluster"),
             std::string::npos);
-  EXPECT_FALSE(read_jsonl("\n\n", "set.jsonl").ok());
-}
-
-TEST(DatasetShareGpt, ReadsAListAndLines) {
-  const std::string one =
-      R"({"id": "a/b", "conversations": [{"from": "human", "value": "Hello"}, {"from": "gpt", "value": "Hi"}, {"from": "human", "value": " "}]})";
-  for (const auto& text : {"[" + one + "," + one + "]", one + "\n" + one + "\n"}) {
-    const auto set = read_sharegpt(text, "share.json");
-    ASSERT_TRUE(set.ok()) << set.error().to_string();
-    ASSERT_EQ(set->conversations.size(), 2U);
-    const auto& scenario = set->conversations[0].scenario;
-    EXPECT_EQ(scenario.id, "a_b");
-    ASSERT_EQ(scenario.turns.size(), 2U) << "an empty utterance is left out";
-    EXPECT_EQ(scenario.turns[1].role, "assistant");
-    EXPECT_EQ(scenario.clusters.at(0).turns, (std::vector<int>{1, 2}));
-    const auto again = conversation::parse_scenario(conversation::to_json(scenario).dump(), "again.json");
-    EXPECT_TRUE(again.ok()) << again.error().to_string();
-  }
-}
-
-TEST(DatasetShareGpt, NamesWhatIsWrong) {
-  const auto speaker = read_sharegpt(R"([{"conversations": [{"from": "cat", "value": "x"}]}])", "share.json");
-  ASSERT_FALSE(speaker.ok());
-  EXPECT_NE(speaker.error().to_string().find("unknown speaker \"cat\""), std::string::npos);
-  EXPECT_NE(speaker.error().place.find("[0].conversations[0].from"), std::string::npos) << speaker.error().place;
-  EXPECT_FALSE(read_sharegpt(R"([{"conversations": [{"from": "human", "value": ""}]}])", "share.json").ok());
-  EXPECT_FALSE(read_sharegpt("[]", "share.json").ok());
+  EXPECT_FALSE(read_dataset("\n\n", "set.jsonl").ok());
 }
 
 TEST(Dataset, FormatIsRecognized) {

@@ -355,6 +355,7 @@ function factsOfEvaluation() {
         ["file", dataset.file],
         ["SHA-256", hash(dataset.sha256)],
         ["conversations", count(dataset.conversations)],
+        ...(dataset.left_out > 0 ? [["without anything to ask, left out", count(dataset.left_out)]] : []),
         ["format", configuration.format],
         ["seed of conditions that draw", String(configuration.seed)],
       ]),

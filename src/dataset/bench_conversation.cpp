@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "dataset/dataset.h"
-
-#include "base/hash.h"
+#include "dataset/bench_conversation.h"
 
 #include <fmt/format.h>
 
@@ -113,7 +111,9 @@ Result<void> read_canaries(const JsonView& root, Conversation& conversation) {
   return {};
 }
 
-Result<Conversation> read_conversation(const JsonView& root) {
+}  // namespace
+
+Result<Conversation> read_bench_conversation(const JsonView& root) {
   BH_CHECK(root.only({"scenario", "difficulty", "canaries", "facts", "questions"}));
   Conversation conversation;
   BH_TRY(const auto scenario, root.at("scenario"));
@@ -142,34 +142,6 @@ Result<Conversation> read_conversation(const JsonView& root) {
     conversation.questions.push_back(std::move(question));
   }
   return conversation;
-}
-
-}  // namespace
-
-Result<Dataset> read_jsonl(const std::string& text, const std::string& name) {
-  Dataset dataset{.name = name, .sha256 = sha256_hex(text), .conversations = {}};
-  std::set<std::string> ids;
-  std::size_t number = 0;
-  for (std::size_t begin = 0; begin < text.size();) {
-    const auto end = std::min(text.find('\n', begin), text.size());
-    auto line = text.substr(begin, end - begin);
-    begin = end + 1;
-    ++number;
-    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
-    const auto place = fmt::format("{} line {}", name, number);
-    auto sha256 = sha256_hex(line);
-    BH_TRY(const auto document, JsonDocument::parse(std::move(line), place));
-    BH_TRY(auto conversation, read_conversation(JsonView(document)));
-    auto& scenario = conversation.scenario;
-    if (!ids.insert(scenario.id).second) {
-      return Error{ErrorCode::kBadInput, fmt::format("the id \"{}\" is used twice", scenario.id), place, {}};
-    }
-    scenario.path = place;
-    scenario.sha256 = std::move(sha256);
-    dataset.conversations.push_back(std::move(conversation));
-  }
-  if (dataset.conversations.empty()) return Error{ErrorCode::kBadInput, "the file holds no conversation", name, {}};
-  return dataset;
 }
 
 std::string to_json_line(const Conversation& conversation) {
