@@ -3,23 +3,24 @@
 
 #include "base/utf8.h"
 #include "engine/engine.h"
+#include "engine/json_fields.h"
+#include "engine/option_bounds.h"
 
 #include <array>
 #include <string>
 
 namespace bulkhead::engine {
 
-Grade grade_from(const Json& json) {
+Grade grade_from(std::string_view text) {
   constexpr std::array kGrades = {Grade::kProcess, Grade::kBuffer, Grade::kMask, Grade::kClaimed};
-  const auto text = json.get<std::string>();
   for (const auto grade : kGrades) {
     if (name(grade) == text) return grade;
   }
   return Grade::kClaimed;
 }
 
-Isolation isolation_from(const Json& json) {
-  return json.get<std::string>() == name(Isolation::kStrict) ? Isolation::kStrict : Isolation::kFast;
+Isolation isolation_from(std::string_view text) {
+  return text == name(Isolation::kStrict) ? Isolation::kStrict : Isolation::kFast;
 }
 
 Json to_json(const ModelOptions& options) {
@@ -42,25 +43,30 @@ Json to_json(const ModelOptions& options) {
           {"positions", options.positions}};
 }
 
-ModelOptions model_options_from(const Json& json) {
+Result<ModelOptions> model_options_from(const JsonView& json) {
   ModelOptions options;
-  options.path = unescape_bytes(json.at("path").get<std::string>());
-  json.at("engine").get_to(options.engine);
-  options.grade = grade_from(json.at("grade"));
-  json.at("context_tokens").get_to(options.context_tokens);
-  json.at("threads").get_to(options.threads);
-  json.at("gpu_layers").get_to(options.gpu_layers);
-  json.at("flash_attention").get_to(options.flash_attention);
-  json.at("full_window_cache").get_to(options.full_window_cache);
-  options.dtype = json.value("dtype", options.dtype);  // documents of version 0.1 have none
-  json.at("kv_type_k").get_to(options.kv_type_k);
-  json.at("kv_type_v").get_to(options.kv_type_v);
-  json.at("kernels").get_to(options.kernels);
-  options.keep_packed = json.value("keep_packed", options.keep_packed);
-  options.isolation = isolation_from(json.at("isolation"));
-  options.leaky = json.value("leaky", false);
-  options.attention = json.value("attention", options.attention);
-  options.positions = json.value("positions", options.positions);
+  BH_TRY(const auto path, text(json, "path"));
+  options.path = unescape_bytes(path);
+  BH_TRY(options.engine, text(json, "engine"));
+  BH_TRY(const auto grade, text(json, "grade"));
+  options.grade = grade_from(grade);
+  BH_TRY(options.context_tokens, number<std::uint32_t>(json, "context_tokens"));
+  BH_TRY(options.threads, number<std::uint32_t>(json, "threads"));
+  BH_TRY(options.gpu_layers, number<std::int32_t>(json, "gpu_layers", -1));
+  BH_TRY(options.flash_attention, flag(json, "flash_attention"));
+  BH_TRY(options.full_window_cache, flag(json, "full_window_cache"));
+  // Documents of earlier versions lack some fields.
+  BH_TRY(options.dtype, json.string_or("dtype", options.dtype));
+  BH_TRY(options.kv_type_k, text(json, "kv_type_k"));
+  BH_TRY(options.kv_type_v, text(json, "kv_type_v"));
+  BH_TRY(options.kernels, text(json, "kernels"));
+  BH_TRY(options.keep_packed, json.boolean_or("keep_packed", options.keep_packed));
+  BH_TRY(const auto isolation, text(json, "isolation"));
+  options.isolation = isolation_from(isolation);
+  BH_TRY(options.leaky, json.boolean_or("leaky", false));
+  BH_TRY(options.attention, json.string_or("attention", options.attention));
+  BH_TRY(options.positions, json.string_or("positions", options.positions));
+  if (const auto within = check_bounds(options); !within.ok()) return json.fail(within.error().to_string());
   return options;
 }
 

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include "engine/transcript.h"
 
+#include "engine/json_fields.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <limits>
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -65,48 +67,10 @@ Json call_json(const Call& call) {
   return json;
 }
 
-template <class Number>
-Result<Number> number(const JsonView& object, std::string_view key, std::int64_t low = 0, std::int64_t high = kMost) {
-  BH_TRY(const auto field, object.at(key));
-  BH_TRY(const auto value, field.integer(low, high));
-  return static_cast<Number>(value);
-}
-
 Result<float> real(const JsonView& object, std::string_view key) {
   BH_TRY(const auto field, object.at(key));
   BH_TRY(const auto value, field.number());
   return static_cast<float>(value);
-}
-
-Result<std::string> text(const JsonView& object, std::string_view key) {
-  BH_TRY(const auto field, object.at(key));
-  return field.string();
-}
-
-Result<std::vector<std::uint64_t>> bits(const JsonView& object, std::string_view key) {
-  BH_TRY(const auto field, object.at(key));
-  BH_TRY(const auto words, field.strings());
-  std::vector<std::uint64_t> values;
-  for (const auto& word : words) {
-    std::uint64_t value = 0;
-    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value, 16);
-    if (error != std::errc() || end != word.data() + word.size()) {
-      return field.fail(fmt::format("\"{}\" is not a number of up to 16 hexadecimal digits", word));
-    }
-    values.push_back(value);
-  }
-  return values;
-}
-
-Result<std::vector<Token>> tokens_of(const JsonView& object) {
-  BH_TRY(const auto field, object.at("tokens"));
-  BH_TRY(const auto items, field.items());
-  std::vector<Token> tokens;
-  for (const auto& item : items) {
-    BH_TRY(const auto token, item.integer(0, kMost));
-    tokens.push_back(static_cast<Token>(token));
-  }
-  return tokens;
 }
 
 Result<GenerateOptions> options_of(const JsonView& call) {
@@ -119,12 +83,10 @@ Result<GenerateOptions> options_of(const JsonView& call) {
   BH_TRY(sampling.min_p, real(object, "min_p"));
   BH_TRY(sampling.repeat_penalty, real(object, "repeat_penalty"));
   BH_TRY(sampling.repeat_last_n, number<std::int32_t>(object, "repeat_last_n"));
-  BH_TRY(sampling.seed, number<std::uint32_t>(object, "seed", 0, std::numeric_limits<std::uint32_t>::max()));
-  BH_TRY(options.max_tokens, number<std::uint32_t>(object, "max_tokens"));
-  BH_TRY(const auto ignore_end, object.at("ignore_end"));
-  BH_TRY(options.ignore_end, ignore_end.boolean());
-  BH_TRY(const auto speculate, object.at("speculate"));
-  BH_TRY(options.speculate, speculate.boolean());
+  BH_TRY(sampling.seed, number<std::uint32_t>(object, "seed"));
+  BH_TRY(options.max_tokens, number<std::uint32_t>(object, "max_tokens", 0, kMost));
+  BH_TRY(options.ignore_end, flag(object, "ignore_end"));
+  BH_TRY(options.speculate, flag(object, "speculate"));
   BH_TRY(const auto stop, object.at("stop"));
   BH_TRY(options.stop, stop.strings());
   return options;
@@ -143,27 +105,27 @@ Result<Call> call_of(const JsonView& object) {
   BH_CHECK(object.only({"call", "do", "sequence", "partition", "source", "at", "capacity", "options", "tokens",
                         "outcome", "finish", "logits", "log_probabilities"}));
   Call call;
-  BH_TRY(call.number, number<std::uint32_t>(object, "call"));
+  BH_TRY(call.number, number<std::uint32_t>(object, "call", 0, kMost));
   BH_TRY(call.kind, kind_of(object));
-  BH_TRY(call.sequence, number<std::uint32_t>(object, "sequence"));
+  BH_TRY(call.sequence, number<std::uint32_t>(object, "sequence", 0, kMost));
   BH_TRY(call.outcome, text(object, "outcome"));
   if (makes_sequence(call.kind)) {
     BH_TRY(call.partition, text(object, "partition"));
-    BH_TRY(call.capacity, number<std::uint32_t>(object, "capacity"));
+    BH_TRY(call.capacity, number<std::uint32_t>(object, "capacity", 0, kMost));
   } else if (call.kind != CallKind::kClose) {
-    BH_TRY(call.tokens, tokens_of(object));
+    BH_TRY(call.tokens, numbers<Token>(object, "tokens", 0, kMost));
   }
   if (call.kind == CallKind::kFork) {
-    BH_TRY(call.source, number<std::uint32_t>(object, "source"));
-    BH_TRY(call.at, number<std::uint32_t>(object, "at"));
+    BH_TRY(call.source, number<std::uint32_t>(object, "source", 0, kMost));
+    BH_TRY(call.at, number<std::uint32_t>(object, "at", 0, kMost));
   }
   if (call.kind == CallKind::kGenerate) {
     BH_TRY(call.options, options_of(object));
     BH_TRY(call.finish, text(object, "finish"));
-    BH_TRY(call.logit_hashes, bits(object, "logits"));
+    BH_TRY(call.logit_hashes, bits_list(object, "logits"));
   }
   if (call.kind == CallKind::kScore) {
-    BH_TRY(call.score_bits, bits(object, "log_probabilities"));
+    BH_TRY(call.score_bits, bits_list(object, "log_probabilities"));
   }
   return call;
 }
@@ -205,25 +167,25 @@ std::string to_json_lines(const Transcript& transcript, const Json& header) {
 }
 
 Result<ReadTranscript> transcript_from_json_lines(const std::string& text, const std::string& name) {
-  ReadTranscript read;
+  std::optional<JsonDocument> header;
+  Transcript transcript;
   std::set<std::uint32_t> made;
   std::size_t begin = 0;
   for (std::size_t line = 1; begin < text.size(); ++line) {
     const auto end = std::min(text.find('\n', begin), text.size());
-    BH_TRY(const auto document,
-           JsonDocument::parse(text.substr(begin, end - begin), fmt::format("{}, line {}", name, line)));
+    BH_TRY(auto document, JsonDocument::parse(text.substr(begin, end - begin), fmt::format("{}, line {}", name, line)));
     begin = end + 1;
     if (line == 1) {
-      read.header = document.root();
+      header = std::move(document);
       continue;
     }
     const JsonView object(document);
     BH_TRY(auto call, call_of(object));
     BH_CHECK(check_open(call, made, object));
-    read.transcript.calls.push_back(std::move(call));
+    transcript.calls.push_back(std::move(call));
   }
-  if (read.header.is_null()) return Error{ErrorCode::kBadInput, "the transcript is empty", name, {}};
-  return read;
+  if (!header) return Error{ErrorCode::kBadInput, "the transcript is empty", name, {}};
+  return ReadTranscript{std::move(*header), std::move(transcript)};
 }
 
 }  // namespace bulkhead::engine

@@ -47,9 +47,8 @@ struct Transcript {
 // The lines, each with its line feed. `header` is written first, as it is.
 [[nodiscard]] std::string to_json_lines(const Transcript& transcript, const Json& header);
 
-// NOLINTNEXTLINE(bugprone-exception-escape): nlohmann's move cannot throw
 struct ReadTranscript {
-  Json header;
+  JsonDocument header;
   Transcript transcript;
 };
 

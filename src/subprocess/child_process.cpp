@@ -28,7 +28,11 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr auto kGrace = std::chrono::seconds(2);
+constexpr std::chrono::seconds kGrace{2};
+// A process that the kernel holds does not die of SIGKILL either: it is not waited for without a limit.
+constexpr std::chrono::seconds kDeath{5};
+// A pipe holds 64 KiB; more than this was written after the child's end.
+constexpr int kMostRest = 1 << 8;
 
 struct FileActions {
   posix_spawn_file_actions_t value{};
@@ -163,16 +167,17 @@ Result<pid_t> spawn(const ChildCommand& command, const ChildEnds& ends) {
   return child;
 }
 
-// The exit code if the child has ended.
-std::optional<int> ended(pid_t child, int options) {
-  int status = 0;
-  pid_t got = 0;
+// The exit code if the child has ended. It stays to be collected: until then its number, which is also that of its
+// group, can be no other's.
+std::optional<int> ended(pid_t child) {
+  siginfo_t info{};
+  int got = 0;
   do {
-    got = ::waitpid(child, &status, options);
+    got = ::waitid(P_PID, static_cast<id_t>(child), &info, WEXITED | WNOHANG | WNOWAIT);
   } while (got < 0 && errno == EINTR);
-  if (got == 0) return std::nullopt;
   if (got < 0) return 1;  // somebody else has taken its status: nothing is known, so do not call it a success
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  if (info.si_pid == 0) return std::nullopt;
+  return info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
 }
 
 }  // namespace
@@ -197,6 +202,11 @@ bool ErrorTail::read_from(int pipe, int timeout_ms) {
   return true;
 }
 
+void ErrorTail::read_rest(int pipe) {
+  for (int i = 0; i < kMostRest && read_from(pipe, 0); ++i) {
+  }
+}
+
 Result<ChildProcess> ChildProcess::start(const ChildCommand& command) {
   auto errors = from_child();
   auto input = command.talks ? to_child() : std::optional<Ends>(std::in_place);
@@ -218,32 +228,38 @@ ChildProcess::ChildProcess(ChildProcess&& other) noexcept
       exit_code_(other.exit_code_) {}
 
 ChildProcess::~ChildProcess() {
-  if (pid_ != 0) end(std::chrono::milliseconds(0));
+  end(std::chrono::milliseconds(0));
 }
 
 std::optional<int> ChildProcess::exit_code() {
-  if (!exit_code_ && pid_ != 0) exit_code_ = ended(pid_, WNOHANG);
+  if (!exit_code_ && pid_ != 0) exit_code_ = ended(pid_);
   return exit_code_;
+}
+
+bool ChildProcess::wait(std::chrono::milliseconds time) {
+  const auto deadline = Clock::now() + time;
+  while (!exit_code() && Clock::now() < deadline) ::poll(nullptr, 0, 2);
+  return exit_code().has_value();
 }
 
 int ChildProcess::end(std::chrono::milliseconds patience) {
   input.close();
-  const auto wait = [&](std::chrono::milliseconds time) {
-    const auto deadline = Clock::now() + time;
-    while (!exit_code() && Clock::now() < deadline) ::poll(nullptr, 0, 2);
-    return exit_code().has_value();
-  };
-  if (!wait(patience)) {
+  if (pid_ != 0 && !wait(patience)) {
     ::kill(-pid_, SIGTERM);
-    if (!wait(kGrace)) kill();
+    static_cast<void>(wait(kGrace));
   }
+  kill();
   return exit_code_.value_or(1);
 }
 
 void ChildProcess::kill() {
-  if (exit_code()) return;
+  if (pid_ == 0) return;
   ::kill(-pid_, SIGKILL);
-  exit_code_ = ended(pid_, 0);
+  static_cast<void>(wait(kDeath));
+  // One that does not die even now is collected by init, when we end.
+  while (::waitpid(pid_, nullptr, WNOHANG) < 0 && errno == EINTR) {
+  }
+  pid_ = 0;
 }
 
 Result<ChildOutcome> run_child(const ChildCommand& command, const std::function<void()>& tick,
@@ -262,9 +278,7 @@ Result<ChildOutcome> run_child(const ChildCommand& command, const std::function<
     // A closed pipe is always ready; do not spin on it.
     if (Clock::now() - started < std::chrono::milliseconds(10)) ::poll(nullptr, 0, 10);
   }
-  // What it said last may still be in the pipe.
-  while (errors.read_from(child.errors.get(), 0)) {
-  }
+  errors.read_rest(child.errors.get());
   return ChildOutcome{child.exit_code().value_or(1), errors.text()};
 }
 

@@ -51,14 +51,17 @@ class ErrorTail {
   void add(std::string_view text);
   // Reads what is there, waiting `timeout_ms` at most. False when nothing came.
   bool read_from(int pipe, int timeout_ms);
+  // Reads what was left in the pipe by a child that has ended. Who inherited the pipe and goes on writing is not
+  // waited for.
+  void read_rest(int pipe);
   [[nodiscard]] const std::string& text() const noexcept { return text_; }
 
  private:
   std::string text_;
 };
 
-// A running child in a process group of its own, so that ending it reaches its children too. One thread at a time, save
-// that distinct descriptors may be used by distinct threads.
+// A running child in a process group of its own. Whichever way it ends, what is left of its group is killed when it is
+// collected, and no zombie stays. One thread at a time, save that distinct descriptors may be used by distinct threads.
 class ChildProcess {
  public:
   // kRemote when the program cannot be started.
@@ -72,9 +75,10 @@ class ChildProcess {
   [[nodiscard]] pid_t pid() const noexcept { return pid_; }
   // 128 + signal number when a signal ended it; nothing while it runs.
   [[nodiscard]] std::optional<int> exit_code();
-  // Closes its stdin, waits `patience` for it to end by itself, sends SIGTERM, after 2 s SIGKILL. Gives the exit code.
+  // Closes its stdin, waits `patience` for it to end by itself, sends SIGTERM, after 2 s SIGKILL, and collects it.
+  // Gives the exit code.
   int end(std::chrono::milliseconds patience);
-  // SIGKILL, at once.
+  // SIGKILL to its group, at once, and collects it. One that the kernel does not let die is left to it after 5 s.
   void kill();
 
   Descriptor input;   // its stdin, a socket: send() with MSG_NOSIGNAL. Only if it talks
@@ -83,7 +87,8 @@ class ChildProcess {
 
  private:
   ChildProcess() = default;
-  pid_t pid_ = 0;
+  [[nodiscard]] bool wait(std::chrono::milliseconds time);
+  pid_t pid_ = 0;  // 0: collected, or none
   std::optional<int> exit_code_;
 };
 

@@ -92,6 +92,27 @@ TEST_F(Faults, ConvertingWithoutTheWorkersNamesTheirScript) {
   EXPECT_FALSE(std::filesystem::exists(folder));
 }
 
+TEST_F(Faults, AWorkerThatDiesOrTalksRubbishIsSix) {
+  const auto workers = folder_.path() / "workers";
+  std::filesystem::create_directories(workers / "bin");
+  std::ofstream(workers / ".complete").flush();
+  const auto says = [&](const std::string& script) {
+    std::ofstream(workers / "bin" / "python") << "#!/bin/sh\n" << script << "\n";
+    std::filesystem::permissions(workers / "bin" / "python", std::filesystem::perms::owner_all);
+    return run("plan " + kScenario + " --engine transformers -m " + workers.string(),
+               "BULKHEAD_WORKERS=" + workers.string());
+  };
+  const auto rubbish = says("printf '>>> \\033[2J'; exec sleep 60");
+  EXPECT_EQ(rubbish.code, 6) << rubbish.err;
+  EXPECT_NE(rubbish.err.find("not the worker protocol"), std::string::npos) << rubbish.err;
+  EXPECT_EQ(rubbish.err.find('\033'), std::string::npos) << "a child's escapes reach no terminal";
+  const auto dead = says("printf 'no torch \\033[31m' >&2; exit 3");
+  EXPECT_EQ(dead.code, 6) << dead.err;
+  EXPECT_NE(dead.err.find("no torch"), std::string::npos) << dead.err;
+  EXPECT_EQ(dead.err.find('\033'), std::string::npos);
+  EXPECT_EQ(says("printf 'BHWP\\377\\377\\377\\377\\377\\377\\377\\377'; cat /dev/zero").code, 6) << "an endless frame";
+}
+
 TEST_F(Faults, ScenariosAreThreeAndNameLineAndField) {
   EXPECT_EQ(run("validate " + scenario()).code, 0);
   EXPECT_EQ(run("validate " + (folder_.path() / "missing.json").string()).code, 3);

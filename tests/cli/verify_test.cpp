@@ -8,8 +8,10 @@
 
 #include <filesystem>
 #include <fstream>
+#include <regex>
 #include <string>
 #include <tuple>
+#include <utility>
 
 namespace bulkhead {
 namespace {
@@ -63,6 +65,26 @@ TEST(Verify, DamagedTranscriptIsNamed) {
   EXPECT_EQ(told.code, 3) << told.err;
   EXPECT_NE(told.err.find("transcript.jsonl, line"), std::string::npos) << told.err;
   EXPECT_EQ(run_program(folder.path(), "verify " + (folder / "none").string() + " -q").code, 3);
+}
+
+// The options of the model in it are what a forger chose: they start nothing before they are checked.
+TEST(Verify, AnEngineIsNotMadeFromOptionsOutOfTheirRange) {
+  const std::pair<std::string, std::string> forged[] = {
+      {"\"threads\":[0-9]*", "\"threads\":100000"},      {"\"threads\":[0-9]*", "\"threads\":-1"},
+      {"\"threads\":[0-9]*", "\"threads\":\"x\""},       {"\"context_tokens\":[0-9]*", "\"context_tokens\":4294967297"},
+      {"\"gpu_layers\":[0-9]*", "\"gpu_layers\":1e300"}, {"\"leaky\":false", "\"leaky\":[]"}};
+  const TemporaryFolder folder;
+  const auto run = recorded_run(folder);
+  const std::filesystem::path path = std::filesystem::path(run) / "transcript.jsonl";
+  const auto text = testing::read_file(path);
+  for (const auto& [from, to] : forged) {
+    const auto changed = std::regex_replace(text, std::regex(from), to, std::regex_constants::format_first_only);
+    ASSERT_NE(changed, text) << to;
+    std::ofstream(path) << changed;
+    const auto told = run_program(folder.path(), "verify " + run + " -q");
+    EXPECT_EQ(told.code, 3) << to << told.err;
+    EXPECT_NE(told.err.find("transcript.jsonl, line 1"), std::string::npos) << told.err;
+  }
 }
 
 TEST(Verify, MutantEndsWithSevenAndATraceThatFailsAgain) {

@@ -34,13 +34,13 @@ TEST(TranscriptFile, ComesBackAsItWas) {
   const auto lines = to_json_lines(sample(), {{"transcript_version", 1}});
   const auto read = transcript_from_json_lines(lines, "t.jsonl");
   ASSERT_TRUE(read.ok()) << read.error().to_string();
-  EXPECT_EQ(read.value().header["transcript_version"], 1);
+  EXPECT_EQ(read.value().header.root()["transcript_version"], 1);
   const auto& calls = read.value().transcript.calls;
   ASSERT_EQ(calls.size(), 7U);
   EXPECT_EQ(calls[3].options.sampling.seed, 4294967295U);
   EXPECT_EQ(calls[3].options.sampling.temperature, 0.3F) << "the same bits, or the draws would differ";
   EXPECT_EQ(calls[3].logit_hashes.front(), 0xfedcba9876543210U);
-  EXPECT_EQ(to_json_lines(read.value().transcript, read.value().header), lines);
+  EXPECT_EQ(to_json_lines(read.value().transcript, read.value().header.root()), lines);
   EXPECT_EQ(read.value().transcript.sequences(), 2U);
 }
 

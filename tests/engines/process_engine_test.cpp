@@ -225,11 +225,11 @@ TEST(ProcessEngine, AChunkComputedBreaksTheSilence) {
   ASSERT_TRUE(link.ok()) << link.error().to_string();
   std::vector<std::uint32_t> progress;
   const auto begin = Clock::now();
-  const auto answer =
-      link.value()->call({{"do", "prefill"}}, {}, {}, [&](std::uint32_t tokens) { progress.push_back(tokens); });
+  const auto answer = link.value()->call({{"do", "prefill"}}, {}, {.events = 320}, {},
+                                         [&](std::uint32_t tokens) { progress.push_back(tokens); });
   ASSERT_TRUE(answer.ok()) << answer.error().to_string();
   EXPECT_GT(Clock::now() - begin, 2s);
-  EXPECT_EQ(answer.value().head["tokens"], 320);
+  EXPECT_EQ(answer.value().head.root()["ok"]["tokens"], 320);
   EXPECT_EQ(progress, (std::vector<std::uint32_t>{64, 128, 192, 256, 320}));
 }
 
@@ -240,7 +240,7 @@ TEST(ProcessEngine, SilenceAfterSomeChunksIsStillAHang) {
   const auto link = WorkerLink::start(command);
   ASSERT_TRUE(link.ok()) << link.error().to_string();
   const auto begin = Clock::now();
-  const auto answer = link.value()->call({{"do", "prefill"}});
+  const auto answer = link.value()->call({{"do", "prefill"}}, {}, {.events = 320});
   ASSERT_FALSE(answer.ok());
   EXPECT_EQ(answer.error().code, ErrorCode::kRemote);
   EXPECT_THAT(answer.error().message, HasSubstr("silent for 2000 ms"));
@@ -298,7 +298,7 @@ TEST(WorkerProtocol, OddRequestsAreErrorsAndTheWorkerGoesOn) {
   EXPECT_EQ(worker.call({{"do", "prefill"}, {"sequence", 0}}).error().code, ErrorCode::kBadInput);
   EXPECT_EQ(worker.call({{"do", "prefill"}, {"sequence", "x"}, {"tokens", {1}}}).error().code, ErrorCode::kBadInput);
   EXPECT_EQ(worker.call({{"do", "close"}, {"sequence", 7}}).error().code, ErrorCode::kClosed);
-  EXPECT_EQ(worker.call({{"do", "open"}, {"capacity_tokens", 8}}).value().head["sequence"], 0);
+  EXPECT_EQ(worker.call({{"do", "open"}, {"capacity_tokens", 8}}).value().head.root()["ok"]["sequence"], 0);
 }
 
 TEST(FrameReader, PutsFramesTogetherByteByByte) {
@@ -306,7 +306,7 @@ TEST(FrameReader, PutsFramesTogetherByteByByte) {
   auto bytes = encode({{"id", 7}}, tail);
   const auto second = encode({{"id", 8}}, {});
   bytes.insert(bytes.end(), second.begin(), second.end());
-  FrameReader reader;
+  FrameReader reader("a frame");
   std::vector<Frame> frames;
   for (const auto byte : bytes) {
     reader.add({&byte, 1});
@@ -315,16 +315,16 @@ TEST(FrameReader, PutsFramesTogetherByteByByte) {
     if (frame.value()) frames.push_back(std::move(*frame.value()));
   }
   ASSERT_EQ(frames.size(), 2U);
-  EXPECT_EQ(frames[0].head["id"], 7);
+  EXPECT_EQ(frames[0].head.root()["id"], 7);
   EXPECT_EQ(frames[0].tail, tail);
-  EXPECT_EQ(frames[1].head["id"], 8);
+  EXPECT_EQ(frames[1].head.root()["id"], 8);
   EXPECT_FALSE(reader.unfinished());
 }
 
 TEST(FrameReader, LengthsBeyondReasonAreNotWaitedFor) {
   auto bytes = encode({{"id", 7}}, {});
   bytes[15] = std::byte{255};
-  FrameReader reader;
+  FrameReader reader("a frame");
   reader.add(bytes);
   EXPECT_EQ(reader.next().error().code, ErrorCode::kRemote);
 }

@@ -26,7 +26,8 @@ VERSION = 1
 MAGIC = b"BHWP"
 HEADER = struct.Struct("<4sIQ")  # magic, bytes of the JSON, bytes of the tail
 MOST_JSON = 1 << 28
-MOST_TAIL = 1 << 38
+MOST_TAIL = min(1 << 38, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))  # more than there is memory for is not begun
+MOST_WAITING = 1024  # requests; the other side sends one after another
 NOT_THE_PROTOCOL = 6  # exit code
 
 Head = dict[str, Any]
@@ -50,6 +51,10 @@ def encode(head: Head, tail: bytes = b"") -> bytes:
 
 class NotTheProtocolError(Exception):
     """What was read is no frame."""
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def read_frames(read: Callable[[int], bytes]) -> Iterator[Frame]:
@@ -80,8 +85,8 @@ def read_frames(read: Callable[[int], bytes]) -> Iterator[Frame]:
         tail = bytes(buffer[HEADER.size + json_bytes : whole])
         del buffer[:whole]
         try:
-            head = json.loads(text)
-        except ValueError as error:
+            head = json.loads(text, parse_constant=_no_number)
+        except (ValueError, RecursionError) as error:
             raise NotTheProtocolError(f"no JSON: {text[:80]!r}") from error
         if not isinstance(head, dict):
             raise NotTheProtocolError(f"no JSON object: {text[:80]!r}")
@@ -110,6 +115,14 @@ class Engine(Protocol):
 
 
 ANY_TIME = ("tokenize", "render_chat", "vocabulary")
+
+
+def _addressed(head: Head) -> tuple[str, int]:
+    """What is asked, and the request's number. Without them there is nobody to answer."""
+    what, identifier = head.get("do"), head.get("id")
+    if not isinstance(what, str) or not isinstance(identifier, int) or isinstance(identifier, bool) or identifier < 0:
+        raise NotTheProtocolError(f"a frame without name and number: {str(head)[:80]}")
+    return what, identifier
 
 
 @dataclass
@@ -142,14 +155,13 @@ class Worker:
         try:
             for frame in read_frames(lambda size: os.read(self._source, size)):
                 self._take(frame)
-        except (NotTheProtocolError, ValueError, TypeError, KeyError) as error:
+        except Exception as error:  # nothing that is read ends this thread alone: the other one would wait for ever
             print(f"worker: what it was sent is not the worker protocol: {error}", file=sys.stderr, flush=True)
             os._exit(NOT_THE_PROTOCOL)
         os._exit(0)
 
     def _take(self, frame: Frame) -> None:
-        what = str(frame.head["do"])
-        identifier = int(frame.head["id"])
+        what, identifier = _addressed(frame.head)
         if what in ("cancel", "go", "stop"):
             with self._lock:
                 progress = self._progress.get(identifier)
@@ -165,12 +177,13 @@ class Worker:
         requests = frame.head.get("requests", [frame.head])
         progress = _Progress({place for place, request in enumerate(requests) if dict(request).get("cancelled", False)})
         with self._lock:
+            if identifier in self._progress or len(self._progress) >= MOST_WAITING:
+                raise NotTheProtocolError(f"request {identifier}: a second time, or too many wait")
             self._progress[identifier] = progress
         self._waiting.put(frame)
 
     def _perform(self, frame: Frame) -> None:
-        what = str(frame.head["do"])
-        identifier = int(frame.head["id"])
+        what, identifier = _addressed(frame.head)
         with self._lock:
             progress = self._progress[identifier]
         self._answer(identifier, what, lambda: self._compute(what, identifier, frame, progress))

@@ -138,6 +138,37 @@ class Serving(unittest.TestCase):
         self.assertEqual(next(server.frames).head, {"id": 2, "progress": {"tokens": 128}})
         self.assertEqual(next(server.frames).head, {"id": 2, "ok": {"tokens": 128}})
 
+    def test_ends_with_its_own_code_for_a_head_that_cannot_be_answered(self) -> None:
+        deep = b"[" * 200_000 + b"]" * 200_000
+        heads = {
+            "deep": b'{"id":1,"do":"hello","x":' + deep + b"}",
+            "nan": b'{"id":1,"do":"hello","x":NaN}',
+            "no id": b'{"do":"hello"}',
+            "text": b'{"id":"1","do":"hello"}',
+            "infinite": b'{"id":1e400,"do":"hello"}',
+            "truth": b'{"id":true,"do":"hello"}',
+            "number": b'{"id":1,"do":5}',
+            "requests": b'{"id":1,"do":"generate","requests":5}',
+            "cancel": b'{"id":1,"do":"hello"}{"id":1,"do":"cancel","request":"x"}',
+        }
+        for name, head in heads.items():
+            with self.subTest(name):
+                server = Server()
+                assert server.process.stdin is not None
+                server.process.stdin.write(struct.pack("<4sIQ", b"BHWP", len(head), 0) + head)
+                code, errors = server.end()
+                self.assertEqual(code, 6)
+                self.assertIn(b"not the worker protocol", errors)
+
+    def test_an_id_is_not_used_twice_at_a_time(self) -> None:
+        server = self.server
+        server.ask({"id": 1, "do": "load", "options": {}})
+        server.ask({"id": 2, "do": "draw", "paced": True})
+        server.send({"id": 2, "do": "echo"})
+        code, errors = server.end()
+        self.assertEqual(code, 6)
+        self.assertIn(b"a second time", errors)
+
     def test_ends_with_its_own_code_when_it_is_sent_rubbish(self) -> None:
         assert self.server.process.stdin is not None
         self.server.process.stdin.write(b"GET / HTTP/1.1\r\n")

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "engines/process/process_engine.h"
 
-#include "engines/worker/answer_form.h"
+#include "engine/json_fields.h"
 #include "engines/worker/remote_engine.h"
 #include "measure/available_memory.h"
 
@@ -21,9 +21,9 @@ using engine::Snapshot;
 using engine::WorkerMemory;
 using worker::Frame;
 using worker::load_worker;
-using worker::read_form;
+using worker::read_answer;
 using worker::RemoteTokenizer;
-using worker::sequence_in;
+using worker::saturated_product;
 using worker::with_options;
 using worker::WorkerLink;
 using Clock = std::chrono::steady_clock;
@@ -50,7 +50,7 @@ class ProcessEngine final : public worker::RemoteEngine {
   [[nodiscard]] Result<void> check_memory(std::uint32_t sequences, std::uint32_t tokens_each) const;
   [[nodiscard]] Result<std::shared_ptr<WorkerLink>> worker_for(std::uint32_t capacity);
   [[nodiscard]] WorkerMemory memory_now() const;
-  [[nodiscard]] Result<Frame> part_of(SequenceId source, std::uint32_t tokens, Json& counts);
+  [[nodiscard]] Result<Snapshot> part_of(SequenceId source, std::uint32_t tokens, ForkResult& counts);
 
   ModelOptions options_;
   WorkerCommand command_;
@@ -63,16 +63,18 @@ std::uint64_t ProcessEngine::bytes_for(std::uint32_t sequences, std::uint32_t to
   const auto known =
       std::find_if(remotes().begin(), remotes().end(), [](const auto& entry) { return entry.second.worker->alive(); });
   const auto& worker = spare_ || known == remotes().end() ? spare_ : known->second.worker;
-  std::uint64_t each = facts().kv_bytes_per_token * tokens_each;  // at least
+  std::uint64_t each = saturated_product(facts().kv_bytes_per_token, tokens_each);  // at least
   if (worker) {
     const auto answer = worker->call({{"do", "bytes_for"}, {"sequences", 1}, {"tokens_each", tokens_each}});
-    const auto bytes = read_form([&]() -> Result<std::uint64_t> {
-      BH_CHECK(answer);
-      return answer.value().head.at("bytes").get<std::uint64_t>();
-    });
+    const auto bytes = answer.ok()
+                           ? read_answer(*worker, answer.value(),
+                                         [](const JsonView& ok) {
+                                           return engine::number<std::uint64_t>(ok, "bytes", 0, std::int64_t{1} << 62U);
+                                         })
+                           : Result<std::uint64_t>(answer.error());
     if (bytes.ok()) each = std::max(each, bytes.value());
   }
-  return sequences * (facts().model_bytes + each);
+  return saturated_product(sequences, facts().model_bytes + each);
 }
 
 Result<void> ProcessEngine::check_memory(std::uint32_t sequences, std::uint32_t tokens_each) const {
@@ -101,6 +103,7 @@ Result<std::shared_ptr<WorkerLink>> ProcessEngine::worker_for(std::uint32_t capa
   auto worker = std::exchange(spare_, nullptr);
   if (!worker || !worker->alive()) {
     BH_TRY(auto loaded, load_worker(options_, command_));
+    BH_CHECK(worker::check_same_model(facts(), loaded.facts));
     worker = std::move(loaded.worker);
   }
   BH_CHECK(worker->call({{"do", "reserve"}, {"sequences", 1}, {"tokens_each", capacity}}));
@@ -110,24 +113,30 @@ Result<std::shared_ptr<WorkerLink>> ProcessEngine::worker_for(std::uint32_t capa
 Result<SequenceId> ProcessEngine::open(const OpenOptions& options) {
   BH_TRY(auto worker, worker_for(options.capacity_tokens));
   BH_TRY(const auto made, worker->call(with_options({{"do", "open"}}, options)));
-  BH_TRY(const auto sequence, sequence_in(made));
-  return keep(std::move(worker), sequence);
+  return keep(worker, made);
 }
 
-// The snapshot of the first `tokens` tokens of `source`; `counts` says what was taken over and what computed.
-Result<Frame> ProcessEngine::part_of(SequenceId source, std::uint32_t tokens, Json& counts) {
+// The snapshot of the first `tokens` tokens of `source`; `counts` gets what was taken over and what computed.
+Result<Snapshot> ProcessEngine::part_of(SequenceId source, std::uint32_t tokens, ForkResult& counts) {
   BH_TRY(const auto state, inspect(source));
-  counts = {{"reused_tokens", tokens}, {"prefilled_tokens", 0}};
-  if (tokens == state.tokens) return ask(source, {{"do", "snapshot"}});
+  counts.reused_tokens = tokens;
+  if (tokens == state.tokens) return snapshot(source);
   // Inside its own process, where the cells are, and beside the source.
-  BH_CHECK(ask(source, {{"do", "reserve"}, {"sequences", 1}, {"tokens_each", tokens}}));
-  BH_TRY(const auto made, ask(source, with_options({{"do", "fork"}, {"tokens", tokens}}, {.capacity_tokens = tokens})));
-  counts = made.head;
+  const auto nothing = [](const Frame& /*answer*/, const JsonView& /*ok*/) -> Result<void> { return {}; };
+  BH_CHECK(ask(source, {{"do", "reserve"}, {"sequences", 1}, {"tokens_each", tokens}}, {}, nothing));
+  const auto read = [&](const Frame& /*answer*/, const JsonView& ok) -> Result<std::uint32_t> {
+    const std::int64_t most = tokens;
+    BH_TRY(counts.reused_tokens, engine::number<std::uint32_t>(ok, "reused_tokens", 0, most));
+    const auto rest = most - counts.reused_tokens;
+    BH_TRY(counts.prefilled_tokens, engine::number<std::uint32_t>(ok, "prefilled_tokens", rest, rest));
+    return engine::number<std::uint32_t>(ok, "sequence");
+  };
+  BH_TRY(const auto beside,
+         ask(source, with_options({{"do", "fork"}, {"tokens", tokens}}, {.capacity_tokens = tokens}), {}, read));
   auto& worker = *remotes().at(source).worker;
-  const auto beside = made.head["sequence"];
-  auto kept = worker.call({{"do", "snapshot"}, {"sequence", beside}});
+  BH_TRY(auto kept, worker.call({{"do", "snapshot"}, {"sequence", beside}}, {}, expected_snapshot()));
   BH_CHECK(worker.call({{"do", "close"}, {"sequence", beside}}));
-  return kept;
+  return Snapshot(std::move(kept.tail));
 }
 
 Result<ForkResult> ProcessEngine::fork(SequenceId source, std::uint32_t tokens, const OpenOptions& options) {
@@ -146,11 +155,8 @@ Result<ForkResult> ProcessEngine::fork(SequenceId source, std::uint32_t tokens, 
   if (tokens == 0) {
     BH_TRY(result.sequence, open(options));
   } else {
-    Json counts;
-    BH_TRY(auto kept, part_of(source, tokens, counts));
-    BH_TRY(result.sequence, restore(Snapshot(std::move(kept.tail)), options));
-    result.reused_tokens = counts.value("reused_tokens", 0U);
-    result.prefilled_tokens = counts.value("prefilled_tokens", 0U);
+    BH_TRY(const auto kept, part_of(source, tokens, result));
+    BH_TRY(result.sequence, restore(kept, options));
   }
   result.time = Clock::now() - begin;
   return result;
@@ -159,8 +165,7 @@ Result<ForkResult> ProcessEngine::fork(SequenceId source, std::uint32_t tokens, 
 Result<SequenceId> ProcessEngine::restore(const Snapshot& snapshot, const OpenOptions& options) {
   BH_TRY(auto worker, worker_for(options.capacity_tokens));
   BH_TRY(const auto made, worker->call(with_options({{"do", "restore"}}, options), snapshot.bytes()));
-  BH_TRY(const auto sequence, sequence_in(made));
-  return keep(std::move(worker), sequence);
+  return keep(worker, made);
 }
 
 // Of the workers that live; one that cannot say counts without its memory.
@@ -172,7 +177,11 @@ WorkerMemory ProcessEngine::memory_now() const {
     if (!worker || !worker->alive()) continue;
     ++now.processes;
     const auto told = worker->call({{"do", "memory"}});
-    if (told.ok()) now.peak_rss_bytes += told.value().head.value("peak_rss_bytes", std::uint64_t{0});
+    if (!told.ok()) continue;
+    const auto bytes = read_answer(*worker, told.value(), [](const JsonView& ok) {
+      return engine::number<std::uint64_t>(ok, "peak_rss_bytes", 0, std::int64_t{1} << 50U);
+    });
+    if (bytes.ok()) now.peak_rss_bytes += bytes.value();
   }
   return now;
 }
@@ -196,7 +205,7 @@ Result<std::unique_ptr<engine::Engine>> make_process_engine(const ModelOptions& 
     BH_TRY(auto loaded, load_worker(options, command));
     return std::move(loaded.worker);
   };
-  BH_TRY(auto tokenizer, RemoteTokenizer::fetch(first.worker, another));
+  BH_TRY(auto tokenizer, RemoteTokenizer::fetch(first.facts.vocabulary, first.worker, another));
   return std::unique_ptr<engine::Engine>(
       std::make_unique<ProcessEngine>(options, command, std::move(first), std::move(tokenizer)));
 }

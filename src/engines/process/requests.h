@@ -17,6 +17,13 @@ namespace bulkhead::engines::process {
 
 using worker::Frame;
 
+// What is said on the way back.
+// NOLINTNEXTLINE(bugprone-exception-escape): nlohmann's move cannot throw
+struct Answer {
+  Json head = Json::object();
+  std::vector<std::byte> tail = {};
+};
+
 struct Asked {
   const Frame& frame;
   std::vector<std::stop_token> cancels;  // one for each generation that is asked for; for other requests, one
@@ -26,13 +33,14 @@ struct Asked {
 };
 
 // Facts and capabilities: the answer to "load".
-[[nodiscard]] Frame describe(const engine::Engine& engine);
+[[nodiscard]] Answer describe(const engine::Engine& engine);
 
 // Requests of the tokenizer, which any thread may make at any time.
 [[nodiscard]] bool is_asked_any_time(std::string_view what);
-[[nodiscard]] Result<Frame> answer_any_time(std::string_view what, const Frame& frame, const engine::Engine& engine);
+[[nodiscard]] Result<Answer> answer_any_time(std::string_view what, const Frame& frame, const engine::Engine& engine);
 
-// All others. kUsage for a request that there is not, kBadInput for a frame of another form.
-[[nodiscard]] Result<Frame> answer(std::string_view what, const Asked& asked, engine::Engine& engine);
+// All others. kUsage for a request that there is not, kBadInput, naming the field, for one of another form: nothing of
+// a request is believed before it is checked.
+[[nodiscard]] Result<Answer> answer(std::string_view what, const Asked& asked, engine::Engine& engine);
 
 }  // namespace bulkhead::engines::process

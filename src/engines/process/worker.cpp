@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "engines/process/worker.h"
 
-#include "base/bytes.h"
 #include "base/console.h"
+#include "engine/json_fields.h"
 #include "engine/model_options_json.h"
 #include "engines/process/requests.h"
 #include "engines/worker/frame.h"
+#include "measure/available_memory.h"
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -17,6 +18,7 @@
 #include <condition_variable>
 #include <cstdlib>
 #include <deque>
+#include <exception>
 #include <map>
 #include <mutex>
 #include <stop_token>
@@ -34,6 +36,9 @@ using worker::FrameReader;
 using worker::kProtocolVersion;
 using worker::to_json;
 
+// Of requests, or of words about one, that came before they were needed: the other side sends one after another.
+constexpr std::size_t kMostWaiting = 1024;
+
 // The descriptor that answers go to. Any thread.
 class Answers {
  public:
@@ -50,7 +55,7 @@ class Answers {
     }
   }
 
-  void answer(RequestId id, const Result<Frame>& result) {
+  void answer(RequestId id, const Result<Answer>& result) {
     if (result.ok()) {
       send({{"id", id}, {"ok", result.value().head}}, result.value().tail);
     } else {
@@ -82,51 +87,69 @@ class Worker {
 
  private:
   void read_all() {
-    FrameReader reader;
+    FrameReader reader("the request");
+    // More than there is memory for is not begun.
+    const worker::FrameLimits limits{.tail_bytes = measure::available_memory()};
     std::array<std::byte, std::size_t{1} << 16U> buffer{};
-    for (;;) {
-      const auto got = ::read(in_, buffer.data(), buffer.size());
-      if (got < 0 && errno == EINTR) continue;
-      if (got <= 0) std::_Exit(0);  // the other side is gone or wants us to go
-      reader.add(std::span(buffer).first(static_cast<std::size_t>(got)));
+    try {
       for (;;) {
-        auto frame = reader.next();
-        if (!frame.ok()) give_up(frame.error());
-        if (!frame.value()) break;
-        try {
-          take(std::move(*frame.value()));
-        } catch (const Json::exception& error) {
-          give_up({ErrorCode::kBadInput, error.what(), {}, {}});
+        const auto got = ::read(in_, buffer.data(), buffer.size());
+        if (got < 0 && errno == EINTR) continue;
+        if (got <= 0) std::_Exit(0);  // the other side is gone or wants us to go
+        reader.add(std::span(buffer).first(static_cast<std::size_t>(got)));
+        for (;;) {
+          auto frame = reader.next(limits);
+          if (!frame.ok()) give_up(frame.error());
+          if (!frame.value()) break;
+          if (const auto taken = take(std::move(*frame.value())); !taken.ok()) give_up(taken.error());
         }
       }
+    } catch (const std::exception& error) {
+      give_up({ErrorCode::kInternal, error.what(), {}, {}});
     }
   }
 
   [[noreturn]] static void give_up(const Error& error) {
-    console::say("bulkhead worker: {}", error.message);
+    console::say("bulkhead worker: {}", error.to_string());
     std::_Exit(exit_code(ErrorCode::kRemote));
   }
 
-  void take(Frame frame) {
-    const auto what = frame.head.value("do", "");
-    const auto id = frame.head.value("id", RequestId{0});
-    if (what == "cancel") return cancel(id, frame.head.value("request", std::size_t{0}));
-    if (what == "go" || what == "stop") return decide(id, what == "go");
+  // A frame that cannot be attributed to a request is an error: there is nobody to answer.
+  Result<void> take(Frame frame) {
+    const auto view = frame.view();
+    BH_TRY(const auto what, engine::text(view, "do"));
+    BH_TRY(const auto id, engine::number<RequestId>(view, "id"));
+    if (what == "cancel") {
+      BH_TRY(const auto part, view.has("request") ? engine::number<std::size_t>(view, "request") : std::size_t{0});
+      cancel(id, part);
+      return {};
+    }
+    if (what == "go" || what == "stop") return decide(id, what == "go", view);
     const auto* engine = engine_.load();
-    if (is_asked_any_time(what) && engine != nullptr) return answers_.answer(id, answer_any_time(what, frame, *engine));
+    if (is_asked_any_time(what) && engine != nullptr) {
+      answers_.answer(id, answer_any_time(what, frame, *engine));
+      return {};
+    }
+    BH_TRY(auto stops, stops_for(view));
     const std::lock_guard lock(mutex_);
-    stops_[id] = stops_for(frame.head);
+    if (waiting_.size() >= kMostWaiting) return view.fail(fmt::format("more than {} requests wait", kMostWaiting));
+    if (!stops_.emplace(id, std::move(stops)).second) return view.fail(fmt::format("request {} a second time", id));
     waiting_.push_back(std::move(frame));
     changed_.notify_all();
+    return {};
   }
 
   // One for each generation that is asked for; for all other requests, one.
-  static std::vector<std::stop_source> stops_for(const Json& head) {
-    const auto parts = head.value("requests", Json::array());
+  static Result<std::vector<std::stop_source>> stops_for(const JsonView& request) {
+    std::vector<JsonView> parts = {request};
+    if (request.has("requests")) {
+      BH_TRY(const auto list, request.at("requests"));
+      BH_TRY(parts, list.items());
+    }
     std::vector<std::stop_source> stops(std::max<std::size_t>(parts.size(), 1));
-    if (head.value("cancelled", false)) stops[0].request_stop();
     for (std::size_t i = 0; i < parts.size(); ++i) {
-      if (parts[i].value("cancelled", false)) stops[i].request_stop();
+      BH_TRY(const auto cancelled, parts[i].boolean_or("cancelled", false));
+      if (cancelled) stops[i].request_stop();
     }
     return stops;
   }
@@ -141,10 +164,14 @@ class Worker {
     stop.request_stop();
   }
 
-  void decide(RequestId id, bool go_on) {
+  Result<void> decide(RequestId id, bool go_on, const JsonView& view) {
     const std::lock_guard lock(mutex_);
-    decisions_[id].push_back(go_on);
+    if (!stops_.contains(id)) return {};  // it has ended
+    auto& decisions = decisions_[id];
+    if (decisions.size() >= kMostWaiting) return view.fail(fmt::format("more than {} words wait", kMostWaiting));
+    decisions.push_back(go_on);
     changed_.notify_all();
+    return {};
   }
 
   // Tells of a token; where the other side has a callback, waits for what that says.
@@ -160,28 +187,28 @@ class Worker {
   }
 
   void perform(const Frame& frame) {
-    const auto id = frame.head.value("id", RequestId{0});
-    const auto what = frame.head.value("do", "");
-    if (what == "hello") {
-      answers_.answer(id, Frame{{{"protocol", kProtocolVersion}}, {}});
-    } else if (what == "load") {
-      answers_.answer(id, load(frame));
-    } else if (engine_.load() == nullptr) {
-      answers_.answer(id, Error{ErrorCode::kUsage, "no engine is loaded yet", {}, {}});
-    } else {
-      const Asked asked{
-          frame, cancels_of(id),
-          [this, id, paced = frame.head.value("paced", false)](std::size_t request, const TokenEvent& event) {
-            return tell_token(id, request, event, paced);
-          },
-          [this, id](std::uint32_t tokens) {
-            answers_.send({{"id", id}, {"progress", {{"tokens", tokens}}}});
-          }};
-      answers_.answer(id, answer(what, asked, *owned_));
-    }
+    // take() has read both.
+    const auto id = engine::number<RequestId>(frame.view(), "id").value();
+    const auto what = engine::text(frame.view(), "do").value();
+    answers_.answer(id, compute(id, what, frame));
     const std::lock_guard lock(mutex_);
     stops_.erase(id);
     decisions_.erase(id);
+  }
+
+  Result<Answer> compute(RequestId id, const std::string& what, const Frame& frame) {
+    if (what == "hello") return Answer{{{"protocol", kProtocolVersion}}, {}};
+    if (what == "load") return load(frame);
+    if (engine_.load() == nullptr) return Error{ErrorCode::kUsage, "no engine is loaded yet", {}, {}};
+    BH_TRY(const auto paced, frame.view().boolean_or("paced", false));
+    const Asked asked{frame, cancels_of(id),
+                      [this, id, paced](std::size_t request, const TokenEvent& event) {
+                        return tell_token(id, request, event, paced);
+                      },
+                      [this, id](std::uint32_t tokens) {
+                        answers_.send({{"id", id}, {"progress", {{"tokens", tokens}}}});
+                      }};
+    return answer(what, asked, *owned_);
   }
 
   std::vector<std::stop_token> cancels_of(RequestId id) {
@@ -191,13 +218,12 @@ class Worker {
     return cancels;
   }
 
-  Result<Frame> load(const Frame& frame) {
+  Result<Answer> load(const Frame& frame) {
     if (owned_ != nullptr) return Error{ErrorCode::kUsage, "an engine is loaded already", {}, {}};
+    BH_TRY(const auto told, frame.view().at("options"));
+    BH_TRY(const auto options, engine::model_options_from(told));
     try {
-      const auto options = engine::model_options_from(frame.head.at("options"));
       BH_TRY(owned_, registry_->make(options));
-    } catch (const Json::exception& error) {
-      return Error{ErrorCode::kBadInput, fmt::format("a load request of another form: {}", error.what()), {}, {}};
     } catch (const std::exception& error) {
       return Error{ErrorCode::kInternal, error.what(), {}, {}};
     }

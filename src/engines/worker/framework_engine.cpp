@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "engines/worker/framework_engine.h"
 
+#include "engine/json_fields.h"
 #include "engine/model_options_json.h"
-#include "engines/worker/answer_form.h"
 #include "engines/worker/remote_engine.h"
 #include "measure/available_memory.h"
 
@@ -43,6 +43,7 @@ class SharedWorker {
     const std::lock_guard lock(mutex_);
     if (!current_->alive()) {
       BH_TRY(auto loaded, load_worker(options_, command_));
+      BH_CHECK(check_same_model(facts_, loaded.facts));
       current_ = std::move(loaded.worker);
     }
     return current_;
@@ -93,7 +94,7 @@ class FrameworkEngine final : public RemoteEngine {
   FrameworkEngine& operator=(const FrameworkEngine&) = delete;
 
   [[nodiscard]] std::uint64_t bytes_for(std::uint32_t sequences, std::uint32_t tokens_each) const override {
-    return facts().kv_bytes_per_token * tokens_each * sequences;
+    return saturated_product(facts().kv_bytes_per_token, saturated_product(tokens_each, sequences));
   }
   [[nodiscard]] Result<engine::WorkerMemory> worker_memory() const override;
   [[nodiscard]] Result<void> reserve(std::uint32_t sequences, std::uint32_t tokens_each) override;
@@ -114,10 +115,10 @@ Result<engine::WorkerMemory> FrameworkEngine::worker_memory() const {
   // A worker installed before there was this request: a run is not lost for want of a figure.
   if (!told.ok() && told.error().code == ErrorCode::kUsage) return engine::WorkerMemory{1, 0, 0};
   BH_CHECK(told);
-  return read_form([&]() -> Result<engine::WorkerMemory> {
-    const auto& head = told.value().head;
-    return engine::WorkerMemory{1, head.at("peak_rss_bytes").get<std::uint64_t>(),
-                                head.at("peak_device_bytes").get<std::uint64_t>()};
+  return read_answer(*link, told.value(), [](const JsonView& ok) -> Result<engine::WorkerMemory> {
+    BH_TRY(const auto resident, engine::number<std::uint64_t>(ok, "peak_rss_bytes"));
+    BH_TRY(const auto device, engine::number<std::uint64_t>(ok, "peak_device_bytes"));
+    return engine::WorkerMemory{1, resident, device};
   });
 }
 
@@ -135,10 +136,9 @@ Result<void> FrameworkEngine::reserve(std::uint32_t sequences, std::uint32_t tok
 }
 
 Result<SequenceId> FrameworkEngine::begin(Json head, const OpenOptions& options, std::span<const std::byte> tail) {
-  BH_TRY(auto link, shared_->get());
+  BH_TRY(const auto link, shared_->get());
   BH_TRY(const auto made, link->call(with_options(std::move(head), options), tail));
-  BH_TRY(const auto sequence, sequence_in(made));
-  return keep(std::move(link), sequence);
+  return keep(link, made);
 }
 
 Result<SequenceId> FrameworkEngine::open(const OpenOptions& options) {
@@ -149,13 +149,18 @@ Result<ForkResult> FrameworkEngine::fork(SequenceId source, std::uint32_t tokens
   const auto start = std::chrono::steady_clock::now();
   BH_TRY(const auto* remote, find(source));
   const auto link = remote->worker;
-  BH_TRY(const auto made, ask(source, with_options({{"do", "fork"}, {"tokens", tokens}}, options)));
-  BH_TRY(const auto sequence, sequence_in(made));
-  return read_form([&]() -> Result<ForkResult> {
-    const auto reused = made.head.at("reused_tokens").get<std::uint32_t>();
-    const auto prefilled = made.head.at("prefilled_tokens").get<std::uint32_t>();
-    return ForkResult{keep(link, sequence), reused, prefilled, std::chrono::steady_clock::now() - start};
-  });
+  ForkResult result;
+  BH_TRY(const auto made,
+         ask(source, with_options({{"do", "fork"}, {"tokens", tokens}}, options), {},
+             [&](Frame& answer, const JsonView& ok) -> Result<Frame> {
+               BH_TRY(result.reused_tokens, engine::number<std::uint32_t>(ok, "reused_tokens", 0, tokens));
+               const std::int64_t rest = tokens - result.reused_tokens;
+               BH_TRY(result.prefilled_tokens, engine::number<std::uint32_t>(ok, "prefilled_tokens", rest, rest));
+               return std::move(answer);
+             }));
+  BH_TRY(result.sequence, keep(link, made));
+  result.time = std::chrono::steady_clock::now() - start;
+  return result;
 }
 
 Result<SequenceId> FrameworkEngine::restore(const Snapshot& snapshot, const OpenOptions& options) {
@@ -210,7 +215,7 @@ Result<std::unique_ptr<engine::Engine>> make_framework_engine(const ModelOptions
     if (!kept) return Error{ErrorCode::kClosed, "the tokenizer's engine is gone", {}, {}};
     return kept->get();
   };
-  BH_TRY(auto tokenizer, RemoteTokenizer::fetch(link, another));
+  BH_TRY(auto tokenizer, RemoteTokenizer::fetch(shared->facts().vocabulary, link, another));
   return std::unique_ptr<engine::Engine>(std::make_unique<FrameworkEngine>(
       std::move(shared), std::move(tokenizer), options.leaky ? Grade::kClaimed : Grade::kBuffer));
 }

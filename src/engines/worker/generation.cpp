@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "engines/worker/generation.h"
 
-#include "engines/worker/answer_form.h"
+#include "engine/json_fields.h"
 #include "engines/worker/values.h"
+
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <chrono>
@@ -18,6 +20,9 @@ namespace {
 using engine::GenerateResult;
 using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
+
+// What a token of a generation adds to an answer, at most: its number, its hash, its time, and its text.
+constexpr std::uint64_t kBytesPerToken = 512;
 
 struct Drawn {
   std::size_t part = 0;  // of the call
@@ -40,8 +45,13 @@ struct Run {
 
 class Call {
  public:
-  Call(std::span<const Part> parts, const engine::Tokenizer& tokenizer)
-      : parts_(parts), tokenizer_(&tokenizer), results_(parts.size()), told_of_cancel_(parts.size()) {
+  Call(std::span<const Part> parts, const engine::Facts& facts, const engine::Tokenizer& tokenizer)
+      : parts_(parts),
+        facts_(&facts),
+        tokenizer_(&tokenizer),
+        results_(parts.size()),
+        told_(parts.size()),
+        told_of_cancel_(parts.size()) {
     for (std::size_t i = 0; i < parts.size(); ++i) {
       if (parts[i].refused) {
         results_[i] = *parts[i].refused;
@@ -83,15 +93,18 @@ class Call {
     Run& run = runs_[index];
     std::string stops;
     Json requests = Json::array();
+    Expected expected;
     for (const auto place : run.parts) {
       const auto& options = parts_[place].request->options;
+      expected.events += std::min(options.max_tokens, facts_->context_tokens);
       for (const auto& stop : options.stop) stops += stop;
       requests.push_back({{"sequence", parts_[place].sequence}, {"options", to_json(options)}});
       told_of_cancel_[place] = cancelled(place);
       if (told_of_cancel_[place]) requests.back()["cancelled"] = true;
     }
+    expected.json_bytes += expected.events * kBytesPerToken;
     Json head = {{"do", "generate"}, {"requests", std::move(requests)}, {"paced", paced_}};
-    run.id = run.worker->begin(std::move(head), std::as_bytes(std::span(stops)), inbox_, index);
+    run.id = run.worker->begin(std::move(head), std::as_bytes(std::span(stops)), expected, inbox_, index);
   }
 
   void fail(Run& run, const Error& error) {
@@ -105,32 +118,58 @@ class Call {
     if (!run.active) return;
     run.heard = Clock::now();
     if (!item.frame.ok()) return fail(run, item.frame.error());
-    const auto& head = item.frame.value().head;
-    if (head.contains("progress")) return;
-    const auto read = read_form([&]() -> Result<void> {
-      if (head.contains("token")) {
-        const auto& token = head["token"];
-        const auto place = token.at("request").get<std::size_t>();
-        if (place >= run.parts.size()) return other_form("it tells of a token that was not asked for");
-        const Drawn drawn{run.parts[place], token.at("token").get<engine::Token>(),
-                          token.at("index").get<std::uint32_t>()};
-        if (paced_) run.waits = drawn;
-        return {};
-      }
-      const auto& outcomes = head.at("ok").at("results");
-      for (std::size_t i = 0; i < run.parts.size(); ++i) {
-        const auto& outcome = outcomes.at(i);
-        auto& result = results_[run.parts[i]];
-        if (outcome.contains("error")) {
-          result = error_from(outcome["error"]);
-        } else {
-          result = generate_result_from(outcome.at("ok"));
-        }
-      }
-      run.active = false;
-      return {};
-    });
-    if (!read.ok()) fail(run, read.error());
+    const auto& frame = item.frame.value();
+    const auto read = frame.view().has("ok") ? take_answer(run, frame) : take_token(run, frame.view());
+    if (!read.ok()) fail(run, run.worker->reject(read.error()));
+  }
+
+  // One that can be drawn, and is the next of its generation.
+  Result<void> take_token(Run& run, const JsonView& event) {
+    BH_TRY(const auto told, event.at("token"));
+    BH_TRY(const auto place,
+           engine::number<std::size_t>(told, "request", 0, static_cast<std::int64_t>(run.parts.size()) - 1));
+    BH_TRY(const auto token, engine::number<engine::Token>(told, "token", 0, std::int64_t{facts_->vocabulary} - 1));
+    const auto part = run.parts[place];
+    auto& tokens = told_[part];
+    const auto next = static_cast<std::int64_t>(tokens.size());
+    BH_TRY(const auto index, engine::number<std::uint32_t>(told, "index", next, next));
+    if (index >= parts_[part].request->options.max_tokens) return told.fail("more tokens than were asked for");
+    if (run.waits) return told.fail("another token, before it was told to go on");
+    tokens.push_back(token);
+    if (paced_) run.waits = Drawn{part, token, index};
+    return {};
+  }
+
+  Result<void> take_answer(Run& run, const Frame& frame) {
+    BH_TRY(const auto ok, frame.view().at("ok"));
+    BH_TRY(const auto list, ok.at("results"));
+    BH_TRY(const auto outcomes, list.items());
+    if (run.waits) return list.fail("an answer, before it was told to go on");
+    if (outcomes.size() != run.parts.size()) {
+      return list.fail(fmt::format("{} results of {} generations", outcomes.size(), run.parts.size()));
+    }
+    std::vector<Result<GenerateResult>> results;
+    for (std::size_t i = 0; i < outcomes.size(); ++i) {
+      BH_TRY(auto result, outcome_of(outcomes[i], run.parts[i]));
+      results.push_back(std::move(result));
+    }
+    for (std::size_t i = 0; i < results.size(); ++i) results_[run.parts[i]] = std::move(results[i]);
+    run.active = false;
+    return {};
+  }
+
+  // What the generation gave, an error included; the outer one is about the form.
+  [[nodiscard]] Result<Result<GenerateResult>> outcome_of(const JsonView& outcome, std::size_t part) const {
+    if (outcome.has("error")) {
+      BH_TRY(const auto told, outcome.at("error"));
+      Error error;
+      BH_CHECK(read_error(told, error));
+      return Result<GenerateResult>(std::move(error));
+    }
+    BH_TRY(const auto told, outcome.at("ok"));
+    BH_TRY(auto result, generate_result_from(told, parts_[part].request->options, facts_->vocabulary));
+    if (result.tokens != told_[part]) return told.fail("other tokens than it told of");
+    return Result<GenerateResult>(std::move(result));
   }
 
   [[nodiscard]] milliseconds shortest_patience() const {
@@ -185,18 +224,21 @@ class Call {
   }
 
   std::span<const Part> parts_;
+  const engine::Facts* facts_;
   const engine::Tokenizer* tokenizer_;
   std::vector<std::optional<Result<GenerateResult>>> results_;  // in the order of parts_
   std::vector<Run> runs_;
   std::shared_ptr<Inbox> inbox_ = std::make_shared<Inbox>();
+  std::vector<std::vector<engine::Token>> told_;  // [n_parts][n_tokens so far]
   bool paced_ = false;
   std::vector<bool> told_of_cancel_;  // [n_parts]
 };
 
 }  // namespace
 
-std::vector<Result<GenerateResult>> generate(std::span<const Part> parts, const engine::Tokenizer& tokenizer) {
-  return Call(parts, tokenizer).run();
+std::vector<Result<GenerateResult>> generate(std::span<const Part> parts, const engine::Facts& facts,
+                                             const engine::Tokenizer& tokenizer) {
+  return Call(parts, facts, tokenizer).run();
 }
 
 }  // namespace bulkhead::engines::worker

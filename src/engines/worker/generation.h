@@ -24,7 +24,11 @@ struct Part {
 // go token by token: no worker draws its next before the callbacks have seen the last one of each. So a callback that
 // ends its generation ends it right there, and a cancel that it requests reaches all within one step, as in an engine
 // in this process. Callbacks run on this thread. Results in the order of `parts`.
+//
+// A worker that tells of a token that cannot be, or gives a result that is not made of the tokens it told of, is ended:
+// kRemote for all its parts.
 [[nodiscard]] std::vector<Result<engine::GenerateResult>> generate(std::span<const Part> parts,
+                                                                   const engine::Facts& facts,
                                                                    const engine::Tokenizer& tokenizer);
 
 }  // namespace bulkhead::engines::worker

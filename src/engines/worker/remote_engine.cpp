@@ -2,13 +2,18 @@
 #include "engines/worker/remote_engine.h"
 
 #include "base/bytes.h"
+#include "engine/json_fields.h"
 #include "engine/model_options_json.h"
-#include "engines/worker/answer_form.h"
 #include "engines/worker/generation.h"
 #include "engines/worker/values.h"
+#include "measure/available_memory.h"
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <tuple>
 #include <utility>
 
 namespace bulkhead::engines::worker {
@@ -27,6 +32,12 @@ Error not_open(SequenceId id) {
   return {ErrorCode::kClosed, fmt::format("sequence {} is not open", id.value()), {}, {}};
 }
 
+// Found before any work (engine/engine.h): the sequence is as it was.
+bool leaves_unchanged(ErrorCode code) {
+  return code == ErrorCode::kResource || code == ErrorCode::kBadInput || code == ErrorCode::kUsage ||
+         code == ErrorCode::kUnsupported;
+}
+
 }  // namespace
 
 Result<LoadedWorker> load_worker(const ModelOptions& options, const WorkerCommand& command) {
@@ -39,9 +50,12 @@ Result<LoadedWorker> load_worker(const ModelOptions& options, const WorkerComman
   auto inner = options;
   inner.grade = Grade::kBuffer;
   BH_TRY(const auto description, loaded.worker->call({{"do", "load"}, {"options", engine::to_json(inner)}}));
-  BH_CHECK(read_form([&]() -> Result<void> {
-    loaded.facts = facts_from(description.head.at("facts"));
-    loaded.capabilities = description.head.at("capabilities").get<std::set<std::string>>();
+  BH_CHECK(read_answer(*loaded.worker, description, [&](const JsonView& ok) -> Result<void> {
+    BH_TRY(const auto facts, ok.at("facts"));
+    BH_TRY(loaded.facts, facts_from(facts));
+    BH_TRY(const auto capabilities, ok.at("capabilities"));
+    BH_TRY(const auto names, capabilities.strings());
+    loaded.capabilities = {names.begin(), names.end()};
     return {};
   }));
   return loaded;
@@ -53,8 +67,23 @@ Json with_options(Json head, const engine::OpenOptions& options) {
   return head;
 }
 
-Result<std::uint32_t> sequence_in(const Frame& answer) {
-  return read_form([&]() -> Result<std::uint32_t> { return answer.head.at("sequence").get<std::uint32_t>(); });
+Result<void> check_same_model(const engine::Facts& facts, const engine::Facts& another) {
+  const auto of = [](const engine::Facts& one) {
+    return std::tie(one.model_bytes, one.vocabulary, one.context_tokens, one.kv_bytes_per_token, one.architecture,
+                    one.model_name);
+  };
+  if (of(facts) == of(another)) return {};
+  return Error{ErrorCode::kRemote,
+               fmt::format("another worker of the same model has other weights in it: {} with {} bytes and {} tokens, "
+                           "before {} with {} bytes and {} tokens",
+                           another.model_name, another.model_bytes, another.vocabulary, facts.model_name,
+                           facts.model_bytes, facts.vocabulary),
+               facts.model_path, "leave the model's file as it is while it is used"};
+}
+
+std::uint64_t saturated_product(std::uint64_t one, std::uint64_t other) {
+  constexpr auto kMost = std::numeric_limits<std::uint64_t>::max();
+  return other != 0 && one > kMost / other ? kMost : one * other;
 }
 
 RemoteEngine::RemoteEngine(engine::Facts facts, std::set<std::string> capabilities,
@@ -73,19 +102,31 @@ Result<const RemoteEngine::Remote*> RemoteEngine::find(SequenceId id) const {
   return &found->second;
 }
 
-Result<Frame> RemoteEngine::ask(SequenceId id, Json head, const std::stop_token& cancel,
-                                const engine::PrefillProgress& progress) const {
-  BH_TRY(const auto* remote, find(id));
-  head["sequence"] = remote->sequence;
-  auto answer = remote->worker->call(std::move(head), {}, cancel, progress);
-  if (!answer.ok() && answer.error().code == ErrorCode::kRemote) remotes_.at(id).poisoned = true;
-  return answer;
+void RemoteEngine::note_failure(SequenceId id, ErrorCode code) const {
+  if (!leaves_unchanged(code)) remotes_.at(id).poisoned = true;
 }
 
-SequenceId RemoteEngine::keep(std::shared_ptr<WorkerLink> worker, std::uint32_t sequence) {
+Result<SequenceId> RemoteEngine::keep(const std::shared_ptr<WorkerLink>& worker, const Frame& made) {
+  BH_TRY(const auto sequence, read_answer(*worker, made, [&](const JsonView& ok) -> Result<std::uint32_t> {
+           BH_TRY(const auto number, engine::number<std::uint32_t>(ok, "sequence"));
+           const bool known = std::any_of(remotes_.begin(), remotes_.end(), [&](const auto& entry) {
+             return entry.second.worker == worker && entry.second.sequence == number;
+           });
+           if (known) return ok.fail(fmt::format("its sequence {} is in use", number));
+           return number;
+         }));
   const auto id = engine::new_sequence_id();
-  remotes_.emplace(id, Remote{std::move(worker), sequence});
+  remotes_.emplace(id, Remote{worker, sequence});
   return id;
+}
+
+Expected RemoteEngine::expected_snapshot() const {
+  // Cells with what is known of each, tokens, one row of logits, and names; engines may store wider numbers than they
+  // count. More than the memory holds is not begun.
+  constexpr std::uint64_t kNames = std::uint64_t{16} << 20U;
+  const auto cells = saturated_product(facts_.context_tokens, 2 * facts_.kv_bytes_per_token + 64);
+  const auto most = std::min(cells, measure::available_memory() / 4) + std::uint64_t{facts_.vocabulary} * 8 + kNames;
+  return {.tail_bytes = most};
 }
 
 Result<void> RemoteEngine::check_tokens(std::uint32_t tokens_each) const {
@@ -104,10 +145,12 @@ Result<PrefillResult> RemoteEngine::prefill(SequenceId id, std::span<const Token
                                             const engine::PrefillProgress& progress) {
   const auto begin = Clock::now();
   const std::vector<Token> list(tokens.begin(), tokens.end());
-  BH_TRY(const auto done, ask(id, {{"do", "prefill"}, {"tokens", list}}, cancel, progress));
-  return read_form([&]() -> Result<PrefillResult> {
-    return PrefillResult{done.head.at("tokens").get<std::uint32_t>(), Clock::now() - begin};
-  });
+  const auto count = static_cast<std::int64_t>(tokens.size());
+  const auto read = [&](const Frame& /*answer*/, const JsonView& ok) -> Result<PrefillResult> {
+    BH_TRY(const auto done, engine::number<std::uint32_t>(ok, "tokens", count, count));
+    return PrefillResult{done, Clock::now() - begin};
+  };
+  return ask(id, {{"do", "prefill"}, {"tokens", list}}, {.events = tokens.size()}, read, cancel, progress);
 }
 
 std::vector<Result<GenerateResult>> RemoteEngine::generate(std::span<const GenerateRequest> requests) {
@@ -127,36 +170,49 @@ std::vector<Result<GenerateResult>> RemoteEngine::generate(std::span<const Gener
     }
     parts.push_back(std::move(part));
   }
-  auto results = worker::generate(parts, *tokenizer_);
+  auto results = worker::generate(parts, facts_, *tokenizer_);
   for (std::size_t i = 0; i < results.size(); ++i) {
-    const bool failed = !results[i].ok() && results[i].error().code == ErrorCode::kRemote;
-    if (failed) remotes_.at(requests[i].sequence).poisoned = true;
+    // One that was interrupted holds the tokens generated so far.
+    const bool failed = !parts[i].refused && !results[i].ok() && results[i].error().code != ErrorCode::kInterrupted;
+    if (failed) note_failure(requests[i].sequence, results[i].error().code);
   }
   return results;
 }
 
 Result<std::vector<double>> RemoteEngine::score(SequenceId id, std::span<const Token> tokens) {
   const std::vector<Token> list(tokens.begin(), tokens.end());
-  BH_TRY(const auto done, ask(id, {{"do", "score"}, {"tokens", list}}));
-  ByteReader reader(done.tail);
-  auto scores = reader.list<double>(tokens.size());
-  if (reader.failed()) return other_form("there are too few scores");
-  return scores;
+  const auto read = [&](const Frame& answer, const JsonView& ok) -> Result<std::vector<double>> {
+    ByteReader reader(answer.tail);
+    auto scores = reader.list<double>(tokens.size());
+    if (reader.failed() || reader.left() != 0) {
+      return ok.fail(fmt::format("{} bytes of scores of {} tokens", answer.tail.size(), tokens.size()));
+    }
+    if (!std::all_of(scores.begin(), scores.end(), [](double score) { return std::isfinite(score); })) {
+      return ok.fail("a score that is no finite number");
+    }
+    return scores;
+  };
+  return ask(id, {{"do", "score"}, {"tokens", list}},
+             {.tail_bytes = tokens.size() * sizeof(double), .events = tokens.size()}, read);
 }
 
 Result<SequenceState> RemoteEngine::inspect(SequenceId id) const {
-  BH_TRY(const auto told, ask(id, {{"do", "inspect"}}));
-  return read_form([&]() -> Result<SequenceState> { return sequence_state_from(told.head); });
+  return ask(id, {{"do", "inspect"}}, {}, [&](const Frame& /*answer*/, const JsonView& ok) {
+    return sequence_state_from(ok, facts_.context_tokens);
+  });
 }
 
 Result<std::uint64_t> RemoteEngine::state_hash(SequenceId id) const {
-  BH_TRY(const auto told, ask(id, {{"do", "state_hash"}}));
-  return read_form([&]() -> Result<std::uint64_t> { return from_hex(told.head.at("hash")); });
+  return ask(id, {{"do", "state_hash"}}, {}, [](const Frame& /*answer*/, const JsonView& ok) -> Result<std::uint64_t> {
+    BH_TRY(const auto hash, ok.at("hash"));
+    return engine::bits(hash);
+  });
 }
 
 Result<Snapshot> RemoteEngine::snapshot(SequenceId id) {
-  BH_TRY(auto kept, ask(id, {{"do", "snapshot"}}));
-  return Snapshot(std::move(kept.tail));
+  return ask(
+      id, {{"do", "snapshot"}}, expected_snapshot(),
+      [](Frame& answer, const JsonView& /*ok*/) -> Result<Snapshot> { return Snapshot(std::move(answer.tail)); });
 }
 
 void RemoteEngine::close_all() {

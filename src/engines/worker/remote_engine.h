@@ -3,8 +3,9 @@
 // one sequence is a request to the worker that holds it.
 //
 // A worker that dies, hangs or talks rubbish gives kRemote, with the end of its stderr, for the first call about each
-// of its sequences; those are poisoned then, and no other is touched. How sequences are spread over workers, and what
-// room is there, is left to the derived engines.
+// of its sequences; those are poisoned then, and no other is touched. Rubbish is also what cannot be: a token outside
+// the vocabulary, a sequence that there is already, another number of scores than of tokens. How sequences are spread
+// over workers, and what room is there, is left to the derived engines.
 #pragma once
 
 #include "engine/engine.h"
@@ -19,6 +20,7 @@
 #include <span>
 #include <stop_token>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace bulkhead::engines::worker {
@@ -37,8 +39,12 @@ struct LoadedWorker {
 // `head` with the fields of `options` that travel.
 [[nodiscard]] Json with_options(Json head, const engine::OpenOptions& options);
 
-// The id in the answer to "open", "fork" and "restore".
-[[nodiscard]] Result<std::uint32_t> sequence_in(const Frame& answer);
+// For an engine that has `facts` and starts another worker: kRemote when that one has another model in it, whose tokens
+// or cells would not be the same.
+[[nodiscard]] Result<void> check_same_model(const engine::Facts& facts, const engine::Facts& another);
+
+// As many bytes as both together, or the most that can be counted.
+[[nodiscard]] std::uint64_t saturated_product(std::uint64_t one, std::uint64_t other);
 
 class RemoteEngine : public engine::Engine {
  public:
@@ -72,10 +78,27 @@ class RemoteEngine : public engine::Engine {
 
   // kClosed unless it is open and well.
   [[nodiscard]] Result<const Remote*> find(engine::SequenceId id) const;
-  // One request about one sequence. A worker that fails takes its sequence along.
-  [[nodiscard]] Result<Frame> ask(engine::SequenceId id, Json head, const std::stop_token& cancel = {},
-                                  const engine::PrefillProgress& progress = {}) const;
-  [[nodiscard]] engine::SequenceId keep(std::shared_ptr<WorkerLink> worker, std::uint32_t sequence);
+  // One request about one sequence, and what `read` makes of its answer. After a failure the sequence is as the seam
+  // says: unchanged or poisoned.
+  template <typename Read>
+  [[nodiscard]] auto ask(engine::SequenceId id, Json head, const Expected& expected, const Read& read,
+                         const std::stop_token& cancel = {}, const engine::PrefillProgress& progress = {}) const
+      -> decltype(read(std::declval<Frame&>(), std::declval<const JsonView&>())) {
+    BH_TRY(const auto* remote, find(id));
+    const auto worker = remote->worker;
+    head["sequence"] = remote->sequence;
+    auto answer = worker->call(std::move(head), {}, expected, cancel, progress);
+    auto value =
+        answer.ok() ? read_answer(*worker, answer.value(), [&](const JsonView& ok) { return read(answer.value(), ok); })
+                    : decltype(read(answer.value(), answer.value().view()))(answer.error());
+    if (!value.ok()) note_failure(id, value.error().code);
+    return value;
+  }
+  // Takes what an "open", "fork" or "restore" made. kRemote, and the worker ended, when the id that it gives is already
+  // one of its sequences.
+  [[nodiscard]] Result<engine::SequenceId> keep(const std::shared_ptr<WorkerLink>& worker, const Frame& made);
+  // What a snapshot of this model may have, at most.
+  [[nodiscard]] Expected expected_snapshot() const;
   // For an engine whose workers may outlive it. A worker that does not answer is given up.
   void close_all();
   // kBadInput for none, kResource for more than the context.
@@ -83,6 +106,8 @@ class RemoteEngine : public engine::Engine {
   [[nodiscard]] const std::map<engine::SequenceId, Remote>& remotes() const { return remotes_; }
 
  private:
+  void note_failure(engine::SequenceId id, ErrorCode code) const;
+
   engine::Facts facts_;
   std::set<std::string> capabilities_;
   std::unique_ptr<RemoteTokenizer> tokenizer_;

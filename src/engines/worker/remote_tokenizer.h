@@ -22,8 +22,10 @@ using MakeWorker = std::function<Result<std::shared_ptr<WorkerLink>>()>;
 
 class RemoteTokenizer final : public engine::Tokenizer {
  public:
-  // Fetches the vocabulary from `worker`, and asks it from then on; `make` makes another one should that die.
-  [[nodiscard]] static Result<std::unique_ptr<RemoteTokenizer>> fetch(std::shared_ptr<WorkerLink> worker,
+  // Fetches the vocabulary of `size` tokens from `worker`, and asks it from then on; `make` makes another one should
+  // that die.
+  [[nodiscard]] static Result<std::unique_ptr<RemoteTokenizer>> fetch(std::uint32_t size,
+                                                                      std::shared_ptr<WorkerLink> worker,
                                                                       MakeWorker make);
 
   [[nodiscard]] Result<std::vector<engine::Token>> tokenize(std::string_view text) const override;
@@ -44,7 +46,8 @@ class RemoteTokenizer final : public engine::Tokenizer {
 
   RemoteTokenizer(std::shared_ptr<WorkerLink> worker, MakeWorker make)
       : worker_(std::move(worker)), make_(std::move(make)) {}
-  [[nodiscard]] Result<Frame> ask(const Json& head, std::string_view tail) const;
+  [[nodiscard]] Result<void> read_vocabulary(std::uint32_t size, const Frame& answer, const JsonView& ok);
+  [[nodiscard]] Result<std::shared_ptr<WorkerLink>> worker() const;
   [[nodiscard]] Result<std::vector<engine::Token>> tokens_of(std::string_view text, bool as_template) const;
   [[nodiscard]] const Word* word(engine::Token token) const;
 

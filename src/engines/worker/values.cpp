@@ -2,13 +2,18 @@
 #include "engines/worker/values.h"
 
 #include "base/utf8.h"
+#include "engine/json_fields.h"
 #include "engine/model_options_json.h"
+#include "engines/worker/frame.h"
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
-#include <cstdlib>
+#include <charconv>
+#include <limits>
 #include <string_view>
+#include <system_error>
 
 namespace bulkhead::engines::worker {
 namespace {
@@ -23,9 +28,30 @@ constexpr std::array kCodes = {ErrorCode::kInternal,     ErrorCode::kUsage,     
 constexpr std::array kFinishes = {GenerateResult::Finish::kEnd, GenerateResult::Finish::kLength,
                                   GenerateResult::Finish::kStop, GenerateResult::Finish::kCancelled};
 
-template <typename T>
-T get(const Json& json, std::string_view field) {
-  return json.at(std::string(field)).get<T>();
+// No model and no machine comes near these; numbers beyond them would only overflow what is computed of them.
+constexpr std::int64_t kMostVocabulary = std::int64_t{1} << 22U;
+constexpr std::int64_t kMostContextTokens = std::int64_t{1} << 28U;
+constexpr std::int64_t kMostModelBytes = std::int64_t{1} << 46U;
+constexpr std::int64_t kMostBytesPerToken = std::int64_t{1} << 30U;
+constexpr std::int64_t kMostCacheBytes = std::int64_t{1} << 46U;
+constexpr std::int64_t kMostThreads = 1 << 16U;
+constexpr std::size_t kMostFactBytes = 4096;
+constexpr std::size_t kSha256Digits = 64;
+
+Result<std::string> short_text(const JsonView& object, std::string_view key) {
+  BH_TRY(auto field, engine::text(object, key));
+  if (field.size() > kMostFactBytes) return object.fail(fmt::format("\"{}\" has {} bytes", key, field.size()));
+  return field;
+}
+
+// A number with a point travels as text: JSON has no word for infinity, and the engine must be able to refuse it.
+Result<float> real(const JsonView& object, std::string_view key) {
+  BH_TRY(const auto field, object.at(key));
+  BH_TRY(const auto word, field.string());
+  float value = 0;
+  const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
+  if (error != std::errc() || end != word.data() + word.size()) return field.fail("no number in a text");
+  return value;
 }
 
 }  // namespace
@@ -34,24 +60,25 @@ std::string hex(std::uint64_t value) {
   return fmt::format("{:016x}", value);
 }
 
-std::uint64_t from_hex(const Json& json) {
-  return std::strtoull(json.get<std::string>().c_str(), nullptr, 16);
-}
-
 Json to_json(const Error& error) {
   return {{"code", name(error.code)}, {"message", error.message}, {"place", error.place}, {"advice", error.advice}};
 }
 
-Error error_from(const Json& json) {
-  Error error;
-  const auto code = get<std::string>(json, "code");
+Result<void> read_error(const JsonView& json, Error& error) {
+  error.code = ErrorCode::kInternal;
+  BH_TRY(const auto code, engine::text(json, "code"));
   for (const auto known : kCodes) {
     if (name(known) == code) error.code = known;
   }
-  error.message = get<std::string>(json, "message");
-  error.place = json.value("place", "");
-  error.advice = json.value("advice", "");
-  return error;
+  // Verdicts about all partitions are not a worker's to give.
+  if (error.code == ErrorCode::kInterference || error.code == ErrorCode::kIncomplete) error.code = ErrorCode::kRemote;
+  BH_TRY(const auto message, engine::text(json, "message"));
+  BH_TRY(const auto place, json.string_or("place", {}));
+  BH_TRY(const auto advice, json.string_or("advice", {}));
+  error.message = shown(message);
+  error.place = shown(place);
+  error.advice = shown(advice);
+  return {};
 }
 
 Json to_json(const engine::Facts& facts) {
@@ -79,30 +106,40 @@ Json to_json(const engine::Facts& facts) {
           {"implementation", facts.implementation}};
 }
 
-engine::Facts facts_from(const Json& json) {
+Result<engine::Facts> facts_from(const JsonView& json) {
+  using engine::flag;
+  using engine::number;
   engine::Facts facts;
-  facts.engine = get<std::string>(json, "engine");
-  facts.build = get<std::string>(json, "build");
-  facts.model_path = unescape_bytes(get<std::string>(json, "model_path"));
-  facts.model_name = get<std::string>(json, "model_name");
-  facts.architecture = get<std::string>(json, "architecture");
-  facts.model_bytes = get<std::uint64_t>(json, "model_bytes");
-  facts.vocabulary = get<std::uint32_t>(json, "vocabulary");
-  facts.context_tokens = get<std::uint32_t>(json, "context_tokens");
-  facts.trained_context_tokens = get<std::uint32_t>(json, "trained_context_tokens");
-  facts.window_tokens = get<std::uint32_t>(json, "window_tokens");
-  facts.kv_bytes_per_token = get<std::uint64_t>(json, "kv_bytes_per_token");
-  facts.kv_type_k = get<std::string>(json, "kv_type_k");
-  facts.kv_type_v = get<std::string>(json, "kv_type_v");
-  facts.kernels = get<std::string>(json, "kernels");
-  facts.isolation = engine::isolation_from(json.at("isolation"));
-  facts.batch_invariant = get<bool>(json, "batch_invariant");
-  facts.variance = get<std::string>(json, "variance");
-  facts.threads = get<std::uint32_t>(json, "threads");
-  facts.flash_attention = get<bool>(json, "flash_attention");
-  facts.chat_template = get<bool>(json, "chat_template");
-  facts.grade = engine::grade_from(json.at("grade"));
-  facts.implementation = json.value("implementation", std::map<std::string, std::string>());
+  BH_TRY(facts.engine, short_text(json, "engine"));
+  BH_TRY(facts.build, short_text(json, "build"));
+  BH_TRY(const auto path, short_text(json, "model_path"));
+  facts.model_path = unescape_bytes(path);
+  BH_TRY(facts.model_name, short_text(json, "model_name"));
+  BH_TRY(facts.architecture, short_text(json, "architecture"));
+  BH_TRY(facts.model_bytes, number<std::uint64_t>(json, "model_bytes", 0, kMostModelBytes));
+  BH_TRY(facts.vocabulary, number<std::uint32_t>(json, "vocabulary", 1, kMostVocabulary));
+  BH_TRY(facts.context_tokens, number<std::uint32_t>(json, "context_tokens", 1, kMostContextTokens));
+  BH_TRY(facts.trained_context_tokens, number<std::uint32_t>(json, "trained_context_tokens", 0, kMostContextTokens));
+  BH_TRY(facts.window_tokens, number<std::uint32_t>(json, "window_tokens", 0, kMostContextTokens));
+  BH_TRY(facts.kv_bytes_per_token, number<std::uint64_t>(json, "kv_bytes_per_token", 0, kMostBytesPerToken));
+  BH_TRY(facts.kv_type_k, short_text(json, "kv_type_k"));
+  BH_TRY(facts.kv_type_v, short_text(json, "kv_type_v"));
+  BH_TRY(facts.kernels, short_text(json, "kernels"));
+  BH_TRY(const auto isolation, engine::text(json, "isolation"));
+  facts.isolation = engine::isolation_from(isolation);
+  BH_TRY(facts.batch_invariant, flag(json, "batch_invariant"));
+  BH_TRY(facts.variance, short_text(json, "variance"));
+  BH_TRY(facts.threads, number<std::uint32_t>(json, "threads", 0, kMostThreads));
+  BH_TRY(facts.flash_attention, flag(json, "flash_attention"));
+  BH_TRY(facts.chat_template, flag(json, "chat_template"));
+  BH_TRY(const auto grade, engine::text(json, "grade"));
+  facts.grade = engine::grade_from(grade);
+  if (!json.has("implementation")) return facts;
+  BH_TRY(const auto implementation, json.at("implementation"));
+  BH_TRY(const auto words, implementation.members());
+  for (const auto& [key, value] : words) {
+    BH_TRY(facts.implementation[key], value.string());
+  }
   return facts;
 }
 
@@ -126,22 +163,22 @@ Json to_json(const GenerateOptions& options) {
           {"speculate", options.speculate}};
 }
 
-GenerateOptions generate_options_from(const Json& json) {
-  const auto number = [&](std::string_view field) {
-    return std::strtof(get<std::string>(json, field).c_str(), nullptr);
-  };
+Result<GenerateOptions> generate_options_from(const JsonView& json) {
+  using engine::flag;
+  using engine::number;
+  constexpr auto kLow = std::numeric_limits<std::int32_t>::min();
   GenerateOptions options;
-  options.sampling.temperature = number("temperature");
-  options.sampling.top_k = get<std::int32_t>(json, "top_k");
-  options.sampling.top_p = number("top_p");
-  options.sampling.min_p = number("min_p");
-  options.sampling.repeat_penalty = number("repeat_penalty");
-  options.sampling.repeat_last_n = get<std::int32_t>(json, "repeat_last_n");
-  options.sampling.seed = get<std::uint32_t>(json, "seed");
-  options.max_tokens = get<std::uint32_t>(json, "max_tokens");
-  options.ignore_end = get<bool>(json, "ignore_end");
-  options.hash_logits = get<bool>(json, "hash_logits");
-  options.speculate = get<bool>(json, "speculate");
+  BH_TRY(options.sampling.temperature, real(json, "temperature"));
+  BH_TRY(options.sampling.top_k, number<std::int32_t>(json, "top_k", kLow));
+  BH_TRY(options.sampling.top_p, real(json, "top_p"));
+  BH_TRY(options.sampling.min_p, real(json, "min_p"));
+  BH_TRY(options.sampling.repeat_penalty, real(json, "repeat_penalty"));
+  BH_TRY(options.sampling.repeat_last_n, number<std::int32_t>(json, "repeat_last_n", kLow));
+  BH_TRY(options.sampling.seed, number<std::uint32_t>(json, "seed"));
+  BH_TRY(options.max_tokens, number<std::uint32_t>(json, "max_tokens"));
+  BH_TRY(options.ignore_end, flag(json, "ignore_end"));
+  BH_TRY(options.hash_logits, flag(json, "hash_logits"));
+  BH_TRY(options.speculate, flag(json, "speculate"));
   return options;
 }
 
@@ -159,19 +196,32 @@ Json to_json(const GenerateResult& result) {
           {"finish", engine::name(result.finish)}};
 }
 
-GenerateResult generate_result_from(const Json& json) {
+Result<GenerateResult> generate_result_from(const JsonView& json, const GenerateOptions& options,
+                                            std::uint32_t vocabulary) {
+  using engine::number;
   GenerateResult result;
-  result.tokens = get<std::vector<engine::Token>>(json, "tokens");
-  result.text = get<std::string>(json, "text");
-  for (const auto& hash : json.at("logit_hashes")) result.logit_hashes.push_back(from_hex(hash));
-  for (const auto& time : json.at("token_ns")) result.token_times.emplace_back(time.get<Duration::rep>());
-  result.drafted_tokens = get<std::uint32_t>(json, "drafted_tokens");
-  result.accepted_tokens = get<std::uint32_t>(json, "accepted_tokens");
-  const auto finish = get<std::string>(json, "finish");
-  for (const auto known : kFinishes) {
-    if (engine::name(known) == finish) result.finish = known;
+  BH_TRY(result.tokens,
+         engine::numbers<engine::Token>(json, "tokens", 0, std::int64_t{vocabulary} - 1, options.max_tokens));
+  BH_TRY(result.text, engine::text(json, "text"));
+  BH_TRY(result.logit_hashes, engine::bits_list(json, "logit_hashes"));
+  if (result.logit_hashes.size() != (options.hash_logits ? result.tokens.size() : 0)) {
+    return json.fail(fmt::format("{} hashes of {} tokens", result.logit_hashes.size(), result.tokens.size()));
   }
-  return result;
+  BH_TRY(const auto times,
+         engine::numbers<Duration::rep>(json, "token_ns", 0, std::numeric_limits<Duration::rep>::max()));
+  if (times.size() != result.tokens.size()) {
+    return json.fail(fmt::format("{} times of {} tokens", times.size(), result.tokens.size()));
+  }
+  for (const auto time : times) result.token_times.emplace_back(time);
+  BH_TRY(result.drafted_tokens, number<std::uint32_t>(json, "drafted_tokens"));
+  BH_TRY(result.accepted_tokens, number<std::uint32_t>(json, "accepted_tokens", 0, result.drafted_tokens));
+  BH_TRY(const auto finish, engine::text(json, "finish"));
+  for (const auto known : kFinishes) {
+    if (engine::name(known) != finish) continue;
+    result.finish = known;
+    return result;
+  }
+  return json.fail(fmt::format("the finish \"{}\" is none", finish));
 }
 
 Json to_json(const engine::SequenceState& state) {
@@ -184,15 +234,21 @@ Json to_json(const engine::SequenceState& state) {
           {"kv_bytes_allocated", state.kv_bytes_allocated}};
 }
 
-engine::SequenceState sequence_state_from(const Json& json) {
+Result<engine::SequenceState> sequence_state_from(const JsonView& json, std::uint32_t context_tokens) {
+  using engine::number;
+  const std::int64_t newest = std::int64_t{context_tokens} - 1;
   engine::SequenceState state;
-  state.tokens = get<std::uint32_t>(json, "tokens");
-  state.pending_tokens = get<std::uint32_t>(json, "pending_tokens");
-  state.first_position = get<std::int64_t>(json, "first_position");
-  state.last_position = get<std::int64_t>(json, "last_position");
-  state.token_sha256 = get<std::string>(json, "token_sha256");
-  state.kv_bytes_used = get<std::uint64_t>(json, "kv_bytes_used");
-  state.kv_bytes_allocated = get<std::uint64_t>(json, "kv_bytes_allocated");
+  BH_TRY(state.tokens, number<std::uint32_t>(json, "tokens", 0, context_tokens));
+  BH_TRY(state.pending_tokens, number<std::uint32_t>(json, "pending_tokens", 0, std::min(1U, state.tokens)));
+  BH_TRY(state.first_position, number<std::int64_t>(json, "first_position", -1, newest));
+  BH_TRY(state.last_position, number<std::int64_t>(json, "last_position", state.first_position, newest));
+  BH_TRY(state.token_sha256, engine::text(json, "token_sha256"));
+  if (state.token_sha256.size() != kSha256Digits ||
+      state.token_sha256.find_first_not_of("0123456789abcdef") != std::string::npos) {
+    return json.fail("\"token_sha256\" is no SHA-256");
+  }
+  BH_TRY(state.kv_bytes_used, number<std::uint64_t>(json, "kv_bytes_used", 0, kMostCacheBytes));
+  BH_TRY(state.kv_bytes_allocated, number<std::uint64_t>(json, "kv_bytes_allocated", 0, kMostCacheBytes));
   return state;
 }
 

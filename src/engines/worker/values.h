@@ -1,35 +1,37 @@
 // SPDX-License-Identifier: MIT
-// The values of the seam as JSON of the worker protocol, and back. Reading throws Json::exception on a wrong form.
+// The values of the seam as JSON of the worker protocol, and back. Nothing of what is read is known before: a field
+// that is missing, of another kind or out of its range is kBadInput, naming it.
 #pragma once
 
 #include "base/json.h"
 #include "engine/engine.h"
 
-#include <span>
 #include <string>
-#include <vector>
 
 namespace bulkhead::engines::worker {
 
 [[nodiscard]] Json to_json(const Error& error);
-[[nodiscard]] Error error_from(const Json& json);
+// Its texts are cut and made printable. A code that this version does not know is kInternal; one that only this side
+// can give (interference, incomplete) is kRemote.
+[[nodiscard]] Result<void> read_error(const JsonView& json, Error& error);
 
 [[nodiscard]] Json to_json(const engine::Facts& facts);
-[[nodiscard]] engine::Facts facts_from(const Json& json);
+[[nodiscard]] Result<engine::Facts> facts_from(const JsonView& json);
 
 // Without callback and stop token, which do not travel, and without the stop strings, which may be any bytes: those are
 // the tail of the frame, and "stop_bytes" their lengths.
 [[nodiscard]] Json to_json(const GenerateOptions& options);
-[[nodiscard]] GenerateOptions generate_options_from(const Json& json);
+[[nodiscard]] Result<GenerateOptions> generate_options_from(const JsonView& json);
 
 [[nodiscard]] Json to_json(const engine::GenerateResult& result);
-[[nodiscard]] engine::GenerateResult generate_result_from(const Json& json);
+// Of a generation with `options` on an engine with `vocabulary` tokens: every list is as long as it must be.
+[[nodiscard]] Result<engine::GenerateResult> generate_result_from(const JsonView& json, const GenerateOptions& options,
+                                                                  std::uint32_t vocabulary);
 
 [[nodiscard]] Json to_json(const engine::SequenceState& state);
-[[nodiscard]] engine::SequenceState sequence_state_from(const Json& json);
+[[nodiscard]] Result<engine::SequenceState> sequence_state_from(const JsonView& json, std::uint32_t context_tokens);
 
 // 64 bits as "0123456789abcdef": not every language keeps such a number whole.
 [[nodiscard]] std::string hex(std::uint64_t value);
-[[nodiscard]] std::uint64_t from_hex(const Json& json);
 
 }  // namespace bulkhead::engines::worker

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The parent's side of one worker: starts it, shakes hands, sends requests, and notices when it dies, hangs or talks
-// rubbish. A worker that failed once is ended and answers nothing any more: every call then gives the same error.
+// rubbish. Nothing that it says is believed before it is checked: an answer that was not asked for, is larger than what
+// was asked for can be, or has another form ends it. A worker that failed once is ended and answers nothing any more:
+// every call then gives the same error. Every wait has a limit.
 #pragma once
 
 #include "base/result.h"
@@ -35,6 +37,13 @@ struct WorkerCommand {
 
 using RequestId = std::uint64_t;
 
+// The most that may come back for a request. More is rubbish.
+struct Expected {
+  std::uint64_t json_bytes = std::uint64_t{1} << 20U;
+  std::uint64_t tail_bytes = 0;
+  std::uint64_t events = 0;  // tokens drawn or chunks computed that it tells of before it answers
+};
+
 // Where answers and events arrive, of one worker or of many. Any thread may put, one takes.
 class Inbox {
  public:
@@ -42,12 +51,12 @@ class Inbox {
 
   struct Item {
     std::size_t tag = kNoTag;  // which request, in the words of who waits
-    Result<Frame> frame;
+    Result<Frame> frame;       // with one of "ok", "token" and "progress"
   };
 
   void put(Item item);
   // Only wakes the one who waits.
-  void wake() { put({kNoTag, Frame{}}); }
+  void wake() { put({kNoTag, Error{}}); }
   // Nothing when nothing came in time.
   [[nodiscard]] std::optional<Item> take(std::chrono::milliseconds patience);
 
@@ -59,27 +68,31 @@ class Inbox {
 
 class WorkerLink {
  public:
-  // Starts the program and shakes hands. kRemote when it does not start, talks another version, dies or is silent.
+  // Starts the program and shakes hands. kRemote when it does not start, talks another version, dies or is silent;
+  // kResource when there is no thread for it.
   [[nodiscard]] static Result<std::shared_ptr<WorkerLink>> start(const WorkerCommand& command);
-  // Ends the worker: closing its stdin ends it, whatever it computes.
+  // Ends the worker: closing its stdin ends it, whatever it computes; SIGKILL does where that takes longer than 2 s.
   ~WorkerLink();
   WorkerLink(const WorkerLink&) = delete;
   WorkerLink& operator=(const WorkerLink&) = delete;
 
-  // One request and its one answer. `cancel`, once requested, is passed on; `progress` is told of what the worker tells
-  // meanwhile. Any thread.
-  [[nodiscard]] Result<Frame> call(Json head, std::span<const std::byte> tail = {}, const std::stop_token& cancel = {},
+  // One request and its one answer, a frame with "ok": read it with read_answer(). `cancel`, once requested, is passed
+  // on; `progress` is told of what the worker tells meanwhile. Any thread.
+  [[nodiscard]] Result<Frame> call(Json head, std::span<const std::byte> tail = {}, const Expected& expected = {},
+                                   const std::stop_token& cancel = {},
                                    const std::function<void(std::uint32_t tokens)>& progress = {});
 
   // A request whose events and answer go to `inbox`, under `tag`. The last item has "ok" in its head, or is an error.
   // Gives its id, for tell(). Any thread.
-  [[nodiscard]] RequestId begin(Json head, std::span<const std::byte> tail, const std::shared_ptr<Inbox>& inbox,
-                                std::size_t tag);
+  [[nodiscard]] RequestId begin(Json head, std::span<const std::byte> tail, const Expected& expected,
+                                const std::shared_ptr<Inbox>& inbox, std::size_t tag);
   // "cancel", "go" or "stop" for a request that was begun. Any thread.
-  void tell(RequestId id, std::string_view what);
+  void tell(RequestId id, std::string_view what) noexcept;
   // Cancels one of the generations of a request that was begun. Any thread.
-  void cancel(RequestId id, std::size_t generation);
+  void cancel(RequestId id, std::size_t generation) noexcept;
 
+  // Ends the worker for an answer of another form, and gives the error. All that wait get it too.
+  [[nodiscard]] Error reject(const Error& form);
   // Ends the worker for being silent too long; all that wait get the error.
   void give_up_waiting();
   [[nodiscard]] bool alive() const;
@@ -89,19 +102,24 @@ class WorkerLink {
   struct Waiting {
     std::shared_ptr<Inbox> inbox;
     std::size_t tag = 0;
+    Expected left;
   };
 
   WorkerLink(WorkerCommand command, subprocess::ChildProcess child);
   [[nodiscard]] Result<void> shake_hands();
   [[nodiscard]] bool send(const Json& head, std::span<const std::byte> tail);
-  void listen();
-  [[nodiscard]] bool read_some(FrameReader& reader);
-  void hand_over(Frame frame);
+  void listen() noexcept;
+  [[nodiscard]] std::string listen_to_the_end();
+  [[nodiscard]] std::optional<std::string> read_output(FrameReader& reader);
+  [[nodiscard]] FrameLimits limits() const;
+  [[nodiscard]] Result<void> hand_over(Frame frame);
+  [[nodiscard]] bool ends_by_itself();
   [[nodiscard]] std::string last_words();
   // What went wrong becomes the answer to all that wait. The listener's own: others call give_up().
-  void fail(std::string what);
-  // Has the listener do so, and gives the error.
-  Error give_up(std::string why);
+  void fail(const std::string& what);
+  // Has the listener do so, and gives the error. What has failed already fails for its own reason, which is given
+  // `patience` to be noticed.
+  Error give_up(std::string why, std::chrono::milliseconds patience = {});
 
   WorkerCommand command_;
   subprocess::ChildProcess child_;  // its descriptors: input under sending_, the others by the listener
@@ -116,5 +134,16 @@ class WorkerLink {
   subprocess::ErrorTail errors_;  // the listener's own
   std::thread listener_;
 };
+
+// What `read` makes of the "ok" of an answer of `worker`. When that has another form, the worker is ended: kRemote.
+template <typename Read>
+[[nodiscard]] auto read_answer(WorkerLink& worker, const Frame& answer, const Read& read)
+    -> decltype(read(answer.view())) {
+  const auto ok = answer.view().at("ok");
+  if (!ok.ok()) return worker.reject(ok.error());
+  auto value = read(ok.value());
+  if (!value.ok()) return worker.reject(value.error());
+  return value;
+}
 
 }  // namespace bulkhead::engines::worker
