@@ -1,23 +1,22 @@
 // SPDX-License-Identifier: MIT
 #include "net/http_client.h"
 
+#include "net/part_file.h"
+
 #include <bulkhead/version.h>
 
 #include <curl/curl.h>
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cctype>
-#include <cerrno>
 #include <charconv>
-#include <cstring>
-#include <fstream>
+#include <condition_variable>
+#include <ctime>
 #include <memory>
+#include <mutex>
 #include <string_view>
-#include <system_error>
 #include <utility>
 
 namespace bulkhead::net {
@@ -60,7 +59,7 @@ ContentRange parse_content_range(std::string_view text) {
 }
 
 Error remote(std::string message, const std::string& url, std::string advice = {}) {
-  return Error{ErrorCode::kRemote, std::move(message), url, std::move(advice)};
+  return Error{ErrorCode::kRemote, std::move(message), shown_url(url), std::move(advice)};
 }
 
 Error status_error(long status, const Headers& headers, const std::string& url) {
@@ -72,15 +71,26 @@ Error status_error(long status, const Headers& headers, const std::string& url) 
   return remote(std::move(message), url, std::move(advice));
 }
 
+// Of all hops of one transfer; real servers need some kilobytes.
+constexpr std::uint64_t kMostHeaderBytes = 256U << 10U;
+
 // What the callbacks of one transfer share. libcurl calls them on the thread of curl_easy_perform.
 struct Transfer {
   CURL* handle = nullptr;
   const HttpOptions* options = nullptr;
   Headers last_hop;
-  Headers all_hops;
-  std::optional<Error> error;  // why a callback stopped the transfer
+  Headers first_hop;
+  bool first_hop_ended = false;
+  bool headers_ended = false;      // of the last hop
+  std::uint64_t header_bytes = 0;  // of all hops
+  std::optional<Error> error;      // why a callback stopped the transfer
   std::function<bool(std::string_view)> on_body;
   std::function<void(std::uint64_t)> on_progress;
+  bool bounded = false;  // by options.answer_time
+  // How it ended: filled in by run().
+  CURLcode outcome = CURLE_OK;
+  long ended_with = 0;  // the last status
+  bool was_connected = false;
 
   [[nodiscard]] long status() const {
     long code = 0;
@@ -92,12 +102,20 @@ struct Transfer {
 std::size_t receive_header(char* data, std::size_t size, std::size_t count, void* user) noexcept {
   auto& transfer = *static_cast<Transfer*>(user);
   const std::string_view line(data, size * count);
-  if (line.starts_with("HTTP/")) transfer.last_hop.clear();
-  if (const auto colon = line.find(':'); colon != std::string_view::npos) {
-    const auto key = lower(trimmed(line.substr(0, colon)));
-    const std::string value(trimmed(line.substr(colon + 1)));
-    transfer.last_hop[key] = value;
-    transfer.all_hops[key] = value;
+  transfer.header_bytes += line.size();
+  if (transfer.header_bytes > kMostHeaderBytes) {
+    transfer.error = remote(fmt::format("the headers of the answer are longer than {} bytes", kMostHeaderBytes), "");
+    return 0;
+  }
+  if (line.starts_with("HTTP/")) {
+    transfer.last_hop.clear();
+    transfer.headers_ended = false;
+  } else if (const auto colon = line.find(':'); colon != std::string_view::npos) {
+    transfer.last_hop[lower(trimmed(line.substr(0, colon)))] = trimmed(line.substr(colon + 1));
+  } else if (trimmed(line).empty()) {
+    transfer.headers_ended = true;
+    if (!transfer.first_hop_ended && transfer.status() >= 200) transfer.first_hop = transfer.last_hop;
+    transfer.first_hop_ended = transfer.first_hop_ended || transfer.status() >= 200;
   }
   return size * count;
 }
@@ -142,10 +160,10 @@ Result<HandlePtr> open_handle(const std::string& url, Transfer& transfer) {
   static const CURLcode ready = curl_global_init(CURL_GLOBAL_DEFAULT);
   const std::string scheme = lower(url.substr(0, url.find(':')));
   if (scheme != "http" && scheme != "https") {
-    return Error{ErrorCode::kUsage, "not an http or https address", url, {}};
+    return Error{ErrorCode::kUsage, "not an http or https address", shown_url(url), {}};
   }
   HandlePtr handle(ready == CURLE_OK ? curl_easy_init() : nullptr);
-  if (!handle) return Error{ErrorCode::kResource, "libcurl cannot start", url, {}};
+  if (!handle) return Error{ErrorCode::kResource, "libcurl cannot start", shown_url(url), {}};
   const HttpOptions& options = *transfer.options;
   CURL* h = handle.get();
   const std::string agent = fmt::format("bulkhead/{}", version());
@@ -158,7 +176,12 @@ Result<HandlePtr> open_handle(const std::string& url, Transfer& transfer) {
   curl_easy_setopt(h, CURLOPT_LOW_SPEED_LIMIT, static_cast<long>(options.stall_bytes_per_second));
   curl_easy_setopt(h, CURLOPT_LOW_SPEED_TIME, static_cast<long>(options.stall_time.count()));
   set_protocols(h, scheme == "https");
-  if (!options.bearer_token.empty()) {
+  curl_easy_setopt(h, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);  // a proxy's are not the server's
+  if (!options.login.empty()) {
+    curl_easy_setopt(h, CURLOPT_HTTPAUTH, CURLAUTH_BASIC);
+    curl_easy_setopt(h, CURLOPT_USERPWD, options.login.c_str());
+    curl_easy_setopt(h, CURLOPT_UNRESTRICTED_AUTH, 0L);
+  } else if (!options.bearer_token.empty()) {
     // libcurl drops these credentials when a redirect leads to another host, port or protocol.
     curl_easy_setopt(h, CURLOPT_HTTPAUTH, CURLAUTH_BEARER);
     curl_easy_setopt(h, CURLOPT_XOAUTH2_BEARER, options.bearer_token.c_str());
@@ -175,20 +198,40 @@ Result<HandlePtr> open_handle(const std::string& url, Transfer& transfer) {
   return handle;
 }
 
+CURLcode run(Transfer& transfer) {
+  transfer.outcome = curl_easy_perform(transfer.handle);
+  transfer.ended_with = transfer.status();
+  double connected_s = 0;
+  curl_easy_getinfo(transfer.handle, CURLINFO_CONNECT_TIME, &connected_s);
+  transfer.was_connected = connected_s > 0;
+  return transfer.outcome;
+}
+
+// An error of a callback, which does not know the address.
+Error at(Error error, const std::string& url) {
+  if (error.place.empty()) error.place = shown_url(url);
+  return error;
+}
+
 Error curl_error(CURLcode code, const Transfer& transfer, const std::string& url) {
   const HttpOptions& options = *transfer.options;
   switch (code) {
-    case CURLE_URL_MALFORMAT: return Error{ErrorCode::kUsage, "not a valid address", url, {}};
-    case CURLE_ABORTED_BY_CALLBACK: return Error{ErrorCode::kInterrupted, "the transfer was stopped", url, {}};
+    case CURLE_URL_MALFORMAT: return Error{ErrorCode::kUsage, "not a valid address", shown_url(url), {}};
+    case CURLE_ABORTED_BY_CALLBACK:
+      return Error{ErrorCode::kInterrupted, "the transfer was stopped", shown_url(url), {}};
     case CURLE_TOO_MANY_REDIRECTS:
       return remote(fmt::format("the server redirects more than {} times", options.max_redirects), url);
     case CURLE_UNSUPPORTED_PROTOCOL: return remote("the server redirects to a protocol that is not allowed", url);
     case CURLE_PARTIAL_FILE: return remote("the connection broke off before the whole answer had come", url);
     case CURLE_OPERATION_TIMEDOUT: {
-      double connected_s = 0;
-      curl_easy_getinfo(transfer.handle, CURLINFO_CONNECT_TIME, &connected_s);
-      if (connected_s <= 0) {
+      if (!transfer.was_connected) {
         return remote(fmt::format("no connection within {} ms", options.connect_timeout.count()), url);
+      }
+      double taken_s = 0;
+      curl_easy_getinfo(transfer.handle, CURLINFO_TOTAL_TIME, &taken_s);
+      constexpr double kClock = 0.1;  // libcurl's two clocks do not start at once
+      if (transfer.bounded && taken_s + kClock >= static_cast<double>(options.answer_time.count())) {
+        return remote(fmt::format("the answer was not whole after {} s", options.answer_time.count()), url);
       }
       return remote(fmt::format("the transfer stalled: less than {} bytes/s for {} s", options.stall_bytes_per_second,
                                 options.stall_time.count()),
@@ -197,79 +240,6 @@ Error curl_error(CURLcode code, const Transfer& transfer, const std::string& url
     default: return remote(curl_easy_strerror(code), url);
   }
 }
-
-// The file a download grows: opened late, so that a server that refuses leaves nothing behind.
-class PartFile {
- public:
-  explicit PartFile(std::filesystem::path path) : path_(std::move(path)), etag_path_(path_.string() + ".etag") {}
-  PartFile(const PartFile&) = delete;
-  PartFile& operator=(const PartFile&) = delete;
-  ~PartFile() {
-    if (descriptor_ >= 0) ::close(descriptor_);
-  }
-
-  [[nodiscard]] std::uint64_t size() const {
-    std::error_code problem;
-    const auto bytes = std::filesystem::file_size(path_, problem);
-    return problem ? 0 : bytes;
-  }
-
-  // The validator of what is there; empty when it cannot be resumed.
-  [[nodiscard]] std::string etag() const {
-    std::ifstream file(etag_path_);
-    std::string line;
-    std::getline(file, line);
-    return line;
-  }
-
-  Result<void> open() {
-    descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-    return descriptor_ < 0 ? failure("cannot write the file", errno) : Result<void>();
-  }
-
-  // Empties the file, then notes the validator of what will come: in this order a crash between leaves nothing wrong.
-  Result<void> restart(const std::string& etag) {
-    std::error_code ignored;
-    std::filesystem::remove(etag_path_, ignored);
-    if (::ftruncate(descriptor_, 0) != 0) return failure("cannot empty the file", errno);
-    // A weak validator does not promise equal bytes, so nothing may be resumed on its word.
-    if (!etag.empty() && !etag.starts_with("W/")) std::ofstream(etag_path_) << etag << '\n';
-    return {};
-  }
-
-  Result<void> append(std::string_view bytes) {
-    while (!bytes.empty()) {
-      const ssize_t written = ::write(descriptor_, bytes.data(), bytes.size());
-      if (written < 0 && errno == EINTR) continue;
-      if (written < 0) return failure(fmt::format("writing {} more bytes failed", bytes.size()), errno);
-      bytes.remove_prefix(static_cast<std::size_t>(written));
-    }
-    return {};
-  }
-
-  Result<void> finish() {
-    if (descriptor_ >= 0 && ::fsync(descriptor_) != 0) return failure("syncing the file failed", errno);
-    std::error_code ignored;
-    std::filesystem::remove(etag_path_, ignored);
-    return {};
-  }
-
-  void discard() const {
-    std::error_code ignored;
-    std::filesystem::remove(path_, ignored);
-    std::filesystem::remove(etag_path_, ignored);
-  }
-
- private:
-  [[nodiscard]] Error failure(std::string_view doing, int error) const {
-    return Error{ErrorCode::kResource, fmt::format("{}: {}", doing, std::strerror(error)), path_.string(),
-                 error == ENOSPC ? "the disk is full: free some space" : ""};
-  }
-
-  std::filesystem::path path_;
-  std::filesystem::path etag_path_;
-  int descriptor_ = -1;
-};
 
 // One attempt at a download. kRestart: the part on the disk is of no use, try once more without it.
 class Download {
@@ -286,10 +256,10 @@ class Download {
     BH_TRY(const auto handle, open_handle(url_, transfer_));
     const ListPtr range = ask_for_rest();
     if (range) curl_easy_setopt(handle.get(), CURLOPT_HTTPHEADER, range.get());
-    const CURLcode code = curl_easy_perform(handle.get());
+    const CURLcode code = run(transfer_);
     if (const auto outcome = settle_unsatisfiable_range()) return *outcome;
-    if (transfer_.error) return with_kept(*transfer_.error);
-    if (!begun_ && transfer_.status() >= 400) return status_error(transfer_.status(), transfer_.all_hops, url_);
+    if (transfer_.error) return with_kept(at(*transfer_.error, url_));
+    if (!begun_ && transfer_.status() >= 400) return status_error(transfer_.status(), transfer_.last_hop, url_);
     if (code != CURLE_OK) return with_kept(curl_error(code, transfer_, url_));
     if (!begun_) BH_CHECK(begin());  // an empty body
     if (total_ && done_ != *total_) {
@@ -298,7 +268,8 @@ class Download {
     return finish();
   }
 
-  [[nodiscard]] Downloaded result() const { return {done_, resumed_from_, transfer_.all_hops}; }
+  [[nodiscard]] Downloaded result() const { return {done_, resumed_from_, transfer_.first_hop}; }
+  [[nodiscard]] const Transfer& transfer() const noexcept { return transfer_; }
   [[nodiscard]] PartFile& part() noexcept { return part_; }
 
  private:
@@ -332,7 +303,7 @@ class Download {
   Result<void> begin() {
     begun_ = true;
     const long status = transfer_.status();
-    if (status != 200 && status != 206) return status_error(status, transfer_.all_hops, url_);
+    if (status != 200 && status != 206) return status_error(status, transfer_.last_hop, url_);
     BH_CHECK(check_announced(status));
     BH_CHECK(part_.open());
     if (status == 200) return part_.restart(header("etag"));
@@ -358,6 +329,10 @@ class Download {
                     url_);
     }
     total_ = options_.expected_bytes ? options_.expected_bytes : announced;
+    if (total_ && !options_.expected_bytes && *total_ > options_.most_bytes) {
+      return remote(fmt::format("the server announces {} bytes, at most {} are taken", *total_, options_.most_bytes),
+                    url_);
+    }
     if (!total_ && !end_is_marked()) {
       return remote("the server does not say how long the file is, so a broken-off transfer could not be told", url_);
     }
@@ -375,6 +350,11 @@ class Download {
     if (!begun_) BH_CHECK(begin());
     if (total_ && done_ + bytes.size() > *total_) {
       return remote(fmt::format("the server sends more than the {} bytes of the file", *total_), url_);
+    }
+    if (!total_ && done_ + bytes.size() > options_.most_unannounced_bytes) {
+      return remote(fmt::format("the server sends more than {} bytes and does not say how many there will be",
+                                options_.most_unannounced_bytes),
+                    url_);
     }
     BH_CHECK(part_.append(bytes));
     done_ += bytes.size();
@@ -415,11 +395,68 @@ class Download {
   std::optional<std::uint64_t> total_;
 };
 
-}  // namespace
+// Whether another try may bring what this one did not.
+bool is_passing(const Error& error, const Transfer& transfer) {
+  if (error.code != ErrorCode::kRemote || transfer.handle == nullptr) return false;
+  const long status = transfer.ended_with;
+  constexpr std::array<long, 6> kPassing = {408, 429, 500, 502, 503, 504};
+  if (status >= 400) return std::find(kPassing.begin(), kPassing.end(), status) != kPassing.end();
+  constexpr std::array<CURLcode, 7> kBroken = {CURLE_PARTIAL_FILE,      CURLE_RECV_ERROR,   CURLE_SEND_ERROR,
+                                               CURLE_GOT_NOTHING,       CURLE_HTTP2_STREAM, CURLE_HTTP2,
+                                               CURLE_OPERATION_TIMEDOUT};
+  return transfer.was_connected && std::find(kBroken.begin(), kBroken.end(), transfer.outcome) != kBroken.end();
+}
 
-Result<HttpResponse> get(const std::string& url, std::uint64_t limit_bytes, const HttpOptions& options) {
-  Transfer transfer;
-  transfer.options = &options;
+// "120", or a date.
+std::optional<std::chrono::seconds> retry_after(const Headers& headers) {
+  const auto found = headers.find("retry-after");
+  if (found == headers.end()) return std::nullopt;
+  if (const auto seconds = parse_count(found->second)) {
+    return std::chrono::seconds(std::min<std::uint64_t>(*seconds, INT32_MAX));
+  }
+  const auto date = curl_getdate(found->second.c_str(), nullptr);
+  if (date < 0) return std::nullopt;
+  return std::chrono::seconds(std::max<std::int64_t>(0, std::int64_t{date} - std::time(nullptr)));
+}
+
+// How often and after which pauses one call is tried again.
+class Patience {
+ public:
+  explicit Patience(const HttpOptions& options) : options_(&options), pause_(options.retry.first_pause) {}
+
+  // The last try brought enough to begin counting anew.
+  void renew() {
+    tries_ = 0;
+    pause_ = options_->retry.first_pause;
+  }
+
+  // Waits, or gives `error` back when there is nothing to wait for. kInterrupted when stopped meanwhile.
+  Result<void> pause_after(const Error& error, const Transfer& transfer) {
+    if (++tries_ >= options_->retry.tries || !is_passing(error, transfer)) return error;
+    const auto wanted = retry_after(transfer.last_hop);
+    if (wanted && *wanted > options_->retry.longest_pause) {
+      Error given_up = error;
+      given_up.advice = fmt::format("the server asks to try again after {} s", wanted->count());
+      return given_up;
+    }
+    const auto pause = std::min(options_->retry.longest_pause,
+                                std::max(pause_, std::chrono::milliseconds(wanted.value_or(std::chrono::seconds(0)))));
+    pause_ *= 2;
+    if (options_->retry.pausing) options_->retry.pausing(error.message, pause);
+    std::mutex mutex;
+    std::unique_lock lock(mutex);
+    std::condition_variable_any().wait_for(lock, options_->stop, pause, [] { return false; });
+    if (!options_->stop.stop_requested()) return {};
+    return Error{ErrorCode::kInterrupted, "the transfer was stopped", error.place, {}};
+  }
+
+ private:
+  const HttpOptions* options_;
+  std::uint32_t tries_ = 0;  // in a row that brought nothing
+  std::chrono::milliseconds pause_;
+};
+
+Result<HttpResponse> get_once(const std::string& url, std::uint64_t limit_bytes, Transfer& transfer) {
   HttpResponse response;
   transfer.on_body = [&](std::string_view bytes) {
     if (response.body.size() + bytes.size() > limit_bytes) {
@@ -430,32 +467,61 @@ Result<HttpResponse> get(const std::string& url, std::uint64_t limit_bytes, cons
     return true;
   };
   BH_TRY(const auto handle, open_handle(url, transfer));
-  const CURLcode code = curl_easy_perform(handle.get());
+  curl_easy_setopt(handle.get(), CURLOPT_TIMEOUT, static_cast<long>(transfer.options->answer_time.count()));
+  const CURLcode code = run(transfer);
   // The status says more than the trouble a long error page made.
-  const long status = transfer.status();
-  if (status >= 400 && (code == CURLE_OK || transfer.error)) return status_error(status, transfer.all_hops, url);
-  if (transfer.error) return *transfer.error;
+  const long status = transfer.ended_with;
+  if (status >= 400 && (code == CURLE_OK || transfer.error)) return status_error(status, transfer.last_hop, url);
+  if (transfer.error) return at(*transfer.error, url);
   if (code != CURLE_OK) return curl_error(code, transfer, url);
-  if (status != 200) return status_error(status, transfer.all_hops, url);
+  if (status != 200) return status_error(status, transfer.last_hop, url);
+  const auto length = transfer.last_hop.find("content-length");
+  if (!transfer.headers_ended || (length != transfer.last_hop.end() && !parse_count(length->second))) {
+    return remote("the answer's headers make no sense, or break off", url);
+  }
   const char* last_url = nullptr;
   curl_easy_getinfo(handle.get(), CURLINFO_EFFECTIVE_URL, &last_url);
   response.url = last_url != nullptr ? last_url : url;
-  response.headers = std::move(transfer.all_hops);
+  response.first_headers = std::move(transfer.first_hop);
   return response;
 }
 
+}  // namespace
+
+Result<HttpResponse> get(const std::string& url, std::uint64_t limit_bytes, const HttpOptions& options) {
+  Patience patience(options);
+  for (;;) {
+    Transfer transfer;
+    transfer.options = &options;
+    transfer.bounded = true;
+    auto response = get_once(url, limit_bytes, transfer);
+    if (response.ok()) return response;
+    BH_CHECK(patience.pause_after(response.error(), transfer));
+  }
+}
+
 Result<Downloaded> download(const std::string& url, const std::filesystem::path& file, const DownloadOptions& options) {
-  for (bool first = true;; first = false) {
+  Patience patience(options);
+  bool started_anew = false;
+  for (;;) {
     Download attempt(url, file, options);
     const std::uint64_t there = attempt.part().size();
-    if (options.expected_bytes && there > 0 && there == *options.expected_bytes) {
+    if (!options.resume) {
+      attempt.part().discard();
+    } else if (options.expected_bytes && there > 0 && there == *options.expected_bytes) {
       BH_CHECK(attempt.part().finish());
       return Downloaded{there, there, {}};
     }
     if (options.expected_bytes && there > *options.expected_bytes) attempt.part().discard();
-    BH_TRY(const auto outcome, attempt.perform());
-    if (outcome == Download::Outcome::kDone) return attempt.result();
-    if (!first) return remote("the server refuses to send the file from the beginning", url);
+    const auto outcome = attempt.perform();
+    if (!outcome.ok()) {
+      const auto now = attempt.part().size();
+      if (now >= there + options.retry.fruitful_bytes) patience.renew();
+      BH_CHECK(patience.pause_after(outcome.error(), attempt.transfer()));
+      continue;
+    }
+    if (*outcome == Download::Outcome::kDone) return attempt.result();
+    if (std::exchange(started_anew, true)) return remote("the server refuses to send the file from the beginning", url);
     attempt.part().discard();
   }
 }
@@ -473,6 +539,45 @@ std::string escape_path(const std::string& text) {
     }
   }
   return escaped;
+}
+
+namespace {
+
+// Where in `url` "user:password@" stands: its begin and its length, 0 when there is none.
+std::pair<std::size_t, std::size_t> login_place(std::string_view url) {
+  const auto scheme = url.find("://");
+  const auto begin = scheme == std::string_view::npos ? 0 : scheme + 3;
+  const auto server = url.substr(begin, url.find_first_of("/?#", begin) - begin);
+  const auto at = server.rfind('@');
+  return {begin, at == std::string_view::npos ? 0 : at + 1};
+}
+
+}  // namespace
+
+std::string shown_url(std::string_view url) {
+  const auto [begin, length] = login_place(url);
+  std::string shown(url);
+  shown.erase(begin, length);
+  return shown.substr(0, shown.find_first_of("?#"));
+}
+
+std::string login_in(std::string_view url) {
+  const auto [begin, length] = login_place(url);
+  if (length == 0) return {};
+  const auto text = url.substr(begin, length - 1);
+  std::string login;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    unsigned byte = 0;
+    const auto digits = text.substr(i + 1, 2);
+    const auto* end = digits.data() + digits.size();
+    if (text[i] == '%' && digits.size() == 2 && std::from_chars(digits.data(), end, byte, 16).ptr == end) {
+      login += static_cast<char>(byte);
+      i += 2;
+    } else {
+      login += text[i];
+    }
+  }
+  return login;
 }
 
 }  // namespace bulkhead::net

@@ -73,7 +73,7 @@ TEST(HttpGet, ReadsBodyHeadersAndFollowsARedirect) {
   ASSERT_TRUE(response.ok()) << response.error().to_string();
   EXPECT_EQ(response->body, "hello");
   EXPECT_EQ(response->url, server.url("/new"));
-  EXPECT_EQ(response->headers.at("x-linked-etag"), "\"abc\"");
+  EXPECT_EQ(response->first_headers.at("x-linked-etag"), "\"abc\"");
   EXPECT_THAT(server.requests()[0].header("user-agent"), HasSubstr("bulkhead/"));
 }
 
