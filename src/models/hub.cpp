@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: MIT
 #include "models/hub.h"
 
+#include "base/file_identity.h"
 #include "base/json.h"
+#include "base/printable.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cctype>
+#include <optional>
 #include <utility>
 
 namespace bulkhead::models {
@@ -27,16 +30,14 @@ bool is_model_file(std::string_view path) {
          name.find("imatrix") == std::string::npos;
 }
 
-// "-00001-of-00003.gguf" at the end.
-bool is_split(std::string_view path) {
-  constexpr std::string_view kEnd = "-00001-of-00003.gguf";
-  if (path.size() < kEnd.size()) return false;
-  const auto end = path.substr(path.size() - kEnd.size());
-  for (std::size_t i = 0; i < kEnd.size(); ++i) {
-    const bool digit = kEnd[i] >= '0' && kEnd[i] <= '9';
-    if (digit ? std::isdigit(static_cast<unsigned char>(end[i])) == 0 : end[i] != kEnd[i]) return false;
-  }
-  return true;
+// The part of a split model that a path names, also with ".GGUF".
+std::optional<ModelPart> part_of(std::string_view path) {
+  return model_part(lower_case(base_name(path)));
+}
+
+bool is_later_part(std::string_view path) {
+  const auto part = part_of(path);
+  return part && part->number > 1;
 }
 
 // Whether the file name holds `quant` as a word: Q4_K is not in model-Q4_K_M.gguf, nor Q4_NL in model-IQ4_NL.gguf.
@@ -85,10 +86,11 @@ Result<HubFile> read_sibling(const JsonView& view, const std::string& repo) {
   return file;
 }
 
-// A path below the folder it is put into, with plain characters.
+// A path below the folder it is put into, with nothing in it that a terminal would do something else with than show it.
 bool stays_inside(std::string_view path) {
-  const auto control = [](char c) { return static_cast<unsigned char>(c) < 0x20U || c == 0x7F; };
-  if (path.find('\\') != std::string_view::npos || std::any_of(path.begin(), path.end(), control)) return false;
+  if (path.find('\\') != std::string_view::npos || printable(path, LineBreaks::kEscape) != path) {
+    return false;
+  }
   for (;;) {
     const auto slash = path.find('/');
     const auto name = path.substr(0, slash);
@@ -142,21 +144,21 @@ bool fits_hub_spec(std::string_view file, const HubSpec& spec) {
 
 Result<std::string> pick_hub_file(const std::vector<std::string>& files, const HubSpec& spec) {
   const auto exact = std::find(files.begin(), files.end(), spec.wanted);
-  if (exact != files.end()) return *exact;
+  if (exact != files.end()) return part_of(*exact) ? name_of_part(*exact, 1) : *exact;
   std::vector<std::string> fitting;
   std::copy_if(files.begin(), files.end(), std::back_inserter(fitting),
-               [&](const auto& file) { return fits_hub_spec(file, spec); });
+               [&](const auto& file) { return !is_later_part(file) && fits_hub_spec(file, spec); });
   if (fitting.empty() && spec.wanted.empty()) {
-    std::copy_if(files.begin(), files.end(), std::back_inserter(fitting), is_model_file);
+    std::copy_if(files.begin(), files.end(), std::back_inserter(fitting),
+                 [](const auto& file) { return is_model_file(file) && !is_later_part(file); });
     if (fitting.size() != 1) fitting.clear();
+  }
+  if (std::any_of(fitting.begin(), fitting.end(), [](const auto& file) { return !part_of(file); })) {
+    std::erase_if(fitting, [](const auto& file) { return part_of(file).has_value(); });
   }
   const std::string wanted = spec.wanted.empty() ? std::string(kDefaultQuant) : spec.wanted;
   if (fitting.empty()) {
     return pick_error(ErrorCode::kUsage, fmt::format("the repository has no {} file", wanted), files, spec);
-  }
-  if (is_split(fitting.front())) {
-    return pick_error(ErrorCode::kUnsupported, fmt::format("{} is split in parts, which is not supported", wanted),
-                      files, spec);
   }
   if (fitting.size() > 1) {
     return pick_error(ErrorCode::kUsage, fmt::format("{} files of the repository fit {}", fitting.size(), wanted),
@@ -172,6 +174,7 @@ Result<HubListing> list_hub(const std::string& repo, const Environment& environm
   }
   auto options = environment.http;
   options.bearer_token = environment.hub_token;
+  options.login = environment.hub_login;
   options.stop = stop;
   const auto url = fmt::format("{}/api/models/{}?blobs=true", environment.hub_endpoint, net::escape_path(repo));
   auto response = net::get(url, kMostAnswerBytes, options);
@@ -184,12 +187,23 @@ Result<HubListing> list_hub(const std::string& repo, const Environment& environm
   return listing;
 }
 
-Result<HubFile> pick_from(const HubListing& listing, const HubSpec& spec) {
+Result<std::vector<HubFile>> pick_from(const HubListing& listing, const HubSpec& spec) {
   std::vector<std::string> names;
   names.reserve(listing.files.size());
   for (const auto& file : listing.files) names.push_back(file.source.file);
   BH_TRY(const auto picked, pick_hub_file(names, spec));
-  return listing.files[static_cast<std::size_t>(std::find(names.begin(), names.end(), picked) - names.begin())];
+  const auto part = part_of(picked);
+  std::vector<HubFile> files;
+  for (unsigned number = 1; number <= (part ? part->count : 1); ++number) {
+    const auto name = part ? name_of_part(picked, number) : picked;
+    const auto found = std::find(names.begin(), names.end(), name);
+    if (found == names.end()) {
+      return Error{ErrorCode::kRemote, fmt::format("the repository lacks a part of the model: {}", name), spec.repo,
+                   "tell the repository's owner, or take another one"};
+    }
+    files.push_back(listing.files[static_cast<std::size_t>(found - names.begin())]);
+  }
+  return files;
 }
 
 std::string hub_url(const HubSource& source, const Environment& environment, const std::string& revision) {
@@ -207,15 +221,29 @@ Error with_token_advice(Error error, const std::string& repo, const Environment&
 }
 
 std::string local_name(const HubSource& source) {
+  constexpr std::string_view kEnd = ".gguf";
+  const bool in_capitals = lower_case(source.file).ends_with(kEnd) && !source.file.ends_with(kEnd);
   std::string name;
-  for (const char c : source.repo + "/" + source.file) {
-    if (c == '/') {
+  const auto path = fmt::format("{}/{}", source.repo, source.file);
+  for (std::size_t i = 0; i < path.size(); ++i) {
+    const bool at_edge =
+        i == 0 || path[i - 1] == '/' || path[i - 1] == '-' || i + 1 == path.size() || path[i + 1] == '/';
+    if (path[i] == '/') {
       name += "--";
+    } else if (path[i] == '%') {
+      name += "%25";
+    } else if (path[i] == '-' && at_edge) {
+      name += "%2D";
     } else {
-      name += c;
+      name += path[i];
     }
   }
-  return name;
+  if (!in_capitals) return name;
+  // Both may be in one repository; libllama knows parts by the lower-case end only.
+  const auto end = name.size() - kEnd.size();
+  const auto mark = fmt::format("%2E{}--", name.substr(end + 1));
+  name.replace(end, kEnd.size(), kEnd);
+  return name.insert(local_name({source.repo, ""}).size(), mark);
 }
 
 std::string sha256_in_etag(std::string_view etag) {

@@ -26,8 +26,9 @@ struct HubSpec {
 
 // The file meant by `wanted` among `files` (paths inside the repository): an exact path or file name; else the one GGUF
 // file whose name holds the quantization as a word of its own (upper and lower case being the same); with nothing
-// wanted Q4_K_M, or else the only GGUF file there is. Projector and matrix files (mmproj, imatrix) do not count. kUsage
-// when none or several fit (lists them); kUnsupported when it is split in parts.
+// wanted Q4_K_M, or else the only GGUF file there is. Projector and matrix files (mmproj, imatrix) do not count. A
+// model that is split in parts counts as one file, its first part; a whole file goes before it. kUsage when none or
+// several fit (lists them).
 [[nodiscard]] Result<std::string> pick_hub_file(const std::vector<std::string>& files, const HubSpec& spec);
 
 // Whether `file` is the one that `spec` names by quantization or file name.
@@ -51,8 +52,9 @@ struct HubListing {
 [[nodiscard]] Result<HubListing> list_hub(const std::string& repo, const Environment& environment,
                                           const std::stop_token& stop);
 
-// The file of `listing` that pick_hub_file() takes.
-[[nodiscard]] Result<HubFile> pick_from(const HubListing& listing, const HubSpec& spec);
+// The file of `listing` that pick_hub_file() takes; of a split model all parts, the first one first. kRemote when the
+// repository lacks a part.
+[[nodiscard]] Result<std::vector<HubFile>> pick_from(const HubListing& listing, const HubSpec& spec);
 
 // Where the file can be downloaded.
 [[nodiscard]] std::string hub_url(const HubSource& source, const Environment& environment,
@@ -62,7 +64,8 @@ struct HubListing {
 [[nodiscard]] Error with_token_advice(Error error, const std::string& repo, const Environment& environment);
 
 // The name in the models folder of a file that is not in the manifest: "user--repo--file.gguf", "--" also standing for
-// the slashes of a path inside the repository.
+// the slashes of a path inside the repository. Of two files in two places it is never the same: a hyphen that could be
+// taken for a part of "--" is written %2D, and % is %25. A ".GGUF" at the end becomes ".gguf", as libllama wants it.
 [[nodiscard]] std::string local_name(const HubSource& source);
 
 // The SHA-256 an X-Linked-Etag header carries; empty if it carries none.

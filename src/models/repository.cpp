@@ -4,8 +4,9 @@
 #include "base/hash.h"
 #include "base/json.h"
 #include "models/hub_download.h"
+#include "models/known_sums.h"
 #include "models/model_files.h"
-#include "store/file_lock.h"
+#include "models/staging.h"
 #include "store/safe_file.h"
 
 #include <fmt/format.h>
@@ -84,15 +85,11 @@ class RepositoryPull {
   }
 
   Result<PulledModel> run() {
-    BH_CHECK(store::check_writable_directory(staging_.parent_path()));
-    BH_TRY(const auto lock,
-           store::FileLock::acquire(
-               staging_.string() + ".lock",
-               [&](long holder) { say(fmt::format("another pull of {} is running (pid {}): waiting", repo_, holder)); },
-               stop_));
+    BH_TRY(const auto lock, lock_staging(staging_, repo_, progress_, stop_));
     if (auto there = repository_here(repo_, environment_)) return *std::move(there);
     BH_CHECK(leave_others_alone());
-    BH_CHECK(store::check_writable_directory(whole_));
+    BH_CHECK(make_staging(staging_));
+    BH_CHECK(make_staging(whole_));
     BH_CHECK(forget_others());
     BH_CHECK(check_space(repo_, total_ - std::min(total_, there()), staging_, environment_));
     say(fmt::format("pulling {} files of hub {} at {}", files_.size(), repo_, revision_));
@@ -142,12 +139,11 @@ class RepositoryPull {
   // Whole and right in the staging folder, from this pull or an earlier one.
   [[nodiscard]] bool is_whole(const HubFile& file) const {
     const auto path = whole_ / file.source.file;
-    std::error_code ignored;
-    if (!fs::is_regular_file(path, ignored) || (file.bytes && size_of(path) != *file.bytes)) return false;
+    if (!is_plain_file(path) || (file.bytes && size_of(path) != *file.bytes)) return false;
     // Without a sum there is no telling whether it is of this revision: such files are small.
     if (file.sha256.empty()) return false;
-    const auto sum = model_sha256(path);
-    return sum.ok() && *sum == file.sha256;
+    const auto sum = sum_of_file(path);
+    return sum.ok() && sum->sha256 == file.sha256;
   }
 
   Result<void> fetch(const HubFile& file) {
@@ -156,29 +152,19 @@ class RepositoryPull {
     if (progress_.bytes)
       progress.bytes = [this](std::uint64_t done, std::uint64_t) { progress_.bytes(done_ + done, total_); };
     const auto part = part_of(file);
-    BH_TRY(const auto fetched, download_from_hub(file, revision_, part, environment_, progress, stop_));
-    auto promised = file.sha256;
-    if (const auto linked = fetched.headers.find("x-linked-etag"); promised.empty() && linked != fetched.headers.end())
-      promised = sha256_in_etag(linked->second);
-    BH_TRY(const auto sum, sha256_of_file(part));
-    if (!promised.empty() && sum != promised) {
-      std::error_code ignored;
-      fs::remove(part, ignored);
-      return Error{ErrorCode::kCorrupt, fmt::format("the SHA-256 is {}, expected {}", sum, promised),
-                   fmt::format("hub {}, {}", repo_, file.source.file), "the bytes were thrown away"};
-    }
-    if (promised.empty() && are_weights(file)) {
-      verified_ = false;
+    BH_TRY(const auto sum, download_from_hub(file, revision_, part, environment_, progress, stop_));
+    if (!sum.verified && are_weights(file)) {
       say(fmt::format("unverified: the hub gives no SHA-256 for {}", file.source.file));
     }
     BH_CHECK(store::move_into_place(part, whole_ / file.source.file));
-    write_sum_note(whole_ / file.source.file, {sum, !promised.empty()});
+    keep_sum(whole_ / file.source.file, sum);
     return {};
   }
 
   Result<PulledModel> finish() {
-    Json note = {{"repo", repo_}, {"revision", revision_}, {"verified", verified_}, {"files", Json::object()}};
+    Json note = {{"repo", repo_}, {"revision", revision_}, {"files", Json::object()}};
     for (const auto& file : files_) note["files"][file.source.file] = size_of(whole_ / file.source.file);
+    BH_TRY(note["sha256"], model_sha256(whole_));
     BH_CHECK(store::write_file_atomically(whole_ / kNote, json_text(note, JsonForm::kPretty) + "\n"));
     const auto final = repository_folder(repo_, environment_);
     std::error_code ignored;
@@ -207,7 +193,6 @@ class RepositoryPull {
   fs::path whole_ = staging_ / "whole";
   std::uint64_t total_ = 0;
   std::uint64_t done_ = 0;
-  bool verified_ = true;
 };
 
 }  // namespace
@@ -235,8 +220,8 @@ Result<std::vector<HubFile>> checkpoint_files(const HubListing& listing, const s
 }
 
 fs::path repository_folder(const std::string& repo, const Environment& environment) {
-  const auto slash = repo.find('/');
-  return environment.models_folder / (repo.substr(0, slash) + "--" + repo.substr(slash + 1));
+  auto name = local_name({repo, ""});
+  return environment.models_folder / name.substr(0, name.size() - std::string_view("--").size());
 }
 
 std::optional<PulledModel> repository_here(const std::string& repo, const Environment& environment) {
@@ -251,15 +236,20 @@ std::optional<PulledModel> repository_here(const std::string& repo, const Enviro
   const auto members = files->members();
   if (!members.ok()) return std::nullopt;
   std::uint64_t bytes = 0;
+  bool verified = true;
   for (const auto& [name, view] : *members) {
     const auto size = view.integer(0, INT64_MAX);
-    if (!size.ok() || size_of(folder / name) != static_cast<std::uint64_t>(*size)) return std::nullopt;
+    const auto path = folder / name;
+    if (!size.ok() || !is_plain_file(path) || size_of(path) != static_cast<std::uint64_t>(*size)) return std::nullopt;
     bytes += static_cast<std::uint64_t>(*size);
+    // The small files of a repository are not kept under a SHA-256 by the hub.
+    verified = verified && (!name.ends_with(".safetensors") || model_verified(path));
   }
   auto sum = model_sha256(folder);
-  if (!sum.ok()) return std::nullopt;
-  const auto verified = JsonView(*document).boolean_or("verified", false);
-  return PulledModel{folder, *std::move(sum), bytes, verified.ok() && *verified, false, "models folder"};
+  const auto noted = JsonView(*document).string_or("sha256", "");
+  // A folder of an earlier version of Bulkhead has none.
+  if (!sum.ok() || !noted.ok() || (!noted->empty() && *noted != *sum)) return std::nullopt;
+  return PulledModel{folder, *std::move(sum), bytes, verified, false, "models folder"};
 }
 
 Result<PulledModel> pull_repository(const std::string& repo, const HubListing& listing, const Environment& environment,

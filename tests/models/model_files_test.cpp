@@ -6,6 +6,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <chrono>
 #include <cstdlib>
@@ -96,31 +97,45 @@ TEST_F(ModelsFolder, ListsTheManifestAndOtherFiles) {
   EXPECT_EQ(listed[2].path, environment_.models_folder / "z.gguf");
 }
 
-TEST_F(ModelsFolder, TheSumIsKeptUntilTheFileChanges) {
-  const auto file = folder_ / "m.gguf";
-  write_file(file, "GGUF one");
-  int hashed = 0;
-  const auto count = [&](std::uint64_t) { ++hashed; };
-  EXPECT_EQ(*model_sha256(file, count), sha256_hex("GGUF one"));
-  EXPECT_GT(hashed, 0);
-  ASSERT_TRUE(std::filesystem::exists(folder_ / "m.gguf.sha256"));
-  hashed = 0;
-  EXPECT_EQ(*model_sha256(file, count), sha256_hex("GGUF one"));
-  EXPECT_EQ(hashed, 0);
-  // Same size, later time of change.
-  const auto time = std::filesystem::last_write_time(file);
-  write_file(file, "GGUF two");
-  std::filesystem::last_write_time(file, time + std::chrono::seconds(1));
-  EXPECT_EQ(*model_sha256(file, count), sha256_hex("GGUF two"));
-  EXPECT_GT(hashed, 0);
+TEST_F(ModelsFolder, ASplitModelIsOneModelOfAllItsParts) {
+  const auto first = environment_.models_folder / "m-00001-of-00002.gguf";
+  const auto second = environment_.models_folder / "m-00002-of-00002.gguf";
+  write_file(first, "GGUF one");
+  EXPECT_FALSE(list_models(environment_)[1].pulled) << "a part is missing";
+  EXPECT_EQ(model_sha256(first).error().code, ErrorCode::kUsage);
+  write_file(second, "GGUF the second");
+  const auto listed = list_models(environment_);
+  ASSERT_EQ(listed.size(), 2U);
+  EXPECT_EQ(listed[1].name, "m-00001-of-00002.gguf");
+  EXPECT_TRUE(listed[1].pulled);
+  EXPECT_EQ(listed[1].bytes, 23U);
+  const auto lines = sha256_hex("GGUF one") + "  m-00001-of-00002.gguf\n" + sha256_hex("GGUF the second") +
+                     "  m-00002-of-00002.gguf\n";
+  EXPECT_EQ(*model_sha256(first), sha256_hex(lines));
+  write_file(second, "GGUF another 2nd");
+  EXPECT_NE(*model_sha256(first), sha256_hex(lines));
 }
 
-TEST_F(ModelsFolder, ASumFileThatIsNotOursIsLeftAlone) {
-  const auto file = folder_ / "m.gguf";
-  write_file(file, "GGUF one");
-  write_file(folder_ / "m.gguf.sha256", "0000  m.gguf\n");
-  EXPECT_EQ(*model_sha256(file), sha256_hex("GGUF one"));
-  EXPECT_EQ(read_file(folder_ / "m.gguf.sha256"), "0000  m.gguf\n");
+TEST_F(ModelsFolder, CapitalsAtTheEndOfANameAreTheSame) {
+  write_file(environment_.models_folder / "Loud.GGUF", "GGUF");
+  EXPECT_TRUE(find_model("Loud.GGUF", environment_).ok());
+  ASSERT_EQ(list_models(environment_).size(), 2U);
+  EXPECT_EQ(list_models(environment_)[1].name, "Loud.GGUF");
+}
+
+TEST_F(ModelsFolder, NoLinkAndNoFifoInItCounts) {
+  write_file(folder_ / "elsewhere.gguf", "GGUF1234");
+  std::filesystem::create_directories(environment_.models_folder);
+  std::filesystem::create_symlink(folder_ / "elsewhere.gguf", environment_.models_folder / "tiny.gguf");
+  std::filesystem::create_symlink(folder_ / "elsewhere.gguf", environment_.models_folder / "other.gguf");
+  ASSERT_EQ(::mkfifo((environment_.models_folder / "fifo.gguf").c_str(), 0600), 0);
+  ASSERT_EQ(list_models(environment_).size(), 1U);
+  EXPECT_FALSE(list_models(environment_)[0].pulled);
+  EXPECT_FALSE(find_model("tiny", environment_).ok());
+  EXPECT_FALSE(find_model("other.gguf", environment_).ok());
+  EXPECT_FALSE(find_model("fifo.gguf", environment_).ok());
+  // A user's own path may be a link.
+  EXPECT_TRUE(find_model((environment_.models_folder / "other.gguf").string(), environment_).ok());
 }
 
 TEST_F(ModelsFolder, EnginesThatReadFoldersGetThem) {
@@ -195,10 +210,14 @@ TEST(EnvironmentFromProcess, TakesTheHubVariables) {
   variables.set("HF_HUB_OFFLINE", nullptr);
   EXPECT_EQ(Environment::from_process().hub_endpoint, "https://huggingface.co");
   EXPECT_FALSE(Environment::from_process().hub_offline);
+  EXPECT_EQ(Environment::from_process().hub_login, "");
   variables.set("HF_ENDPOINT", "http://mirror:8080//");
   variables.set("HF_TOKEN", "hf_x");
   EXPECT_EQ(Environment::from_process().hub_endpoint, "http://mirror:8080");
   EXPECT_EQ(Environment::from_process().hub_token, "hf_x");
+  variables.set("HF_ENDPOINT", "https://some%40one:pa%3Ass@mirror:8080/hub/");
+  EXPECT_EQ(Environment::from_process().hub_endpoint, "https://mirror:8080/hub") << "what errors and notes show";
+  EXPECT_EQ(Environment::from_process().hub_login, "some@one:pa:ss");
   for (const auto* on : {"1", "ON", "yes", "True"}) {
     variables.set("HF_HUB_OFFLINE", on);
     EXPECT_TRUE(Environment::from_process().hub_offline) << on;

@@ -13,6 +13,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <mutex>
@@ -37,9 +38,12 @@ inline std::string model_bytes(std::size_t size) {
 
 class PullTest : public ::testing::Test {
  protected:
+  ~PullTest() override { cache_ ? ::setenv("XDG_CACHE_HOME", cache_->c_str(), 1) : ::unsetenv("XDG_CACHE_HOME"); }
   PullTest() {
     environment_.models_folder = folder_ / "models";
     environment_.http.stall_time = std::chrono::seconds(1);
+    environment_.http.retry.first_pause = std::chrono::milliseconds(1);
+    ::setenv("XDG_CACHE_HOME", (folder_ / "cache").c_str(), 1);  // where sums are kept
     progress_.note = [this](std::string_view line) {
       const std::lock_guard guard(mutex_);
       notes_.emplace_back(line);
@@ -90,6 +94,9 @@ class PullTest : public ::testing::Test {
 
   static constexpr const char* kHub = R"({"kind": "hub", "repo": "user/repo", "file": "sub/tiny.gguf"})";
 
+  std::optional<std::string> cache_ = std::getenv("XDG_CACHE_HOME") == nullptr
+                                          ? std::nullopt
+                                          : std::optional<std::string>(std::getenv("XDG_CACHE_HOME"));
   testing::TemporaryFolder folder_;
   std::filesystem::path file_ = folder_ / "models/tiny.gguf";
   std::filesystem::path part_ = folder_ / "models/.staging/tiny.gguf/hub.part";
