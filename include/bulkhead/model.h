@@ -34,8 +34,8 @@ enum class FinishReason { kEnd, kLength, kStop, kCancelled };
 
 // The outcome of one generation.
 struct BULKHEAD_API Generation {
-  std::string text;                  // without the stop string and the end token
-  std::vector<std::int32_t> tokens;  // [n_generated], the end token included if one was drawn
+  std::string text;                  // valid UTF-8, without the stop string and the end token
+  std::vector<std::int32_t> tokens;  // [n_generated] as drawn, those of the stop string and the end token included
   std::vector<std::uint64_t>
       logit_hashes;  // [n_generated] XXH3-64 of the f32 logits each token was drawn from; empty unless asked for
   FinishReason finish = FinishReason::kLength;
@@ -49,7 +49,10 @@ struct BULKHEAD_API PartitionUsage {
   std::uint64_t tokens = 0;            // in the cache
   std::uint64_t prefilled_tokens = 0;  // computed by prefill
   std::uint64_t reused_tokens = 0;     // taken over by a fork, not computed again
-  std::uint64_t generated_tokens = 0;
+  std::uint64_t generated_tokens = 0;  // drawn
+  // Taken out of the cache again, because the text of a generation does not say them, or computed a second time for
+  // that: prefilled + reused + generated - removed = tokens.
+  std::uint64_t removed_tokens = 0;
   std::uint64_t messages_received = 0;
   std::uint64_t kv_bytes_used = 0;
   std::uint64_t kv_bytes_allocated = 0;
@@ -79,8 +82,12 @@ class BULKHEAD_API Partition {
   // kUnsupported when the model has no template, or the template refuses the turn.
   [[nodiscard]] Result<void> chat(std::string_view role, std::string_view content);
 
-  // Generates from what the partition holds; the generated tokens stay in it. kBadInput when it is empty, kUsage when
-  // an option lies outside its range.
+  // Generates from what the partition holds, and leaves in it what the text says, behind that the end token if one was
+  // drawn. Where a stop string is cut off inside a token, that token goes, and the text that stays of it is tokenized
+  // and prefilled anew. A character that the last token left unfinished is no part of the text: the next text begins
+  // with it if generate() comes next, and it goes if anything else comes. kBadInput when the partition is empty, kUsage
+  // when an option lies outside its range, kResource also when the text that stays has no room: nothing of the
+  // generation stays then, and there is no finished output.
   [[nodiscard]] Result<Generation> generate(const GenerateOptions& options = {});
 
   // A new partition that starts as an exact copy of this one; both go on apart. It has no finished output of its own

@@ -28,9 +28,11 @@ struct Model::Impl {
 struct Partition::Impl {
   std::shared_ptr<Model::Impl> model;  // first, so that the engine outlives the partition
   partition::Partition partition;
-  // The chat so far as the template renders it, and the end token that a generation left behind it.
+  // The chat so far, and what the template made of it up to the last turn that was appended. Behind that lies an
+  // answer, the last of `chat`, if one was generated since, and the end token that it left.
   std::vector<engine::ChatMessage> chat = {};
   std::string rendered = {};
+  bool answered = false;
   std::optional<engine::Token> end_token = {};
 
   Impl(std::shared_ptr<Model::Impl> owner, partition::Partition opened)
@@ -41,6 +43,8 @@ struct Partition::Impl {
 
   [[nodiscard]] Result<TracedTokens> traced(std::string_view text, const Origin& origin) const;
   Result<void> append_parts(const std::vector<engine::ChatPart>& parts, std::size_t skip_bytes);
+  [[nodiscard]] std::optional<std::size_t> held_of(std::string_view text) const;
+  Result<Generation> finish(const Result<engine::GenerateResult>& result, double total_ms);
   Generation note(const engine::GenerateResult& result, double total_ms);
 };
 
@@ -48,6 +52,12 @@ namespace {
 
 double milliseconds(engine::Duration time) {
   return std::chrono::duration<double, std::milli>(time).count();
+}
+
+std::string_view trimmed(std::string_view text) {
+  constexpr std::string_view kSpace = " \t\n\v\f\r";
+  const auto begin = std::min(text.find_first_not_of(kSpace), text.size());
+  return text.substr(begin, text.find_last_not_of(kSpace) + 1 - begin);
 }
 
 FinishReason reason(engine::GenerateResult::Finish finish) {
@@ -115,14 +125,12 @@ std::vector<Result<Generation>> Model::generate(std::span<Partition* const> part
     requests.push_back({there ? &partitions[i]->impl_->partition : nullptr, options[options.size() == 1 ? 0 : i], {}});
   }
   const auto begin = std::chrono::steady_clock::now();
-  auto results = partition::generate(*impl_->engine, requests);
+  const auto results = partition::generate(*impl_->engine, requests);
   const auto total = milliseconds(std::chrono::steady_clock::now() - begin);
   std::vector<Result<Generation>> generations;
   for (std::size_t i = 0; i < results.size(); ++i) {
-    if (results[i].ok())
-      generations.emplace_back(partitions[i]->impl_->note(results[i].value(), total));
-    else
-      generations.emplace_back(results[i].error());
+    generations.push_back(results[i].ok() ? partitions[i]->impl_->finish(results[i], total)
+                                          : Result<Generation>(results[i].error()));
   }
   return generations;
 }
@@ -201,27 +209,52 @@ Result<void> Partition::chat(std::string_view role, std::string_view content) {
   BH_TRY(const auto parts, impl_->model->engine->tokenizer().render_chat(messages, role == "user"));
   std::string text;
   for (const auto& part : parts) text += part.text;
-  std::string held = impl_->rendered;
-  if (!text.starts_with(held)) {
+  const auto held = impl_->held_of(text);
+  if (!held) {
     return Error{ErrorCode::kUnsupported, "this model's template rewrites earlier turns when a new one comes", name(),
                  "use prefill() with your own markup"};
   }
-  // A generation that ended by itself left its end token in the cache: the template writes it again.
-  if (impl_->end_token) {
-    const auto spelling = impl_->model->engine->tokenizer().spelling(*impl_->end_token);
-    if (std::string_view(text).substr(held.size()).starts_with(spelling)) held += spelling;
-  }
-  BH_CHECK(impl_->append_parts(parts, held.size()));
+  BH_CHECK(impl_->append_parts(parts, *held));
   impl_->chat = std::move(messages);
   impl_->rendered = std::move(text);
+  impl_->answered = false;
   impl_->end_token.reset();
   return {};
 }
 
+// How many bytes of the chat, rendered anew, the cache holds already; none: it holds something else.
+std::optional<std::size_t> Partition::Impl::held_of(std::string_view text) const {
+  if (!text.starts_with(rendered)) return std::nullopt;
+  auto held = rendered.size();
+  if (answered) {
+    // Some templates trim what was said: the cache has the white space all the same.
+    const std::string_view answer = chat.back().content;
+    const auto rest = text.substr(held);
+    const auto spelled = rest.starts_with(answer) ? answer : trimmed(answer);
+    if (!rest.starts_with(spelled)) return std::nullopt;
+    held += spelled.size();
+  }
+  // A generation that ended by itself left its end token in the cache: the template writes it again.
+  if (end_token) {
+    const auto spelling = model->engine->tokenizer().spelling(*end_token);
+    if (text.substr(held).starts_with(spelling)) held += spelling.size();
+  }
+  return held;
+}
+
+// Makes the cache hold what the text says, and notes that.
+Result<Generation> Partition::Impl::finish(const Result<engine::GenerateResult>& result, double total_ms) {
+  if (!result.ok()) return result.error();
+  BH_CHECK(partition.settle());
+  return note(result.value(), total_ms);
+}
+
 Generation Partition::Impl::note(const engine::GenerateResult& result, double total_ms) {
-  if (!chat.empty() && chat.back().role == "user") {
+  if (answered) {
+    chat.back().content += result.text;
+  } else if (!chat.empty() && chat.back().role == "user") {
     chat.push_back({"assistant", result.text});
-    rendered += result.text;
+    answered = true;
   }
   end_token.reset();
   if (result.finish == engine::GenerateResult::Finish::kEnd && !result.tokens.empty()) end_token = result.tokens.back();
@@ -241,9 +274,9 @@ Generation Partition::Impl::note(const engine::GenerateResult& result, double to
 Result<Generation> Partition::generate(const GenerateOptions& options) {
   if (!impl_) return moved_from("partition");
   const std::vector<partition::GenerateRequest> requests = {{&impl_->partition, options, {}}};
-  auto results = partition::generate(*impl_->model->engine, requests);
-  if (!results.front().ok()) return results.front().error();
-  return impl_->note(results.front().value(), 0);
+  const auto begin = std::chrono::steady_clock::now();
+  const auto results = partition::generate(*impl_->model->engine, requests);
+  return impl_->finish(results.front(), milliseconds(std::chrono::steady_clock::now() - begin));
 }
 
 Result<Partition> Partition::fork(std::string name) const {
@@ -260,6 +293,7 @@ Result<Partition> Partition::fork(std::string name) const {
   auto impl = std::make_unique<Impl>(impl_->model, std::move(copy));
   impl->chat = impl_->chat;
   impl->rendered = impl_->rendered;
+  impl->answered = impl_->answered;
   impl->end_token = impl_->end_token;
   return Partition(std::move(impl));
 }
@@ -278,6 +312,7 @@ PartitionUsage Partition::usage() const {
                        .prefilled_tokens = ledger.prefilled_tokens,
                        .reused_tokens = ledger.reused_tokens,
                        .generated_tokens = ledger.generated_tokens,
+                       .removed_tokens = ledger.removed_tokens,
                        .messages_received = ledger.messages.size(),
                        .kv_bytes_used = 0,
                        .kv_bytes_allocated = 0,

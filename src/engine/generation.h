@@ -24,6 +24,8 @@ class GeneratedText {
   // Adds the bytes of a token. True as soon as the text contains a stop string; call no more after that.
   [[nodiscard]] bool append(std::string_view piece);
 
+  // All bytes so far.
+  [[nodiscard]] const std::string& bytes() const noexcept { return bytes_; }
   // Valid UTF-8: a character cut off at the end is dropped, other invalid bytes become U+FFFD.
   [[nodiscard]] std::string text() const;
 

@@ -26,6 +26,9 @@ struct Ledger {
   std::uint64_t prefilled_tokens = 0;
   std::uint64_t reused_tokens = 0;  // taken over by a fork
   std::uint64_t generated_tokens = 0;
+  // Taken out again, because no text says them (partition/surplus.h), or computed a second time for that. What came in
+  // less these is what is there: prefilled + reused + generated - removed = tokens.size().
+  std::uint64_t removed_tokens = 0;
   std::vector<Receipt> messages;
   engine::Duration prefill_time{};  // prefills and forks
   engine::Duration decode_time{};   // first to last token, all generations

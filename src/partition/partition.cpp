@@ -25,6 +25,7 @@ namespace partition {
 using conversation::Origin;
 using conversation::OriginKind;
 using conversation::TracedTokens;
+using engine::Token;
 
 namespace {
 
@@ -51,14 +52,16 @@ std::vector<Receipt> receipts_within(const Ledger& ledger, std::size_t tokens) {
 Result<Partition> Partition::open(engine::Engine& engine, std::string name, engine::OpenOptions options) {
   options.name = name;
   BH_TRY(const auto sequence, engine.open(options));
-  return Partition(engine, sequence, std::move(name));
+  return Partition(engine, sequence, std::move(name), options.capacity_tokens);
 }
 
 Partition::Partition(Partition&& other) noexcept
     : engine_(other.engine_),
       sequence_(std::exchange(other.sequence_, std::nullopt)),
       name_(std::move(other.name_)),
+      capacity_(other.capacity_),
       ledger_(std::move(other.ledger_)),
+      surplus_(std::move(other.surplus_)),
       finished_text_(std::move(other.finished_text_)) {}
 
 Partition& Partition::operator=(Partition&& other) noexcept {
@@ -67,7 +70,9 @@ Partition& Partition::operator=(Partition&& other) noexcept {
     engine_ = other.engine_;
     sequence_ = std::exchange(other.sequence_, std::nullopt);
     name_ = std::move(other.name_);
+    capacity_ = other.capacity_;
     ledger_ = std::move(other.ledger_);
+    surplus_ = std::move(other.surplus_);
     finished_text_ = std::move(other.finished_text_);
   }
   return *this;
@@ -82,15 +87,94 @@ Result<engine::SequenceId> Partition::sequence() const {
   return *sequence_;
 }
 
-Result<void> Partition::append(const TracedTokens& tokens, std::stop_token cancel,
-                               const engine::PrefillProgress& progress) {
+Result<void> Partition::compute(const TracedTokens& tokens, std::stop_token cancel,
+                                const engine::PrefillProgress& progress) {
   BH_TRY(const auto id, sequence());
   BH_TRY(const auto done, engine_->prefill(id, tokens.tokens, std::move(cancel), progress));
   ledger_.tokens.append(tokens);
   ledger_.prefilled_tokens += done.tokens;
   ledger_.prefill_time += done.time;
+  return {};
+}
+
+Result<void> Partition::append(const TracedTokens& tokens, std::stop_token cancel,
+                               const engine::PrefillProgress& progress) {
+  BH_CHECK(make_way(tokens.tokens));
+  BH_CHECK(compute(tokens, std::move(cancel), progress));
   finished_text_.reset();
   return {};
+}
+
+// Drops the surplus, unless `next` will be refused: then the next generation may still go on with it.
+Result<void> Partition::make_way(std::span<const Token> next) {
+  if (!surplus_) return {};
+  const auto vocabulary = static_cast<Token>(engine_->facts().vocabulary);
+  const auto known = [&](Token token) { return token >= 0 && token < vocabulary; };
+  if (next.empty() || !std::all_of(next.begin(), next.end(), known)) return {};
+  BH_TRY(const auto instead, instead_of_surplus());
+  if (const auto held = surplus_->keep + instead.size(); held + next.size() > capacity_) {
+    return Error{ErrorCode::kResource,
+                 fmt::format("{} tokens and {} more do not fit into {}", held, next.size(), capacity_), name_,
+                 "open it with more room"};
+  }
+  return drop_surplus();
+}
+
+// What the text says behind the tokens that stay.
+Result<TracedTokens> Partition::instead_of_surplus() const {
+  TracedTokens traced;
+  const auto& origin = ledger_.tokens.origin(ledger_.tokens.size() - 1);
+  BH_TRY(auto tokens, engine_->tokenizer().tokenize(surplus_->said));
+  if (surplus_->end) tokens.push_back(*surplus_->end);
+  traced.append(tokens, origin);
+  return traced;
+}
+
+// The engine has no way of making a sequence shorter: a fork takes over what stays. Where there is no room for two, the
+// old one goes first, and what stays is computed anew.
+Result<void> Partition::shorten(std::size_t tokens) {
+  BH_TRY(const auto old, sequence());
+  const engine::OpenOptions options{.capacity_tokens = capacity_, .name = name_};
+  const auto held = ledger_.tokens.size();
+  const auto copy = engine_->fork(old, static_cast<std::uint32_t>(tokens), options);
+  const bool crowded = !copy.ok() && copy.error().code == ErrorCode::kResource;
+  if (!copy.ok() && !crowded) return copy.error();
+  static_cast<void>(engine_->close(old));
+  sequence_.reset();
+  auto stays = ledger_.tokens.slice(0, tokens);
+  ledger_.removed_tokens += held - tokens;
+  if (copy.ok()) {
+    sequence_ = copy.value().sequence;
+    ledger_.tokens = std::move(stays);
+    ledger_.prefilled_tokens += copy.value().prefilled_tokens;
+    ledger_.removed_tokens += copy.value().prefilled_tokens;
+    ledger_.prefill_time += copy.value().time;
+    return {};
+  }
+  BH_TRY(sequence_, engine_->open(options));
+  ledger_.tokens = {};
+  ledger_.removed_tokens += tokens;
+  return compute(stays, {}, {});
+}
+
+Result<void> Partition::drop_surplus() {
+  const auto instead = instead_of_surplus();
+  const auto surplus = *std::exchange(surplus_, std::nullopt);
+  const bool fits = instead.ok() && surplus.keep + instead.value().size() <= capacity_;
+  if (!fits) {
+    finished_text_.reset();
+    BH_CHECK(shorten(surplus.begin));
+    if (!instead.ok()) return instead.error();
+    return Error{ErrorCode::kResource, "the text that stays of the generation has no room", name_,
+                 "open it with more room"};
+  }
+  BH_CHECK(shorten(surplus.keep));
+  if (instead.value().size() > 0) BH_CHECK(compute(instead.value(), {}, {}));
+  return {};
+}
+
+Result<void> Partition::settle() {
+  return surplus_ && !surplus_->open ? drop_surplus() : Result<void>();
 }
 
 Result<void> Partition::prefill(const TracedTokens& tokens, std::stop_token cancel,
@@ -112,12 +196,16 @@ Result<Partition> Partition::fork(std::string name, std::uint32_t tokens, engine
         ErrorCode::kBadInput, fmt::format("a fork at token {} of {}", tokens, ledger_.tokens.size()), name_, {}};
   }
   BH_TRY(const auto copy, engine_->fork(id, tokens, options));
-  Partition made(*engine_, copy.sequence, std::move(name));
+  Partition made(*engine_, copy.sequence, std::move(name), options.capacity_tokens);
   made.ledger_.tokens = ledger_.tokens.slice(0, tokens);
   made.ledger_.reused_tokens = copy.reused_tokens;
   made.ledger_.prefilled_tokens = copy.prefilled_tokens;
   made.ledger_.messages = receipts_within(ledger_, tokens);
   made.ledger_.prefill_time = copy.time;
+  if (surplus_ && tokens > surplus_->keep) {
+    made.surplus_ = surplus_;
+    made.surplus_->open = surplus_->open && tokens == ledger_.tokens.size();
+  }
   return made;
 }
 
@@ -153,8 +241,9 @@ Result<void> Partition::close() {
 }
 
 struct GenerateAccess {
-  // Why a request cannot be handed to the engine; `times` is how often its partition appears in the call.
-  static std::optional<Error> refusal(const engine::Engine& engine, const Partition* partition, std::size_t times) {
+  // Why a request cannot be handed to the engine, whose partition is settled else; `times` is how often its partition
+  // appears in the call.
+  static std::optional<Error> refusal(const engine::Engine& engine, Partition* partition, std::size_t times) {
     if (partition == nullptr) {
       return Error{ErrorCode::kUsage, "there is no partition", {}, "hand over an open one, not one that was moved"};
     }
@@ -166,15 +255,24 @@ struct GenerateAccess {
       return Error{ErrorCode::kUsage, fmt::format("the partition appears {} times", times), partition->name_,
                    "name each partition once"};
     }
+    if (const auto settled = partition->settle(); !settled.ok()) return settled.error();
     const auto id = partition->sequence();
     return id.ok() ? std::nullopt : std::optional(id.error());
   }
 
   static engine::SequenceId sequence(const Partition& partition) { return *partition.sequence_; }
 
-  static void note(Partition& partition, const engine::GenerateResult& result, const std::string& label) {
+  // Writes the result into the ledger; its text then says what the cache holds, or will hold once it is settled.
+  static void note(Partition& partition, engine::GenerateResult& result, const GenerateRequest& request) {
     Ledger& ledger = partition.ledger_;
-    ledger.tokens.append(result.tokens, Origin{.kind = OriginKind::kGenerated, .turn = 0, .label = label});
+    const auto size = ledger.tokens.size();
+    const auto before = std::exchange(partition.surplus_, std::nullopt);
+    const auto drawn_before = std::span<const Token>(ledger.tokens.tokens).subspan(before ? before->keep : size);
+    auto spoken =
+        partition::spoken(result, request.options.stop, partition.engine_->tokenizer(), size, before, drawn_before);
+    result.text = std::move(spoken.text);
+    partition.surplus_ = std::move(spoken.surplus);
+    ledger.tokens.append(result.tokens, Origin{.kind = OriginKind::kGenerated, .turn = 0, .label = request.label});
     ledger.generated_tokens += result.tokens.size();
     if (!result.token_times.empty()) ledger.decode_time += result.token_times.back() - result.token_times.front();
     partition.finished_text_.reset();
@@ -202,7 +300,7 @@ std::vector<Result<engine::GenerateResult>> generate(engine::Engine& engine,
       continue;
     }
     results.push_back(std::move(ran[next++]));
-    if (results[i].ok()) GenerateAccess::note(*requests[i].partition, results[i].value(), requests[i].label);
+    if (results[i].ok()) GenerateAccess::note(*requests[i].partition, results[i].value(), requests[i]);
   }
   return results;
 }

@@ -16,6 +16,7 @@
 #include "conversation/traced_tokens.h"
 #include "engine/engine.h"
 #include "partition/ledger.h"
+#include "partition/surplus.h"
 
 #include <bulkhead/message.h>
 #include <bulkhead/options.h>
@@ -39,9 +40,17 @@ class Partition {
   Partition& operator=(const Partition&) = delete;
   ~Partition();  // closes
 
-  // Appends tokens. The ledger changes only when the engine took them all.
+  // Appends tokens, behind what the texts of this partition say: a surplus goes first (settle()), the character too
+  // that is not finished. The ledger changes only when the engine took them all.
   [[nodiscard]] Result<void> prefill(const conversation::TracedTokens& tokens, std::stop_token cancel = {},
                                      const engine::PrefillProgress& progress = {});
+
+  // Makes the cache hold what the last generation's text says, and nothing else: tokens of a stop string go, and the
+  // text that stays of the last of them is tokenized and prefilled anew. A character that a further generation may
+  // finish stays until something else comes. Every call that needs it does this by itself, so a partition that is
+  // closed right after a generation does not pay for it. kResource: the text that stays has no room, and the partition
+  // is as it was before that generation; any other failure: poisoned.
+  [[nodiscard]] Result<void> settle();
 
   // A new partition with the first `tokens` tokens of this one, and the receipts of the messages that are among them.
   [[nodiscard]] Result<Partition> fork(std::string name, std::uint32_t tokens, engine::OpenOptions options) const;
@@ -67,16 +76,24 @@ class Partition {
 
  private:
   friend struct GenerateAccess;  // generate() below
-  Partition(engine::Engine& engine, engine::SequenceId sequence, std::string name)
-      : engine_(&engine), sequence_(sequence), name_(std::move(name)) {}
+  Partition(engine::Engine& engine, engine::SequenceId sequence, std::string name, std::uint32_t capacity)
+      : engine_(&engine), sequence_(sequence), name_(std::move(name)), capacity_(capacity) {}
   [[nodiscard]] Result<engine::SequenceId> sequence() const;
   [[nodiscard]] Result<void> append(const conversation::TracedTokens& tokens, std::stop_token cancel,
                                     const engine::PrefillProgress& progress);
+  [[nodiscard]] Result<void> compute(const conversation::TracedTokens& tokens, std::stop_token cancel,
+                                     const engine::PrefillProgress& progress);
+  [[nodiscard]] Result<void> make_way(std::span<const engine::Token> next);
+  [[nodiscard]] Result<conversation::TracedTokens> instead_of_surplus() const;
+  [[nodiscard]] Result<void> drop_surplus();
+  [[nodiscard]] Result<void> shorten(std::size_t tokens);
 
   engine::Engine* engine_;
   std::optional<engine::SequenceId> sequence_;  // none: closed or moved from
   std::string name_;
+  std::uint32_t capacity_ = 0;  // in tokens
   Ledger ledger_;
+  std::optional<Surplus> surplus_;
   std::optional<std::string> finished_text_;  // of the last generation, if it was not cancelled
 };
 
@@ -88,9 +105,10 @@ struct GenerateRequest {
 };
 
 // Generates for all requests in one batch of `engine`; results in order. Each result is written to its own partition's
-// ledger only. A request without a partition, with one of another engine, or whose partition appears more than once is
-// kUsage (each of its requests, then), and one whose partition is closed kClosed: found before anything runs, nothing
-// is touched, and the others run.
+// ledger only. Where the generation before ended inside a character, the text begins with that character. A request
+// without a partition, with one of another engine, or whose partition appears more than once is kUsage (each of its
+// requests, then), and one whose partition is closed kClosed: found before anything runs, nothing is touched, and the
+// others run.
 [[nodiscard]] std::vector<Result<engine::GenerateResult>> generate(engine::Engine& engine,
                                                                    std::span<const GenerateRequest> requests);
 

@@ -40,6 +40,9 @@ inline Kind process_kind() {
 inline Kind gemma_kind() {
   return {"Gemma", {.path = "gemma-3-270m", .context_tokens = 256}};
 }
+inline Kind qwen_kind() {  // with a chat template
+  return {"Qwen", {.path = "qwen2.5-coder-0.5b", .context_tokens = 256}};
+}
 
 // Of the kinds above; the test is skipped where a real model has not been pulled.
 #define BULKHEAD_LOAD(model, kind)                                                                                  \
@@ -64,6 +67,13 @@ inline GenerateOptions greedy(std::uint32_t tokens) {
   return {.sampling = {.temperature = 0}, .max_tokens = tokens, .ignore_end = true, .hash_logits = true};
 }
 
+// More than a partition of these kinds can hold, whatever the vocabulary.
+inline std::string too_long() {
+  std::string text;
+  for (int i = 0; i < 600; ++i) text += "word " + std::to_string(i) + ", ";
+  return text;
+}
+
 // The code of a refusal; none: the call went well.
 template <class Value>
 std::optional<ErrorCode> code(const Result<Value>& result) {
@@ -73,7 +83,7 @@ std::optional<ErrorCode> code(const Result<Value>& result) {
 // All that can be asked of a partition without changing it. `name` counts for its last_output() only.
 struct Shown {
   std::string name;
-  std::array<std::uint64_t, 6> counts{};
+  std::array<std::uint64_t, 7> counts{};
   std::string token_sha256;
   std::optional<ErrorCode> no_output;
   std::string output;
@@ -92,7 +102,7 @@ inline Shown show(const Partition& partition) {
   const auto output = partition.last_output("x");
   return {.name = partition.name(),
           .counts = {usage.tokens, usage.prefilled_tokens, usage.reused_tokens, usage.generated_tokens,
-                     usage.messages_received, usage.kv_bytes_used},
+                     usage.removed_tokens, usage.messages_received, usage.kv_bytes_used},
           .token_sha256 = usage.token_sha256,
           .no_output = code(output),
           .output = output.ok() ? output->text() : std::string()};

@@ -22,7 +22,6 @@ struct World {
   Partition foreign = open(other, "foreign");
   std::unique_ptr<Message> long_message;
   std::unique_ptr<Message> empty_message;
-  std::string too_long = std::string(5000, '.') + "word " + std::string(5000, ',');
 
   std::vector<Partition*> all() { return {&subject, &twin, &neighbour, &empty, &foreign}; }
 
@@ -109,10 +108,10 @@ std::vector<Wrong> wrong_texts() {
            [](World& w) { return Codes{code(w.empty.prefill(""))}; }},
           {"prefill: too long",
            {ErrorCode::kResource},
-           [](World& w) { return Codes{code(w.subject.prefill(w.too_long))}; }},
+           [](World& w) { return Codes{code(w.subject.prefill(too_long()))}; }},
           {"prefill: too long, into none",
            {ErrorCode::kResource},
-           [](World& w) { return Codes{code(w.empty.prefill(w.too_long))}; }},
+           [](World& w) { return Codes{code(w.empty.prefill(too_long()))}; }},
           {"receive: too long",
            {ErrorCode::kResource},
            [](World& w) { return Codes{code(w.subject.receive(*w.long_message))}; }},
@@ -135,7 +134,7 @@ std::vector<Wrong> wrong_texts() {
 std::vector<Wrong> wrong_turns() {
   return {{"chat: too long",
            {ErrorCode::kResource},
-           [](World& w) { return Codes{code(w.subject.chat("user", w.too_long))}; }},
+           [](World& w) { return Codes{code(w.subject.chat("user", too_long()))}; }},
           {"chat: no such role", {ErrorCode::kUnsupported}, [](World& w) {
              return Codes{code(w.subject.chat("captain", "hello"))};
            }}};
@@ -210,24 +209,6 @@ TEST_P(WrongArguments, EachIsRefusedAndNothingIsTouched) {
   EXPECT_EQ(subject, show(world.twin));
 }
 
-TEST_P(WrongArguments, ARefusedTurnLeavesTheChatAsItWas) {
-  BULKHEAD_LOAD(model, GetParam());
-  if (!has_template(model)) GTEST_SKIP() << "the model has no chat template";
-  auto subject = open(model, "subject");
-  auto twin = open(model, "twin");
-  for (auto* partition : {&subject, &twin}) {
-    ASSERT_TRUE(partition->chat("user", "one").ok());
-    ASSERT_TRUE(partition->generate(greedy(3)).ok());
-  }
-  ASSERT_EQ(code(subject.chat("user", std::string(5000, 'x'))), ErrorCode::kResource);
-  ASSERT_EQ(code(subject.chat("captain", "x")), ErrorCode::kUnsupported);
-  for (auto* partition : {&subject, &twin}) {
-    ASSERT_TRUE(partition->chat("user", "two").ok());
-    ASSERT_TRUE(partition->generate(greedy(3)).ok());
-  }
-  EXPECT_EQ(subject.usage().token_sha256, twin.usage().token_sha256);
-}
-
 TEST_P(WrongArguments, OneWrongPartitionOfABatchLeavesTheOthersRunning) {
   BULKHEAD_LOAD(model, GetParam());
   BULKHEAD_LOAD(other, GetParam());
@@ -281,8 +262,29 @@ TEST_P(WrongArguments, WhatWasMovedFromIsRefusedByEveryCall) {
   EXPECT_TRUE(gone.generate(greedy(1)).ok());
 }
 
+class WrongTurns : public ::testing::TestWithParam<Kind> {};
+
+TEST_P(WrongTurns, ARefusedTurnLeavesTheChatAsItWas) {
+  BULKHEAD_LOAD(model, GetParam());
+  auto subject = open(model, "subject");
+  auto twin = open(model, "twin");
+  for (auto* partition : {&subject, &twin}) {
+    ASSERT_TRUE(partition->chat("user", "one").ok());
+    ASSERT_TRUE(partition->generate(greedy(3)).ok());
+  }
+  ASSERT_EQ(code(subject.chat("user", too_long())), ErrorCode::kResource);
+  ASSERT_EQ(code(subject.chat("captain", "x")), ErrorCode::kUnsupported);
+  for (auto* partition : {&subject, &twin}) {
+    ASSERT_TRUE(partition->chat("user", "two").ok());
+    ASSERT_TRUE(partition->generate(greedy(3)).ok());
+  }
+  EXPECT_EQ(subject.usage().token_sha256, twin.usage().token_sha256);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, WrongTurns, ::testing::Values(fake_kind(), process_kind()), kind_name);
+INSTANTIATE_TEST_SUITE_P(Model, WrongTurns, ::testing::Values(qwen_kind()), kind_name);
 INSTANTIATE_TEST_SUITE_P(All, WrongArguments, ::testing::Values(fake_kind(), process_kind()), kind_name);
-INSTANTIATE_TEST_SUITE_P(Model, WrongArguments, ::testing::Values(gemma_kind()), kind_name);
+INSTANTIATE_TEST_SUITE_P(Model, WrongArguments, ::testing::Values(gemma_kind(), qwen_kind()), kind_name);
 
 TEST(WrongModelOptions, AreUsageErrors) {
   EXPECT_EQ(code(Model::load({.engine = "fake", .grade = Grade::kClaimed})), ErrorCode::kUsage);
