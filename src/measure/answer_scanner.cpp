@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "measure/answer_scanner.h"
 
+#include "measure/words.h"
+
 #include <algorithm>
 #include <array>
 #include <utility>
@@ -175,9 +177,32 @@ class Scanner {
       text += bytes > 0 ? text_.substr(at_, bytes) : "'";
       at_ += bytes > 0 ? bytes : apostrophe;
     }
+    if (add_parts(begin)) return;
     if (text.ends_with("'s")) text.resize(text.size() - 2);
     add(Kind::kWord, std::move(text), begin, at_);
     tokens_.back().glued = glued;
+  }
+
+  // Letters of a script without spaces, or of Hangul, at [begin, at_): a change of such a script ends a word. False:
+  // there are none.
+  bool add_parts(std::size_t begin) {
+    const auto run = text_.substr(begin, at_ - begin);
+    if (std::ranges::all_of(run, [](char c) { return static_cast<unsigned char>(c) < 0x80; })) return false;
+    const auto parts = words_of(run).list;
+    const auto is_part = [](const Word& word) { return word.without_spaces || word.is_hangul; };
+    if (std::ranges::none_of(parts, is_part)) return false;
+    for (const auto& part : parts) {
+      const bool spaced = !is_part(part);
+      if (spaced && part.begin > 0) {  // a word or a number of its own
+        at_ = begin + part.begin;
+        return true;
+      }
+      add(Kind::kWord, spaced ? std::string(run.substr(0, part.end)) : part.normal, begin + part.begin,
+          begin + part.end);
+      tokens_.back().token.starts_word = part.starts_word;
+      tokens_.back().token.ends_word = part.ends_word;
+    }
+    return true;
   }
 
   std::string_view text_;

@@ -3,6 +3,7 @@
 
 #include "measure/answer_scanner.h"
 #include "measure/unit_name.h"
+#include "measure/words.h"
 
 #include <fmt/format.h>
 
@@ -21,6 +22,18 @@ std::string in_lower_case(std::string text) {
   std::ranges::transform(text, text.begin(),
                          [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
   return text;
+}
+
+// Apostrophes are parts of words here: they are kept.
+std::string without_case(const std::string& word) {
+  std::string normal;
+  for (std::size_t begin = 0; begin <= word.size();) {
+    const auto end = std::min(word.find('\'', begin), word.size());
+    normal += normal_form(std::string_view(word).substr(begin, end - begin));
+    if (end < word.size()) normal += '\'';
+    begin = end + 1;
+  }
+  return normal;
 }
 
 // 1 to 12; 0 when `word` is no English month. "may" and "march" are words of their own unless they begin large.
@@ -101,7 +114,7 @@ class Combiner {
         ++at_;
         unit();
       } else {
-        if (in_[at_].token.text != "/") add(in_[at_].token.kind, in_lower_case(in_[at_].token.text), at_, at_);
+        if (in_[at_].token.text != "/") add(in_[at_].token.kind, compared(in_[at_].token), at_, at_);
         ++at_;
       }
     }
@@ -119,8 +132,13 @@ class Combiner {
     return unit_name(word_at(i));
   }
 
+  static std::string compared(const AnswerToken& token) {
+    return token.kind == Kind::kWord ? without_case(token.text) : in_lower_case(token.text);
+  }
+
   void add(Kind kind, std::string text, std::size_t first, std::size_t last) {
-    out_.push_back({kind, std::move(text), in_[first].token.begin, in_[last].token.end});
+    out_.push_back({kind, std::move(text), in_[first].token.begin, in_[last].token.end, in_[first].token.starts_word,
+                    in_[last].token.ends_word});
   }
 
   // The number at at_, behind a currency or not, with its scale and unit.

@@ -2,8 +2,8 @@
 // A text as the tokens by which exact answers are compared: words, numbers, units, dates. Two spellings of one value
 // give equal tokens.
 //
-//   - Words: in lower case (ASCII), a possessive 's dropped. Digits with letters that are no unit behind or before them
-//   are
+//   - Words: without letter case and composition (words.h), a possessive 's dropped. Digits with letters that are no
+//   unit behind or before them are
 //     one word ("41a", "3rd", "b12").
 //   - Numbers: thousands separators dropped (comma, apostrophe, no-break and thin space between groups of three), zeros
 //   at
@@ -19,7 +19,7 @@
 //   missing.
 //     "03/05/2024" stays as it is: it means two days.
 //   - All other signs part tokens and are dropped.
-// Not known: number words ("three"), plurals and other forms of words, letter case outside ASCII.
+// Not known: number words ("three"), plurals and other forms of words, digits that are not ASCII.
 #pragma once
 
 #include <cstddef>
@@ -35,6 +35,8 @@ struct AnswerToken {
   std::string text;       // normal form: "1234.5", "kilometre"; of a date year-month-day, 0 for what is missing
   std::size_t begin = 0;  // bytes [begin, end) of the text; an amount of money and its currency share theirs
   std::size_t end = 0;
+  bool starts_word = true;  // not so within a word of a script without spaces, of which each character is a token
+  bool ends_word = true;
 };
 
 // In order of place. Pure, for any thread.

@@ -2,6 +2,7 @@
 #include "measure/exact_answer.h"
 
 #include "measure/answer_tokens.h"
+#include "measure/words.h"
 
 #include <algorithm>
 #include <array>
@@ -47,7 +48,10 @@ bool same_date(std::string_view text, std::string_view answer) {
 
 bool same(const AnswerToken& text, const AnswerToken& answer) {
   if (text.kind != answer.kind) return false;
-  return text.kind == Kind::kDate ? same_date(text.text, answer.text) : text.text == answer.text;
+  if (text.kind == Kind::kDate) return same_date(text.text, answer.text);
+  if (text.text == answer.text) return true;
+  return text.kind == Kind::kWord && text.text.starts_with(answer.text) &&
+         is_korean_ending(std::string_view(text.text).substr(answer.text.size()));
 }
 
 }  // namespace
@@ -60,6 +64,10 @@ std::vector<AnswerHit> find_answers(std::string_view text, std::span<const std::
     for (auto from = tokens.begin(); !answer.empty();) {
       const auto found = std::search(from, tokens.end(), answer.begin(), answer.end(), same);
       if (found == tokens.end()) break;
+      if (!found->starts_word || !(found + static_cast<std::ptrdiff_t>(answer.size()) - 1)->ends_word) {
+        from = found + 1;
+        continue;
+      }
       from = found + static_cast<std::ptrdiff_t>(answer.size());
       all.push_back({i, static_cast<std::size_t>(found - tokens.begin()), answer.size()});
     }

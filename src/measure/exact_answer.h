@@ -3,7 +3,8 @@
 //
 // An answer occurs where its tokens stand one behind the other: 41 does not occur in "414", "41a", "b41", "4,100",
 // "41-45", "-41" or "0.41". Articles at its beginning are dropped. A number without a unit occurs with any unit; a date
-// without a year or a day occurs in one that has them. Pure functions, for any thread.
+// without a year or a day occurs in one that has them. Of scripts without spaces whole words occur, and in Korean with
+// particles behind them (words.h). Pure functions, for any thread.
 #pragma once
 
 #include <cstddef>

@@ -11,6 +11,7 @@
 #include <unicode/uscript.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <utility>
@@ -213,6 +214,32 @@ class Splitter {
 
 Words words_of(std::string_view text) {
   return Splitter(text).split();
+}
+
+std::string normal_form(std::string_view word) {
+  std::string normal;
+  for (const auto& part : words_of(word).list) normal += part.normal;
+  return normal;
+}
+
+bool is_korean_ending(std::string_view text) {
+  constexpr std::array<std::string_view, 45> kParticles = {
+      "\uC740",       "\uB294",       "\uC774",       "\uAC00",
+      "\uC744",       "\uB97C",       "\uC758",       "\uC5D0",
+      "\uC5D0\uC11C", "\uC5D0\uAC8C", "\uAED8",       "\uAED8\uC11C",
+      "\uD55C\uD14C", "\uC640",       "\uACFC",       "\uB791",
+      "\uC774\uB791", "\uD558\uACE0", "\uB3C4",       "\uB9CC",
+      "\uAE4C\uC9C0", "\uBD80\uD130", "\uBCF4\uB2E4", "\uCC98\uB7FC",
+      "\uAC19\uC774", "\uB85C",       "\uC73C\uB85C", "\uB85C\uC11C",
+      "\uB85C\uC368", "\uB9C8\uB2E4", "\uC870\uCC28", "\uB9C8\uC800",
+      "\uBC16\uC5D0", "\uC774\uB098", "\uB4E4",       "\uC774\uB2E4",
+      "\uC774\uBA70", "\uC774\uACE0", "\uC778",       "\uB77C\uB294",
+      "\uC774\uB77C", "\uC600\uB2E4", "\uC774\uC5C8", "\uC785\uB2C8\uB2E4",
+      "\uC5C8\uB2E4"};
+  if (text.empty()) return true;
+  return std::any_of(kParticles.begin(), kParticles.end(), [&](std::string_view particle) {
+    return text.starts_with(particle) && is_korean_ending(text.substr(particle.size()));
+  });
 }
 
 std::vector<std::string_view> words_as_written(std::string_view text) {

@@ -36,6 +36,13 @@ struct Words {
 // Bytes that are not UTF-8 part words.
 [[nodiscard]] Words words_of(std::string_view text);
 
+// `word` as Word::normal has it: equal for what differs by letter case or composition only. ASCII becomes lower case.
+[[nodiscard]] std::string normal_form(std::string_view word);
+
+// Whether `text`, in normal form, is what is written behind a Korean noun without a space: particles, the plural, forms
+// of "to be". Empty text is.
+[[nodiscard]] bool is_korean_ending(std::string_view text);
+
 // What white space parts, and in scripts without spaces the words of the dictionary, with their punctuation. For counts
 // of words. Views into `text`; a text in a script with spaces gives just what split_at_whitespace() gives.
 [[nodiscard]] std::vector<std::string_view> words_as_written(std::string_view text);

@@ -234,5 +234,19 @@ TEST(AnswerTokens, AnyCutOfAText) {
   }
 }
 
+TEST(ExactAnswer, AnyScript) {
+  EXPECT_TRUE(
+      contains_answer("\u8702\u738b\u4e0d\u89c1\u4e86\uff0c\u871c\u8702\u7fa4\u5f88\u5b89\u9759", "\u871c\u8702"));
+  EXPECT_FALSE(contains_answer("\u6771\u4eac\u90fd", "\u4eac\u90fd")) << "Kyoto is not in Tokyo-to";
+  EXPECT_TRUE(contains_answer("\u6e29\u5ea6\u662f41\u5ea6", "41")) << "a number between Chinese words";
+  EXPECT_TRUE(contains_answer("\u6e29\u5ea6\u662f41 \u5ea6", "41\u5ea6"));
+  EXPECT_FALSE(contains_answer("\u662f414\u5ea6", "41"));
+  EXPECT_TRUE(contains_answer("API\u3092\u4f7f\u3046", "api"));
+  EXPECT_TRUE(contains_answer("\uc5ec\uc655\ubc8c\uc774 41\ub3c4\uc5d0\uc11c", "\uc5ec\uc655\ubc8c"));
+  EXPECT_TRUE(contains_answer("\uc5ec\uc655\ubc8c\uc774 41\ub3c4\uc5d0\uc11c", "41"));
+  EXPECT_TRUE(contains_answer("Zu M\u00dcLLER gehen", "Mu\u0308ller"));
+  EXPECT_FALSE(contains_answer("Zu M\u00dcLLERS gehen", "M\u00fcller"));
+}
+
 }  // namespace
 }  // namespace bulkhead::measure
