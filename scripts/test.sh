@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # All tests of the core tier: release, and ASan+UBSan; what they need is installed, built and pulled first.
-#   scripts/test.sh [--all] [--tier clang|tsan|tidy|arm|valgrind|workers ...] [--no-core]     --tier: that tier too; --all: all of them; --no-core: the tiers alone
+#   scripts/test.sh [--all] [--tier clang|tsan|tidy|arm|valgrind|fuzz|workers ...] [--no-core]     --tier: that tier too; --all: all of them; --no-core: the tiers alone
 # The last line is `N passed, N failed, N skipped`; a skip that tests/allowed_skips.txt does not list is a failure.
 set -uo pipefail
 cd "$(dirname "$0")/.."
-known_tiers=(clang tsan tidy arm valgrind workers)
+known_tiers=(clang tsan tidy arm valgrind fuzz workers)
 tiers=()
 core=1
 while [ $# -gt 0 ]; do
@@ -68,6 +68,7 @@ for tier in ${tiers[@]+"${tiers[@]}"}; do
     arm) check arm scripts/test_arm.sh ;;
     workers) check workers-python scripts/workers_check.sh; suite_name=workers suite release -L workers ;;
     valgrind) check valgrind scripts/test_valgrind.sh ;;
+    fuzz) check fuzz scripts/test_fuzz.sh ;;
   esac
 done
 step summary

@@ -109,6 +109,30 @@ TEST(RunChild, AChildThatWillNotEndIsKilled) {
   EXPECT_LT(Clock::now() - start, std::chrono::seconds(10));
 }
 
+// What the child started goes on writing: neither its end nor ours waits for that.
+TEST(RunChild, DoesNotWaitForWhoInheritedItsStderr) {
+  const auto start = Clock::now();
+  const auto outcome = run_child({{"sh", "-c", "yes >&2 & exit 3"}, {}, {}}, {}, {});
+  ASSERT_TRUE(outcome.ok()) << outcome.error().to_string();
+  EXPECT_EQ(outcome->exit_code, 3);
+  EXPECT_EQ(outcome->errors.size(), ErrorTail::kKeptBytes);
+  EXPECT_LT(Clock::now() - start, std::chrono::seconds(10));
+}
+
+TEST(ChildProcess, WhatItStartedEndsWithIt) {
+  ChildCommand command{
+      .arguments = {"sh", "-c", "sleep 60 & echo $!"}, .variables = {}, .append_output_to = {}, .talks = true};
+  auto child = ChildProcess::start(command);
+  ASSERT_TRUE(child.ok()) << child.error().to_string();
+  std::string told(16, ' ');
+  const auto got = ::read(child->output.get(), told.data(), told.size());
+  ASSERT_GT(got, 0);
+  EXPECT_EQ(child->end(std::chrono::seconds(10)), 0);
+  const auto grandchild = static_cast<pid_t>(std::stol(told));
+  const auto state = read_file("/proc/" + std::to_string(grandchild) + "/stat");
+  EXPECT_EQ(state.find(") S"), std::string::npos) << state;
+}
+
 TEST(ChildProcess, TalksOverItsStdinAndStdout) {
   ChildCommand command{.arguments = {"cat"}, .variables = {}, .append_output_to = {}, .talks = true};
   auto child = ChildProcess::start(command);
