@@ -127,18 +127,18 @@ TEST_P(CancelConformance, BeforeTheFirstStepDrawsNothing) {
 
 // Nobody has a callback: workers go at their own pace. When the request comes is left to chance, what it does is not.
 TEST_P(CancelConformance, FromAnotherThreadEndsThatOneOnly) {
-  const auto alone = undisturbed({kStory, kOther}, 100);
+  const auto alone = undisturbed({kStory, kOther}, 40);
   const auto a = open_with(kStory);
   const auto b = open_with(kOther);
   std::stop_source stop;
-  std::vector<GenerateRequest> requests = {{a, greedy(100)}, {b, greedy(100)}};
+  std::vector<GenerateRequest> requests = {{a, greedy(40)}, {b, greedy(40)}};
   requests[0].options.cancel = stop.get_token();
   std::jthread other([&] { stop.request_stop(); });
   const auto results = engine_->generate(requests);
   other.join();
   expect_unchanged(results[1], alone[1]);
   ASSERT_TRUE(results[0].ok());
-  if (results[0].value().tokens.size() < 100) expect_cut(results[0], alone[0], a, kStory, 0, 99);
+  if (results[0].value().tokens.size() < 40) expect_cut(results[0], alone[0], a, kStory, 0, 39);
 }
 
 BULKHEAD_FOR_ALL_ENGINES(CancelConformance);
