@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "base/console.h"
-#include "base/utf8.h"
 #include "cli/command.h"
 #include "cli/input.h"
+#include "conversation/input_text.h"
 
 #include <fmt/format.h>
 
@@ -58,7 +58,7 @@ std::string words_for(const dataset::Dataset& dataset) {
   if (without_topics > 0 && without_topics < all) words += fmt::format("; {} of them name no topics", without_topics);
   std::map<std::string, std::size_t> count_of;
   for (const auto& one : dataset.notices) ++count_of[one.what];
-  for (const auto& [what, count] : count_of) words += fmt::format("; {} times: {}", count, what);
+  for (const auto& [what, count] : count_of) words += fmt::format("; {} ({})", what, count);
   return words;
 }
 
@@ -66,7 +66,7 @@ int validate(const Flags& flags) {
   Json list = Json::array();
   int code = 0;
   for (const auto& path : flags.files) {
-    const auto file = to_valid_utf8(path);
+    const auto file = conversation::input_name(path);
     const auto dataset = read_conversations(path);
     if (!dataset.ok()) {
       code = exit_code(dataset.error().code);

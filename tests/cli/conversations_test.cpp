@@ -42,6 +42,7 @@ TEST_F(Conversations, ValidateSaysWhatIsThereAndWhatIsLeftOut) {
   EXPECT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_NE(outcome.out.find("valid, openai, 1 conversation, 1 turn; no topics are named"), std::string::npos)
       << outcome.out;
+  EXPECT_NE(outcome.out.find("; a picture is left out (1)"), std::string::npos) << outcome.out;
   EXPECT_NE(outcome.err.find("messages[0].content[1]: a picture is left out (turn 1)"), std::string::npos)
       << outcome.err;
   const auto list = Json::parse(run("validate --json " + write("c.json", kNoTopics)).out);
@@ -138,7 +139,7 @@ TEST_F(Conversations, TermsThatCannotBeCountedAreNotZero) {
   const auto file = write("s.json", R"({"id": "s", "semantic_clusters": {
     "a": {"topic": "a", "terminology": ["\u8702\u738b"]}, "b": {"topic": "b", "terminology": ["\u7a91"]}},
     "turns": [{"turn_id": 1, "cluster": "a", "role": "user", "content": "x"},
-              {"turn_id": 2, "cluster": "b", "role": "tool", "content": "y"}]})");
+              {"turn_id": 2, "cluster": "b", "role": "user", "content": "y"}]})");
   const auto outcome = run("run --engine fake -n 32 " + file + out("r"));
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   const auto results = Json::parse(read_file((folder_.path() / "r/results.json").string()));
