@@ -216,7 +216,9 @@ Error at(Error error, const std::string& url) {
 Error curl_error(CURLcode code, const Transfer& transfer, const std::string& url) {
   const HttpOptions& options = *transfer.options;
   switch (code) {
-    case CURLE_URL_MALFORMAT: return Error{ErrorCode::kUsage, "not a valid address", shown_url(url), {}};
+    case CURLE_URL_MALFORMAT:
+      if (transfer.ended_with != 0) return remote("the server redirects to something that is no address", url);
+      return Error{ErrorCode::kUsage, "not a valid address", shown_url(url), {}};
     case CURLE_ABORTED_BY_CALLBACK:
       return Error{ErrorCode::kInterrupted, "the transfer was stopped", shown_url(url), {}};
     case CURLE_TOO_MANY_REDIRECTS:

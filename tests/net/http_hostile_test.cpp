@@ -235,6 +235,15 @@ TEST_F(HttpHostile, AnswersThatAreNoHttpAreRefused) {
   }
 }
 
+TEST_F(HttpHostile, ARedirectToNoAddressIsTheServersFault) {
+  for (const std::string& place : {std::string("//"), std::string("http://"), std::string("http://["),
+                                   std::string("\x01"), std::string("http://a b/")}) {
+    refusals([&](const Request&, Connection& connection) {
+      connection.respond("302 Found", "Location: " + place + "\r\nContent-Length: 0\r\n", "");
+    });
+  }
+}
+
 TEST_F(HttpHostile, NoMoreIsTakenThanAgreed) {
   const auto endless = [](const Request&, Connection& connection) {
     connection.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
