@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // `convert`: the same weights for every framework, of one GGUF file.
 #include "base/console.h"
+#include "base/file_identity.h"
 #include "cli/command.h"
 #include "cli/interrupt.h"
 #include "cli/progress_line.h"
@@ -26,6 +27,11 @@ struct ConvertFlags {
 Result<std::vector<engines::worker::ConvertedModel>> converted(ConvertFlags& flags) {
   BH_TRY(flags.request.model, models::find_model(flags.model, models::Environment::from_process()));
   BH_CHECK(models::check_gguf(flags.request.model));
+  // Transformers would read the first part and make up the weights of the others.
+  if (model_part(flags.request.model.filename().string())) {
+    return Error{ErrorCode::kUnsupported, "the converter reads one file, this model is split in parts",
+                 flags.request.model.string(), "join them with llama-gguf-split --merge"};
+  }
   ProgressLine line(progress_mode(flags.common));
   return engines::worker::convert(
       flags.request,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Walks the table of faults of docs/exit-codes.md with the real program.
 #include "cli/real_program.h"
+#include "engines/tiny_model.h"
 #include "paths.h"
 #include "temporary_folder.h"
 
@@ -80,6 +81,26 @@ TEST_F(Faults, ModelFilesAreFour) {
   const auto cut = write("cut.gguf", std::string("GGUF\x03\0\0\0\xff\0\0\0\0\0\0\0\xff\0\0\0\0\0\0\0", 24));
   EXPECT_EQ(run("plan " + kScenario + " -m " + cut).code, 4);
   EXPECT_EQ(run("convert " + text + " " + (folder_.path() / "c").string()).code, 4);
+}
+
+TEST_F(Faults, WhatLibllamaAssertsOfAModelFileIsFour) {
+  const auto path = (folder_.path() / "bent.gguf").string();
+  for (const auto* key : {"gemma3.expert_count", "gemma3.nextn_predict_layers", "general.alignment"}) {
+    ASSERT_TRUE(write_tiny_model(path, {}, [&](gguf_context* gguf) { gguf_set_val_u32(gguf, key, 7); }));
+    EXPECT_EQ(run("plan " + kScenario + " -m " + path).code, 4) << key;
+  }
+}
+
+TEST_F(Faults, PartsOfAModelMustLieTogether) {
+  const auto first = write_split_tiny_model(folder_.path(), "m");
+  const auto second = (folder_.path() / "m-00002-of-00002.gguf").string();
+  EXPECT_EQ(run("plan " + kScenario + " -m " + first.string() + " --format raw").code, 0);
+  EXPECT_EQ(run("plan " + kScenario + " -m " + second).code, 2);
+  EXPECT_EQ(run("convert " + first.string() + " " + (folder_.path() / "c").string()).code, 2);
+  std::filesystem::resize_file(second, 1000);
+  EXPECT_EQ(run("plan " + kScenario + " -m " + first.string()).code, 4);
+  std::filesystem::remove(second);
+  EXPECT_EQ(run("plan " + kScenario + " -m " + first.string()).code, 2);
 }
 
 TEST_F(Faults, ConvertingWithoutTheWorkersNamesTheirScript) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Model files that are missing, foreign, cut short, damaged or hostile: an error that names the damage, never an abort.
+#include "engines/llama/assertions.h"
 #include "engines/llama/backend.h"
 #include "engines/llama/gguf_check.h"
 #include "engines/llama/llama_engine.h"
@@ -15,8 +16,11 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <limits>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace bulkhead::engines::llama {
@@ -119,6 +123,15 @@ TEST_F(LlamaLoad, FlippedHeaderBytesNeverAbort) {
 
 class LlamaMetadata : public LlamaLoad {
  protected:
+  // The error of a whole model of which `bend` changes the metadata.
+  Error bent(const std::function<void(gguf_context*)>& bend) {
+    const auto path = folder_ / "bent.gguf";
+    EXPECT_TRUE(testing::write_tiny_model(path, {}, bend));
+    ModelOptions options;
+    options.threads = 2;
+    return failure(path.string(), options);
+  }
+
   // A file with a header only.
   std::string header(const auto& fill) {
     const auto path = folder_ / "header.gguf";
@@ -147,6 +160,151 @@ TEST_F(LlamaMetadata, CountsOutOfRangeAreCorrupt) {
     }));
     EXPECT_NE(error.message.find("of type str"), std::string::npos) << error.message;
   }
+}
+
+// libllama asserts them, which once ended the process.
+TEST_F(LlamaMetadata, WhatLibllamaAssertsIsAnErrorOfTheFile) {
+  const auto asserted = [&](const char* key, std::uint32_t value) {
+    return bent([&](gguf_context* gguf) { gguf_set_val_u32(gguf, key, value); });
+  };
+  for (const auto& [key, value] :
+       std::vector<std::pair<const char*, std::uint32_t>>{{"gemma3.expert_count", 1},
+                                                          {"gemma3.expert_count", 65535},
+                                                          {"gemma3.expert_used_count", 1},
+                                                          {"gemma3.expert_group_count", 1},
+                                                          {"gemma3.nextn_predict_layers", 7},
+                                                          {"gemma3.rope.dimension_count", 65535},
+                                                          {"gemma3.rope.dimension_count", 1},
+                                                          {"general.alignment", 1}}) {
+    const auto error = asserted(key, value);
+    EXPECT_EQ(error.code, ErrorCode::kCorrupt) << key << " " << value << ": " << error.message;
+    EXPECT_NE(error.message, "");
+  }
+  const auto scaling =
+      bent([](gguf_context* gguf) { gguf_set_val_str(gguf, "gemma3.rope.scaling.type", "no such scaling"); });
+  EXPECT_EQ(scaling.code, ErrorCode::kCorrupt);
+  EXPECT_NE(scaling.message.find("GGML_ASSERT"), std::string::npos) << scaling.message;
+  EXPECT_EQ(scaling.message.find("/src/"), std::string::npos) << "a path of whoever built it: " << scaling.message;
+  // The process is as able as before.
+  ModelOptions options;
+  options.path = tiny();
+  EXPECT_TRUE(make_llama_engine(options).ok());
+}
+
+TEST_F(LlamaMetadata, ATokenizerThatDoesNotFitTheVocabularyEndsNothing) {
+  for (const auto* kind : {"bert", "gpt2", "t5", "rwkv", "plamo2", "gemma4", "hybriddna", "test", "none", "no such"}) {
+    const auto path = folder_ / "bent.gguf";
+    ASSERT_TRUE(testing::write_tiny_model(
+        path, {}, [&](gguf_context* gguf) { gguf_set_val_str(gguf, "tokenizer.ggml.model", kind); }));
+    ModelOptions options;
+    options.path = path.string();
+    options.threads = 2;
+    const auto made = make_llama_engine(options);
+    if (!made.ok()) continue;
+    const auto tokens = made.value()->tokenizer().tokenize("the thin man");
+    EXPECT_TRUE(tokens.ok() || tokens.error().code == ErrorCode::kBadInput) << kind;
+  }
+}
+
+TEST(AssertionScope, ThrowsOnItsThreadWhileOneLives) {
+  start_backend();
+  const auto assert_it = [] { ggml_abort("/some/where/llama.cpp", 7, "%s failed", "it"); };
+  const AssertionScope outer;
+  {
+    const AssertionScope inner;
+    EXPECT_THROW(assert_it(), AssertionFailed);
+  }
+  try {
+    assert_it();
+    ADD_FAILURE() << "the outer scope is still there";
+  } catch (const AssertionFailed& failed) {
+    EXPECT_STREQ(failed.what(), "llama.cpp:7: it failed");
+  }
+}
+
+TEST(AssertionScopeDeathTest, OutsideOfOneItEndsTheProcess) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_DEATH(
+      {
+        start_backend();
+        { const AssertionScope closed; }
+        ggml_abort("llama.cpp", 7, "%s failed", "it");
+      },
+      "llama.cpp:7: it failed");
+}
+
+class SplitModel : public LlamaLoad {
+ protected:
+  // The log probabilities of a few tokens.
+  static std::vector<double> scores(engine::Engine& engine) {
+    const auto tokens = engine.tokenizer().tokenize("the thin man").value();
+    const auto id = engine.open({.capacity_tokens = 64}).value();
+    EXPECT_TRUE(engine.prefill(id, tokens, {}, {}).ok());
+    auto scored = engine.score(id, tokens).value();
+    EXPECT_TRUE(engine.close(id).ok());
+    return scored;
+  }
+  static std::unique_ptr<engine::Engine> load(const std::filesystem::path& first) {
+    ModelOptions options;
+    options.path = first.string();
+    options.threads = 1;
+    auto made = make_llama_engine(options);
+    EXPECT_TRUE(made.ok()) << made.error().to_string();
+    return made.ok() ? std::move(made).value() : nullptr;
+  }
+
+  std::filesystem::path first_ = testing::write_split_tiny_model(folder_.path(), "m");
+  std::filesystem::path second_ = folder_ / "m-00002-of-00002.gguf";
+};
+
+TEST_F(SplitModel, IsTheWholeModelOfAllItsParts) {
+  const auto split = load(first_);
+  const auto whole = load(tiny());
+  ASSERT_TRUE(split && whole);
+  EXPECT_EQ(scores(*split), scores(*whole));
+  const auto bytes = std::filesystem::file_size(first_) + std::filesystem::file_size(second_);
+  EXPECT_EQ(split->facts().model_bytes, bytes);
+}
+
+// Weights are shared in a process, snapshots kept: neither may take a model of which another part was put there.
+TEST_F(SplitModel, WithAnotherPartIsAnotherModel) {
+  const auto before = load(first_);
+  ASSERT_TRUE(before);
+  const auto tokens = before->tokenizer().tokenize("the thin man").value();
+  const auto id = before->open({.capacity_tokens = 64}).value();
+  ASSERT_TRUE(before->prefill(id, tokens, {}, {}).ok());
+  const auto snapshot = before->snapshot(id);
+  ASSERT_TRUE(snapshot.ok()) << snapshot.error().to_string();
+  EXPECT_TRUE(load(first_)->restore(*snapshot, {.capacity_tokens = 64}).ok()) << "the same model";
+  std::filesystem::create_directory(folder_ / "other");
+  const auto other = testing::write_split_tiny_model(folder_ / "other", "m", 8);
+  std::filesystem::rename(folder_ / "other/m-00002-of-00002.gguf", second_);
+  const auto after = load(first_);
+  ASSERT_TRUE(after);
+  EXPECT_NE(scores(*after), scores(*before));
+  const auto refused = after->restore(*snapshot, {.capacity_tokens = 64});
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, ErrorCode::kBadInput) << refused.error().to_string();
+}
+
+TEST_F(SplitModel, ThatIsNotWholeIsRefusedByTheNameOfThePart) {
+  const auto later = failure(second_.string());
+  EXPECT_EQ(later.code, ErrorCode::kUsage);
+  EXPECT_NE(later.message.find("part 2 of 2"), std::string::npos) << later.message;
+  std::filesystem::copy_file(first_, folder_ / "alone.gguf");
+  EXPECT_EQ(failure((folder_ / "alone.gguf").string()).code, ErrorCode::kCorrupt) << "the name tells of one part";
+  std::filesystem::copy_file(tiny(), folder_ / "tiny-00001-of-00002.gguf");
+  EXPECT_FALSE(check_gguf((folder_ / "tiny-00001-of-00002.gguf").string()).ok()) << "the name tells of two";
+  const auto size = std::filesystem::file_size(second_);
+  std::filesystem::resize_file(second_, size - 100);
+  const auto cut = failure(first_.string());
+  EXPECT_EQ(cut.code, ErrorCode::kCorrupt);
+  EXPECT_EQ(cut.place, second_.string());
+  EXPECT_NE(cut.message.find("100 are missing"), std::string::npos) << cut.message;
+  std::filesystem::remove(second_);
+  const auto missing = failure(first_.string());
+  EXPECT_EQ(missing.code, ErrorCode::kUsage);
+  EXPECT_EQ(missing.place, second_.string());
 }
 
 TEST_F(LlamaMetadata, TablesMustFitTheVocabulary) {

@@ -7,9 +7,11 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -63,19 +65,21 @@ inline void set_metadata(bench::GgufFile& file, const TinyModelOptions& options)
   }
 }
 
-inline void add_weights(bench::GgufFile& file, const bench::Vocabulary& words) {
-  bench::Noise noise(7);
+// `file_of` gives the file that a weight of this name goes into.
+inline void add_weights(const auto& file_of, const bench::Vocabulary& words, std::uint32_t seed = 7) {
+  bench::Noise noise(seed);
   const auto ones = [&](const std::string& name, std::int64_t size) {
-    file.add_vector(name, size, [] { return 1.0F; });
+    file_of(name).add_vector(name, size, [] { return 1.0F; });
   };
   const auto random = [&](const std::string& name, std::int64_t columns, std::int64_t rows, float spread) {
-    file.add_matrix(name, GGML_TYPE_F32, columns, rows, [&noise, spread] { return spread * noise.next(); });
+    file_of(name).add_matrix(name, GGML_TYPE_F32, columns, rows, [&noise, spread] { return spread * noise.next(); });
   };
   const auto size = static_cast<std::int64_t>(words.texts.size());
   random("token_embd.weight", kEmbedding, size, 0.1F);
   ones("output_norm.weight", kEmbedding);
   // Logit 0 for everything that is not printable text: greedy text is ASCII.
-  file.add_matrix("output.weight", GGML_TYPE_F32, kEmbedding, size,
+  file_of("output.weight")
+      .add_matrix("output.weight", GGML_TYPE_F32, kEmbedding, size,
                   [&noise, &words, index = std::int64_t{0}]() mutable {
                     const float value = 0.25F * noise.next();
                     const auto token = static_cast<std::size_t>(index++ / kEmbedding);
@@ -101,14 +105,43 @@ inline void add_weights(bench::GgufFile& file, const bench::Vocabulary& words) {
 
 }  // namespace tiny
 
-// False when the file could not be written.
-[[nodiscard]] inline bool write_tiny_model(const std::filesystem::path& path, const TinyModelOptions& options = {}) {
+// False when the file could not be written. `bend` may change its metadata.
+[[nodiscard]] inline bool write_tiny_model(const std::filesystem::path& path, const TinyModelOptions& options,
+                                           const std::function<void(gguf_context*)>& bend) {
   bench::GgufFile file;
   const auto words = tiny::vocabulary();
   tiny::set_metadata(file, options);
   file.set_vocabulary(words);
-  tiny::add_weights(file, words);
+  tiny::add_weights([&](const std::string&) -> bench::GgufFile& { return file; }, words);
+  bend(file.metadata());
   return file.write(path);
+}
+[[nodiscard]] inline bool write_tiny_model(const std::filesystem::path& path, const TinyModelOptions& options = {}) {
+  return write_tiny_model(path, options, [](gguf_context*) {});
+}
+
+// The same model in two parts, "NAME-00001-of-00002.gguf" and the second, which holds the layers; their values depend
+// on `seed`. Gives the path of the first part; empty when they could not be written.
+[[nodiscard]] inline std::filesystem::path write_split_tiny_model(const std::filesystem::path& folder,
+                                                                  const std::string& name, std::uint32_t seed = 7) {
+  std::array<bench::GgufFile, 2> parts;
+  const auto words = tiny::vocabulary();
+  tiny::set_metadata(parts[0], {});
+  parts[0].set_vocabulary(words);
+  std::int32_t tensors = 0;
+  const auto file_of = [&](const std::string& weight) -> bench::GgufFile& {
+    ++tensors;
+    return parts[weight.starts_with("blk.") ? 1 : 0];
+  };
+  tiny::add_weights(file_of, words, seed);
+  for (std::uint16_t part = 0; part < 2; ++part) {
+    gguf_context* gguf = parts[part].metadata();
+    gguf_set_val_u16(gguf, "split.no", part);
+    gguf_set_val_u16(gguf, "split.count", 2);
+    gguf_set_val_i32(gguf, "split.tensors.count", tensors);
+    if (!parts[part].write(folder / fmt::format("{}-{:05}-of-00002.gguf", name, part + 1))) return {};
+  }
+  return folder / fmt::format("{}-00001-of-00002.gguf", name);
 }
 
 }  // namespace bulkhead::testing

@@ -2,6 +2,7 @@
 #include "engines/llama/backend.h"
 
 #include "base/log.h"
+#include "engines/llama/assertions.h"
 #include "engines/llama/kernels/attention_op.h"
 #include "engines/llama/kernels/kernels.h"
 
@@ -45,6 +46,7 @@ void start_backend() {
   static std::once_flag once;
   std::call_once(once, [] {
     llama_log_set(on_log, nullptr);
+    catch_assertions();
     kernels::install();
     kernels::install_attention();
     llama_backend_init();

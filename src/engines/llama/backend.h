@@ -8,8 +8,8 @@
 
 namespace bulkhead::engines::llama {
 
-// Starts ggml, plugs our kernels in and sends libllama's log to ours (level debug). Does its work once; call before
-// anything of libllama.
+// Starts ggml, plugs our kernels in, sends libllama's log to ours (level debug) and its assertions to assertions.h.
+// Does its work once; call before anything of libllama.
 void start_backend();
 
 // Collects the warnings and errors that libllama logs on this thread while the object lives. Nests.

@@ -153,7 +153,7 @@ void GenerationRun::draw(Generation& generation, std::span<const float> logits) 
   if (!drawn) {
     sequence.poisoned = true;
     generation.active = false;
-    generation.error = Error{ErrorCode::kInternal, "the model gave no finite logits", {}, {}};
+    generation.error = Error{ErrorCode::kCorrupt, "the model gave no finite logits", {}, "get its file again"};
     return;
   }
   auto& result = generation.result;

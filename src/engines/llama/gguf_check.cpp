@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "engines/llama/gguf_check.h"
 
+#include "base/file_identity.h"
+#include "engines/llama/assertions.h"
 #include "engines/llama/backend.h"
 
 #include <fmt/format.h>
@@ -16,6 +18,7 @@
 #include <span>
 #include <string_view>
 #include <system_error>
+#include <tuple>
 #include <unordered_set>
 #include <utility>
 
@@ -88,21 +91,101 @@ Result<std::span<const std::uint32_t>> counts_of(const gguf_context* gguf, const
   return std::span(values, many ? gguf_get_arr_n(gguf, id) : 1);
 }
 
-// Counts that libllama computes with before it has checked them.
-Result<void> check_counts(const gguf_context* gguf, const std::string& path, const std::string& architecture) {
-  struct Range {
-    std::string_view key;
-    std::uint32_t least;
-    std::uint32_t most;
+struct Range {
+  std::string_view key;
+  std::uint32_t least;
+  std::uint32_t most;
+};
+
+// Counts that libllama allocates, shifts or divides by: a zero would be a SIGFPE, a huge one an overflow.
+constexpr std::array<Range, 28> kRanges = {{{"block_count", 1, 512},
+                                            {"embedding_length", 1, 1U << 20U},
+                                            {"embedding_length_out", 0, 1U << 20U},
+                                            {"embedding_length_per_layer_input", 0, 1U << 20U},
+                                            {"context_length", 1, 1U << 30U},
+                                            {"feed_forward_length", 0, 1U << 24U},
+                                            {"attention.head_count", 0, 1U << 16U},
+                                            {"attention.head_count_kv", 0, 1U << 16U},
+                                            {"attention.key_length", 1, 1U << 16U},
+                                            {"attention.value_length", 1, 1U << 16U},
+                                            {"attention.key_length_swa", 1, 1U << 16U},
+                                            {"attention.value_length_swa", 1, 1U << 16U},
+                                            {"attention.sliding_window", 0, 1U << 30U},
+                                            {"attention.shared_kv_layers", 0, 512},
+                                            {"rope.dimension_count", 0, 1U << 16U},
+                                            {"rope.dimension_count_swa", 0, 1U << 16U},
+                                            {"rope.dimension_sections", 0, 1U << 16U},
+                                            {"rope.scaling.original_context_length", 0, 1U << 30U},
+                                            {"expert_count", 0, 4096},
+                                            {"expert_used_count", 0, 4096},
+                                            {"experts_per_group", 1, 4096},
+                                            {"nextn_predict_layers", 0, 511},
+                                            {"ssm.conv_kernel", 1, 1U << 16U},
+                                            {"ssm.inner_size", 1, 1U << 24U},
+                                            {"ssm.state_size", 1, 1U << 16U},
+                                            {"ssm.time_step_rank", 1, 1U << 16U},
+                                            {"ssm.group_count", 1, 1U << 16U},
+                                            {"wkv.head_size", 1, 1U << 16U}}};
+
+// The largest value of a count; `otherwise` when the file does not tell it. For those that are in their range.
+std::uint32_t largest(const gguf_context* gguf, const std::string& path, const std::string& key,
+                      std::uint32_t otherwise) {
+  const auto values = counts_of(gguf, path, key);
+  if (!values.ok() || values->empty()) return otherwise;
+  return *std::max_element(values->begin(), values->end());
+}
+
+// What ggml asserts of rotation, in the middle of a graph and on a thread of its own: pairs of values of one head.
+Result<void> check_rotation(const gguf_context* gguf, const std::string& path, const std::string& architecture) {
+  const auto own = [&](std::string_view name, std::uint32_t otherwise) {
+    return largest(gguf, path, fmt::format("{}.{}", architecture, name), otherwise);
   };
-  constexpr std::array<Range, 8> kRanges = {{{"block_count", 1, 512},
-                                             {"embedding_length", 1, 1U << 20U},
-                                             {"context_length", 1, 1U << 30U},
-                                             {"feed_forward_length", 0, 1U << 24U},
-                                             {"attention.head_count", 0, 1U << 16U},
-                                             {"attention.head_count_kv", 0, 1U << 16U},
-                                             {"attention.key_length", 1, 1U << 16U},
-                                             {"attention.value_length", 1, 1U << 16U}}};
+  BH_TRY(const auto heads, counts_of(gguf, path, architecture + ".attention.head_count"));
+  if (heads.empty() || heads.front() == 0) return {};
+  // libllama reckons with the heads of the first layer.
+  const auto head = own("attention.key_length", own("embedding_length", 0) / heads.front());
+  const auto head_in_window = own("attention.key_length_swa", head);
+  // Without a number of its own all of a head is rotated, which may be more than a head in a window has.
+  const auto rotated = own("rope.dimension_count", head_in_window == head ? 0 : head);
+  const std::array<std::tuple<std::string_view, std::uint32_t, std::uint32_t>, 2> all = {
+      {{"rope.dimension_count", rotated, head},
+       {"rope.dimension_count_swa", own("rope.dimension_count_swa", rotated), head_in_window}}};
+  for (const auto& [key, count, most] : all) {
+    if (count <= most && count % 2 == 0) continue;
+    return corrupt(path, fmt::format("{}.{} is {}: it must be even, and at most the {} values of a head", architecture,
+                                     key, count, most));
+  }
+  BH_TRY(const auto sections, counts_of(gguf, path, architecture + ".rope.dimension_sections"));
+  if (!sections.empty() && std::all_of(sections.begin(), sections.end(), [](auto count) { return count == 0; })) {
+    return corrupt(path, fmt::format("{}.rope.dimension_sections are all 0", architecture));
+  }
+  return {};
+}
+
+// Layers that libllama would divide by or not find.
+Result<void> check_layers(const gguf_context* gguf, const std::string& path, const std::string& architecture) {
+  const auto key = [&](std::string_view name) { return fmt::format("{}.{}", architecture, name); };
+  const auto layers = largest(gguf, path, key("block_count"), 1);
+  if (const auto ahead = largest(gguf, path, key("nextn_predict_layers"), 0); ahead >= layers) {
+    return corrupt(path, fmt::format("{} is {}, of {} layers", key("nextn_predict_layers"), ahead, layers));
+  }
+  const auto experts = largest(gguf, path, key("expert_count"), 0);
+  BH_TRY(const auto used, counts_of(gguf, path, key("expert_used_count")));
+  const bool some_unused = used.empty() || std::any_of(used.begin(), used.end(), [](auto count) { return count == 0; });
+  if (experts > 0 && some_unused && largest(gguf, path, key("expert_feed_forward_length"), 0) == 0) {
+    return corrupt(path, fmt::format("there are {} experts, and {} is 0", experts, key("expert_used_count")));
+  }
+  const bool recurrent =
+      gguf_find_key(gguf, key("ssm.inner_size").c_str()) >= 0 || gguf_find_key(gguf, key("wkv.head_size").c_str()) >= 0;
+  // With no values to rotate ggml's loop over them has no end.
+  for (const auto* name : {"attention.head_count", "rope.dimension_count", "rope.dimension_count_swa"}) {
+    if (recurrent || largest(gguf, path, key(name), 1) != 0) continue;
+    return corrupt(path, fmt::format("{} is 0, and nothing takes the place of attention", key(name)));
+  }
+  return {};
+}
+
+Result<void> check_counts(const gguf_context* gguf, const std::string& path, const std::string& architecture) {
   for (const auto& range : kRanges) {
     const auto key = fmt::format("{}.{}", architecture, range.key);
     BH_TRY(const auto values, counts_of(gguf, path, key));
@@ -111,6 +194,8 @@ Result<void> check_counts(const gguf_context* gguf, const std::string& path, con
       return corrupt(path, fmt::format("{} is {}, it must be between {} and {}", key, value, range.least, range.most));
     }
   }
+  BH_CHECK(check_layers(gguf, path, architecture));
+  BH_CHECK(check_rotation(gguf, path, architecture));
   for (const auto* name : {"layer_norm_epsilon", "layer_norm_rms_epsilon"}) {
     const auto key = fmt::format("{}.attention.{}", architecture, name);
     const auto id = gguf_find_key(gguf, key.c_str());
@@ -162,29 +247,73 @@ Result<void> check_size(const gguf_context* gguf, const std::string& path, std::
   return {};
 }
 
-}  // namespace
+struct Header {
+  Gguf gguf;
+  std::uint64_t bytes = 0;  // of the file
+};
 
-Result<GgufSummary> check_gguf(const std::string& path) {
+// The file holds all that its header promises.
+Result<Header> read_header(const std::string& path) {
   BH_TRY(const auto bytes, check_magic(path));
   const LoggedErrors errors;
-  Gguf gguf;
+  const AssertionScope assertions;
+  Header header{nullptr, bytes};
   try {
-    gguf.reset(gguf_init_from_file(path.c_str(), {.no_alloc = true, .ctx = nullptr}));
+    header.gguf.reset(gguf_init_from_file(path.c_str(), {.no_alloc = true, .ctx = nullptr}));
   } catch (const std::exception& failure) {
     return corrupt(path, fmt::format("the header is damaged: {}", failure.what()));
   }
-  if (!gguf) {
+  if (!header.gguf) {
     return corrupt(path,
                    fmt::format("the header is damaged or cut short (the file has {} bytes): {}", bytes, errors.text()));
   }
-  const auto architecture = text_value(gguf.get(), "general.architecture");
+  BH_CHECK(check_size(header.gguf.get(), path, bytes));
+  // ggml computes on what a file holds where it lies.
+  constexpr std::size_t kLeastAlignment = 32;
+  if (gguf_get_alignment(header.gguf.get()) % kLeastAlignment != 0) {
+    return corrupt(path, fmt::format("its tensors are aligned to {} bytes, it must be {} or a multiple",
+                                     gguf_get_alignment(header.gguf.get()), kLeastAlignment));
+  }
+  return header;
+}
+
+// libllama finds the parts by the names of the files; so do we, and both must mean the same files.
+Result<void> check_split(const gguf_context* gguf, const std::string& path, std::size_t files) {
+  const auto number = [&](const char* key) -> std::size_t {
+    const auto id = gguf_find_key(gguf, key);
+    return id < 0 || gguf_get_kv_type(gguf, id) != GGUF_TYPE_UINT16 ? 0 : gguf_get_val_u16(gguf, id);
+  };
+  const auto parts = std::max<std::size_t>(number("split.count"), 1);
+  if (number("split.no") > 0) {
+    return Error{ErrorCode::kUsage, fmt::format("this is part {} of {} of a model", number("split.no") + 1, parts),
+                 path, "name the first part; the others must lie beside it"};
+  }
+  if (parts != files) {
+    return corrupt(path, fmt::format("the model has {} parts, the name of its file tells of {}", parts, files));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<GgufSummary> check_gguf(const std::string& path) {
+  const auto files = files_of_model(path);
+  BH_TRY(const auto first, read_header(path));
+  const auto* gguf = first.gguf.get();
+  BH_CHECK(check_split(gguf, path, files.size()));  // only the first part tells the rest
+  const auto architecture = text_value(gguf, "general.architecture");
   if (!architecture) return corrupt(path, "the header does not tell the architecture (general.architecture)");
-  BH_CHECK(check_counts(gguf.get(), path, *architecture));
-  BH_CHECK(check_vocabulary(gguf.get(), path));
-  BH_CHECK(check_size(gguf.get(), path, bytes));
-  return GgufSummary{*architecture,
-                     text_value(gguf.get(), "general.name").value_or(std::filesystem::path(path).filename().string()),
-                     bytes, gguf_find_tensor(gguf.get(), "output.weight") < 0};
+  BH_CHECK(check_counts(gguf, path, *architecture));
+  BH_CHECK(check_vocabulary(gguf, path));
+  GgufSummary summary{*architecture,
+                      text_value(gguf, "general.name").value_or(std::filesystem::path(path).filename().string()),
+                      first.bytes, gguf_find_tensor(gguf, "output.weight") < 0};
+  for (std::size_t i = 1; i < files.size(); ++i) {
+    BH_TRY(const auto part, read_header(files[i].string()));
+    summary.bytes += part.bytes;
+    summary.shares_embedding = summary.shares_embedding && gguf_find_tensor(part.gguf.get(), "output.weight") < 0;
+  }
+  return summary;
 }
 
 }  // namespace bulkhead::engines::llama

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "engines/llama/llama_engine.h"
 
+#include "base/file_identity.h"
 #include "base/hash.h"
 #include "engine/generation.h"
 #include "engines/llama/context_pool.h"
@@ -53,8 +54,8 @@ class LlamaEngine final : public engine::Engine {
         tokenizer_(model_->model()),
         facts_(model_->facts()),
         end_tokens_(tokens_where(facts_.vocabulary, [&](Token token) { return tokenizer_.ends_generation(token); })),
-        pool_(*model_, cancellation_),
-        model_file_(facts_.model_path, std::ios::binary) {
+        pool_(*model_, cancellation_) {
+    for (const auto& file : files_of_model(facts_.model_path)) model_files_.emplace_back(file, std::ios::binary);
     facts_.chat_template = tokenizer_.has_chat_template();
   }
 
@@ -122,7 +123,7 @@ class LlamaEngine final : public engine::Engine {
   ContextPool pool_;
   std::map<SequenceId, Sequence> sequences_;  // open and poisoned ones
   std::vector<Token> last_closed_;            // for a mutant
-  std::ifstream model_file_;                  // open all the time: what lies under its name may be another one by now
+  std::vector<std::ifstream> model_files_;    // open all the time: what lies under a name may be another one by now
   std::optional<std::string> model_digest_;   // once a snapshot was asked for
 };
 
@@ -463,8 +464,13 @@ Result<std::uint64_t> LlamaEngine::state_hash(SequenceId id) const {
 // The model's own bytes are read once, at the first snapshot.
 Result<engine::SnapshotFit> LlamaEngine::fit() {
   if (!model_digest_) {
-    BH_TRY(const auto digest, xxh3_64_of_file(model_file_));
-    model_digest_ = fmt::format("{:016x}", digest);
+    std::string digests;
+    for (auto& file : model_files_) {
+      BH_TRY(const auto digest, xxh3_64_of_file(file));
+      digests += fmt::format("{:016x}", digest);
+    }
+    model_digest_ = model_files_.size() == 1 ? std::move(digests)
+                                             : fmt::format("{:016x}", xxh3_64(std::as_bytes(std::span(digests))));
   }
   return engine::snapshot_fit(facts_, *model_digest_);
 }

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "engines/llama/loaded_model.h"
 
+#include "base/cache_folder.h"
 #include "base/file_identity.h"
 #include "base/log.h"
+#include "engines/llama/assertions.h"
 #include "engines/llama/backend.h"
 #include "engines/llama/gguf_check.h"
 #include "measure/available_memory.h"
@@ -98,16 +100,12 @@ std::map<std::string, std::string> implementation_of(const llama_model* model, c
 
 std::filesystem::path packed_folder() {
   if (const char* named = std::getenv("BULKHEAD_PACKED"); named != nullptr && *named != '\0') return named;
-  if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache != nullptr && *cache == '/') {
-    return std::filesystem::path(cache) / "bulkhead" / "packed";
-  }
-  const char* home = std::getenv("HOME");
-  return std::filesystem::path(home == nullptr ? "/" : home) / ".cache" / "bulkhead" / "packed";
+  return cache_folder() / "packed";
 }
 
 struct SharedModel {
   ModelOptions options;
-  FileIdentity file;
+  ModelIdentity files;
   std::weak_ptr<const LoadedModel> model;
 };
 
@@ -126,6 +124,7 @@ Result<ModelHandle> load_model_file(const ModelOptions& options, bool without_we
   params.no_alloc = without_weights;
   if (without_weights) params.load_mode = LLAMA_LOAD_MODE_NONE;
   const LoggedErrors errors;
+  const AssertionScope assertions;
   std::string thrown;
   try {
     if (ModelHandle model(llama_model_load_from_file(options.path.c_str(), params)); model) return model;
@@ -137,18 +136,21 @@ Result<ModelHandle> load_model_file(const ModelOptions& options, bool without_we
 }
 
 Result<std::shared_ptr<const LoadedModel>> LoadedModel::load(const ModelOptions& options) {
-  // Those in use, and the very file each came from. One load at a time: libllama's log is read for the reason.
+  // Those in use, and the very files each came from. One load at a time: libllama's log is read for the reason.
   static std::mutex mutex;
   static std::vector<SharedModel> shared;
   const std::lock_guard lock(mutex);
-  const auto file = file_identity(options.path);
+  const auto files = model_identity(options.path);
   std::erase_if(shared, [](const SharedModel& entry) { return entry.model.expired(); });
   for (const auto& entry : shared) {
-    if (!file || entry.file != *file || entry.options != options) continue;
+    if (!files || entry.files != *files || entry.options != options) continue;
     if (auto model = entry.model.lock()) return model;
   }
   BH_TRY(auto model, load_anew(options));
-  if (file) shared.push_back({options, *file, model});
+  if (files != model_identity(options.path)) {
+    return Error{ErrorCode::kCorrupt, "the model was changed while it was loaded", options.path, "load it again"};
+  }
+  if (files) shared.push_back({options, *files, model});
   return model;
 }
 
@@ -255,7 +257,13 @@ Result<bool> LoadedModel::attention_is_ours() const {
   const auto taken = kernels::attention_taken();
   const auto left = kernels::attention_fell_through();
   llama_token token = 0;
-  if (llama_decode(context.get(), llama_batch_get_one(&token, 1)) != 0) return false;
+  const AssertionScope assertions;
+  try {
+    if (llama_decode(context.get(), llama_batch_get_one(&token, 1)) != 0) return false;
+  } catch (const std::exception& failure) {
+    return Error{
+        ErrorCode::kCorrupt, fmt::format("libllama cannot compute this model: {}", failure.what()), options_.path, {}};
+  }
   return kernels::attention_taken() > taken && kernels::attention_fell_through() == left;
 }
 
@@ -316,6 +324,7 @@ Result<ContextHandle> LoadedModel::make(llama_model* model, std::uint32_t sequen
   auto params = context_params(sequences, tokens_each);
   if (cache != nullptr) cache->watch(params);
   const LoggedErrors errors;
+  const AssertionScope assertions;
   std::string thrown;
   try {
     if (ContextHandle made(llama_init_from_model(model, params)); made) return made;

@@ -54,8 +54,8 @@ struct Footprint {
 class LoadedModel {
  public:
   // Of the same file and options all engines of a process share one, which lives as long as one of them does: weights
-  // lie in memory once. A file that was replaced meanwhile counts as another. Safe on any thread. Errors as for
-  // make_llama_engine().
+  // lie in memory once. A model of which a file was replaced meanwhile counts as another. Safe on any thread. Errors as
+  // for make_llama_engine().
   [[nodiscard]] static Result<std::shared_ptr<const LoadedModel>> load(const ModelOptions& options);
 
   [[nodiscard]] const engine::Facts& facts() const { return facts_; }

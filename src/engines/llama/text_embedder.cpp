@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "engines/llama/text_embedder.h"
 
+#include "engines/llama/assertions.h"
 #include "engines/llama/backend.h"
 #include "engines/llama/gguf_check.h"
 #include "engines/llama/kernels/kernels.h"
@@ -10,6 +11,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <exception>
 #include <numeric>
 #include <span>
 #include <utility>
@@ -44,10 +46,17 @@ Result<ContextHandle> make_context(llama_model* model, const std::string& path, 
   params.embeddings = true;
   params.no_perf = true;
   const LoggedErrors errors;
-  ContextHandle context(llama_init_from_model(model, params));
+  const AssertionScope assertions;
+  ContextHandle context;
+  std::string thrown;
+  try {
+    context.reset(llama_init_from_model(model, params));
+  } catch (const std::exception& failure) {
+    thrown = std::string(": ") + failure.what();
+  }
   if (!context) {
     return Error{ErrorCode::kResource,
-                 fmt::format("libllama cannot make a context of {} tokens: {}", tokens, errors.text()),
+                 fmt::format("libllama cannot make a context of {} tokens: {}{}", tokens, errors.text(), thrown),
                  path,
                  {}};
   }
@@ -59,12 +68,28 @@ Result<ContextHandle> make_context(llama_model* model, const std::string& path, 
 }
 
 Result<std::vector<llama_token>> tokens_of(const llama_vocab* vocab, std::string_view text) {
-  const auto bytes = static_cast<std::int32_t>(text.size());
-  const auto needed = -llama_tokenize(vocab, text.data(), bytes, nullptr, 0, true, false);
-  std::vector<llama_token> tokens(static_cast<std::size_t>(std::max(needed, 0)));
-  const auto made = llama_tokenize(vocab, text.data(), bytes, tokens.data(), needed, true, false);
-  if (made != needed || made == 0) return Error{ErrorCode::kInternal, "libllama cannot tokenize a text", {}, {}};
-  return tokens;
+  const AssertionScope assertions;
+  try {
+    const auto bytes = static_cast<std::int32_t>(text.size());
+    const auto needed = -llama_tokenize(vocab, text.data(), bytes, nullptr, 0, true, false);
+    std::vector<llama_token> tokens(static_cast<std::size_t>(std::max(needed, 0)));
+    const auto made = llama_tokenize(vocab, text.data(), bytes, tokens.data(), needed, true, false);
+    if (made != needed || made == 0) return Error{ErrorCode::kInternal, "libllama cannot tokenize a text", {}, {}};
+    return tokens;
+  } catch (const std::exception& failure) {
+    return Error{ErrorCode::kBadInput, fmt::format("the model's tokenizer refuses a text: {}", failure.what()), {}, {}};
+  }
+}
+
+Result<void> decode(llama_context* context, std::vector<llama_token>& tokens) {
+  const AssertionScope assertions;
+  try {
+    const auto batch = llama_batch_get_one(tokens.data(), static_cast<std::int32_t>(tokens.size()));
+    if (llama_decode(context, batch) == 0) return {};
+  } catch (const std::exception& failure) {
+    return Error{ErrorCode::kCorrupt, fmt::format("libllama cannot compute this model: {}", failure.what()), {}, {}};
+  }
+  return Error{ErrorCode::kInternal, "libllama failed to embed a text", {}, {}};
 }
 
 }  // namespace
@@ -106,10 +131,7 @@ Result<Embedding> TextEmbedder::embed(std::string_view text) {
     embedding.cut = true;
   }
   if (auto* memory = llama_get_memory(state_->context.get()); memory != nullptr) llama_memory_clear(memory, true);
-  if (llama_decode(state_->context.get(),
-                   llama_batch_get_one(tokens.data(), static_cast<std::int32_t>(tokens.size()))) != 0) {
-    return Error{ErrorCode::kInternal, "libllama failed to embed a text", {}, {}};
-  }
+  BH_CHECK(decode(state_->context.get(), tokens));
   const float* values = llama_get_embeddings_seq(state_->context.get(), 0);
   if (values == nullptr) return Error{ErrorCode::kInternal, "libllama gave no vector of a text", {}, {}};
   const std::span row(values, dimensions());

@@ -2,6 +2,7 @@
 #include "engines/llama/tokenizer.h"
 
 #include "base/log.h"
+#include "engines/llama/assertions.h"
 
 #include <fmt/format.h>
 
@@ -23,6 +24,7 @@ Result<std::vector<Token>> run_tokenizer(const llama_vocab* vocab, std::string_v
   if (text.size() > std::numeric_limits<std::int32_t>::max() / 2) {
     return Error{ErrorCode::kBadInput, fmt::format("a text of {} bytes is too long", text.size()), {}, {}};
   }
+  const AssertionScope assertions;
   try {
     std::vector<Token> tokens(text.size() + 2);
     const auto length = static_cast<std::int32_t>(text.size());

@@ -9,7 +9,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -68,15 +67,25 @@ bool write_all(int descriptor, const void* from, std::uint64_t bytes, std::uint6
   return true;
 }
 
+// The plain file `path`, -1 when there is none: no symbolic link is followed, and no FIFO waited for.
+int open_plain(const std::filesystem::path& path, int flags) {
+  const int descriptor = ::open(path.c_str(), flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, S_IRUSR | S_IWUSR);
+  if (descriptor < 0) return -1;
+  struct stat status {};
+  if (::fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode)) return descriptor;
+  ::close(descriptor);
+  return -1;
+}
+
 // The file `path`, empty and ours alone until it is closed; -1 when another process writes it, or it cannot be made.
 int locked_empty_file(const std::filesystem::path& path) {
-  const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, S_IRUSR | S_IWUSR);
+  const int descriptor = open_plain(path, O_RDWR | O_CREAT);
   if (descriptor < 0) return -1;
   struct stat locked {};
   struct stat named {};
   // Whoever had the lock may have given this very file another name since: then it is not ours to write.
   if (::flock(descriptor, LOCK_EX | LOCK_NB) == 0 && ::fstat(descriptor, &locked) == 0 &&
-      ::stat(path.c_str(), &named) == 0 && locked.st_ino == named.st_ino && ::ftruncate(descriptor, 0) == 0) {
+      ::lstat(path.c_str(), &named) == 0 && locked.st_ino == named.st_ino && ::ftruncate(descriptor, 0) == 0) {
     return descriptor;
   }
   ::close(descriptor);
@@ -140,14 +149,14 @@ bool is_abandoned(const std::filesystem::path& file) {
 
 // Its model is gone or changed, or has just been packed anew.
 bool is_stale(const std::filesystem::path& file, const std::filesystem::path& own_model) {
-  const int descriptor = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
+  const int descriptor = open_plain(file, O_RDONLY);
   if (descriptor < 0) return false;
   const auto found = read_index(descriptor);
   ::close(descriptor);
   if (!found) return true;
   try {
     const auto model = std::filesystem::path(unescape_bytes(found->first.at("model").get<std::string>()));
-    return model == own_model || file_identity(model) != found->first.at("identity").get<FileIdentity>();
+    return model == own_model || model_identity(model) != found->first.at("identity").get<ModelIdentity>();
   } catch (const Json::exception&) {
     return true;
   }
@@ -155,9 +164,9 @@ bool is_stale(const std::filesystem::path& file, const std::filesystem::path& ow
 
 }  // namespace
 
-PackedFile::PackedFile(std::filesystem::path folder, std::filesystem::path model, FileIdentity identity)
-    : folder_(std::move(folder)), model_(std::move(model)), identity_(identity) {
-  const auto named = fmt::format("{}|{}|{}", model_.string(), fmt::join(identity_, ","), layout_fingerprint());
+PackedFile::PackedFile(std::filesystem::path folder, std::filesystem::path model, ModelIdentity identity)
+    : folder_(std::move(folder)), model_(std::move(model)), identity_(std::move(identity)) {
+  const auto named = fmt::format("{}|{}|{}", model_.string(), json_text(Json(identity_)), layout_fingerprint());
   file_ = folder_ / fmt::format("{}-{:016x}{}", model_.stem().string(), digest_of(named.data(), named.size()), kSuffix);
 }
 
@@ -172,22 +181,24 @@ PackedFile::~PackedFile() {
 std::unique_ptr<PackedFile> PackedFile::open(const std::filesystem::path& folder, const std::filesystem::path& model,
                                              std::uint64_t smallest) {
   std::error_code failed;
-  const auto place = std::filesystem::canonical(model, failed);
-  const auto identity = failed ? std::nullopt : file_identity(place);
-  if (!identity || (*identity)[2] < smallest) return nullptr;
+  // The parts of a split model are found by their names, which those that links lead to need not have.
+  const bool split = files_of_model(model).size() > 1;
+  const auto place = split ? std::filesystem::absolute(model, failed) : std::filesystem::canonical(model, failed);
+  auto identity = failed ? std::nullopt : model_identity(place);
+  if (!identity || bytes_of(*identity) < smallest) return nullptr;
   // NOLINTNEXTLINE(cppcoreguidelines-owning-memory): the constructor is private
-  std::unique_ptr<PackedFile> file(new PackedFile(folder, place, *identity));
+  std::unique_ptr<PackedFile> file(new PackedFile(folder, place, *std::move(identity)));
   if (file->begin_reading() || file->begin_writing()) return file;
   return nullptr;
 }
 
 bool PackedFile::begin_reading() {
-  descriptor_ = ::open(file_.c_str(), O_RDONLY | O_CLOEXEC);
+  descriptor_ = open_plain(file_, O_RDONLY);
   if (descriptor_ < 0) return false;
   state_ = State::kReading;
   const auto found = read_index(descriptor_);
   try {
-    if (found && found->first.at("identity").get<FileIdentity>() == identity_) {
+    if (found && found->first.at("identity").get<ModelIdentity>() == identity_) {
       end_ = found->second;
       for (const auto& entry : found->first.at("matrices")) {
         const MatrixShape shape{static_cast<WeightFormat>(entry.at("format").get<int>()), entry.at("rows"),
@@ -208,7 +219,7 @@ bool PackedFile::begin_writing() {
   std::filesystem::create_directories(folder_, failed);
   const auto space = std::filesystem::space(folder_, failed);
   // As much again must stay for others.
-  if (failed || space.available < 2 * identity_[2]) return false;
+  if (failed || space.available < 2 * bytes_of(identity_)) return false;
   unfinished_ = folder_ / fmt::format("{}{}", kUnfinished, file_.filename().string());
   descriptor_ = locked_empty_file(unfinished_);
   if (descriptor_ < 0) return false;
@@ -279,7 +290,7 @@ bool PackedFile::write_index() {
 }
 
 bool PackedFile::finish() {
-  const bool same = file_identity(model_) == identity_;
+  const bool same = model_identity(model_) == identity_;
   if (state_ != State::kWriting) return same;
   if (!same || matrices_.empty()) {
     give_up({});

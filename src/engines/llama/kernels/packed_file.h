@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 // The packed matrices of one model, kept on disk: the next start reads them, which takes a fraction of packing them.
 //
-// A file holds for one model file as it is (its place, size and time of change) and for the packed layout of this
-// program; for another it is not read. Each piece is held to its XXH3-64, so a damaged or cut file costs time and no
-// bit. It is a cache: nothing waits for the disk, and what cannot be written is not kept.
+// A file holds for one model as it is (the place, size and times of change of all its files) and for the packed layout
+// of this program; for another it is not read. A symbolic link or a FIFO in its place is passed over. Each piece is
+// held to its XXH3-64, so a damaged or cut file costs time and no bit. It is a cache: nothing waits for the disk, and
+// what cannot be written is not kept.
 //
 // Thread rule: one thread at a time. Processes may share a folder.
 #pragma once
@@ -42,7 +43,7 @@ class PackedFile {
   // Writes the packed matrix, where a file was begun.
   void keep(std::string_view name, const MatrixShape& shape, const std::uint8_t* packed, int threads);
   // The model is loaded: what was begun gets its name, and files of this folder go whose model is gone or changed.
-  // False when the model's file is no longer the one that was there at open(): then what was read may be of another
+  // False when a file of the model is no longer the one that was there at open(): then what was read may be of another
   // model.
   [[nodiscard]] bool finish();
 
@@ -54,7 +55,7 @@ class PackedFile {
   };
   enum class State { kReading, kWriting, kDamaged, kDone };
 
-  PackedFile(std::filesystem::path folder, std::filesystem::path model, FileIdentity identity);
+  PackedFile(std::filesystem::path folder, std::filesystem::path model, ModelIdentity identity);
   [[nodiscard]] bool begin_reading();
   [[nodiscard]] bool begin_writing();
   [[nodiscard]] std::string index() const;
@@ -64,7 +65,7 @@ class PackedFile {
 
   std::filesystem::path folder_;
   std::filesystem::path model_;
-  FileIdentity identity_;
+  ModelIdentity identity_;
   std::filesystem::path file_;
   std::filesystem::path unfinished_;
   State state_ = State::kDone;

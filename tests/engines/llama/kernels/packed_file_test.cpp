@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include <chrono>
 #include <csignal>
@@ -87,6 +88,60 @@ TEST_F(PackedFiles, GiveBackWhatWasKept) {
   keep_all();
   ASSERT_EQ(files().size(), 1U);
   for (const int threads : {1, 2, 5}) EXPECT_EQ(read_all(threads), matrices_.size());
+}
+
+// The weights of a split model come from all its files.
+TEST_F(PackedFiles, OfASplitModelHoldForAllItsParts) {
+  model_ = temporary_ / "model-00001-of-00002.gguf";
+  const auto second = temporary_ / "model-00002-of-00002.gguf";
+  write_model("the first part");
+  EXPECT_EQ(open(), nullptr) << "a part is missing";
+  std::ofstream(second) << "the second part";
+  keep_all();
+  EXPECT_EQ(read_all(1), matrices_.size());
+  std::filesystem::remove(second);
+  std::ofstream(second) << "another 2nd part";
+  EXPECT_EQ(read_all(1), 0U);
+  keep_all();
+  ASSERT_EQ(files().size(), 1U) << "what was of the model as it was before goes";
+  // A part that changes while the model is loaded.
+  const auto reading = open();
+  std::ofstream(second) << "and yet another one";
+  EXPECT_FALSE(reading->finish());
+}
+
+// In a cache of models the names are links, and what they lead to is named otherwise.
+TEST_F(PackedFiles, OfASplitModelAreFoundThroughLinks) {
+  std::ofstream(temporary_ / "blob1") << "one";
+  std::ofstream(temporary_ / "blob2") << "two";
+  model_ = temporary_ / "linked-00001-of-00002.gguf";
+  std::filesystem::create_symlink("blob1", model_);
+  std::filesystem::create_symlink("blob2", temporary_ / "linked-00002-of-00002.gguf");
+  keep_all();
+  EXPECT_EQ(read_all(1), matrices_.size());
+  std::filesystem::remove(temporary_ / "blob2");
+  std::ofstream(temporary_ / "blob2") << "two more";
+  EXPECT_EQ(read_all(1), 0U);
+}
+
+TEST_F(PackedFiles, NoLinkIsFollowedAndNoFifoWaitedFor) {
+  keep_all();
+  const auto kept = files().at(0);
+  std::filesystem::rename(kept, temporary_ / "elsewhere");
+  std::filesystem::create_symlink(temporary_ / "elsewhere", kept);
+  EXPECT_EQ(read_all(1), 0U) << "a link to a good one";
+  std::filesystem::remove(kept);
+  ASSERT_EQ(::mkfifo(kept.c_str(), 0600), 0);
+  EXPECT_EQ(read_all(1), 0U);
+  keep_all();
+  EXPECT_EQ(read_all(1), matrices_.size()) << "it was replaced";
+  // Where the next one will be written: nothing elsewhere is emptied.
+  const auto unfinished = folder_ / (".unfinished-" + kept.filename().string());
+  std::filesystem::remove(kept);
+  std::ofstream(temporary_ / "precious") << "precious";
+  std::filesystem::create_symlink(temporary_ / "precious", unfinished);
+  EXPECT_EQ(open(), nullptr);
+  EXPECT_EQ(std::filesystem::file_size(temporary_ / "precious"), 8U);
 }
 
 TEST_F(PackedFiles, AnUnknownMatrixOrShapeIsNotRead) {
