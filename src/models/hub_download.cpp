@@ -45,7 +45,7 @@ Result<KnownSum> download_from_hub(const HubFile& file, const std::string& revis
     return Error{ErrorCode::kRemote, "HF_HUB_OFFLINE is set, so the hub is not asked", {}, {}};
   }
   const auto url = hub_url(file.source, environment, revision);
-  for (;;) {
+  for (bool first = true;; first = false) {
     const auto done = net::download(url, part, options_for(file, part, environment, progress, stop));
     if (!done.ok()) return with_token_advice(done.error(), file.source.repo, environment);
     auto promised = file.sha256;
@@ -56,8 +56,8 @@ Result<KnownSum> download_from_hub(const HubFile& file, const std::string& revis
     if (promised.empty() || sum.sha256 == promised) return sum;
     std::error_code ignored;
     fs::remove(part, ignored);
-    // What an earlier pull left may be what is wrong; only once, since then all comes from this one.
-    if (done->resumed_from == 0) {
+    // What an earlier pull left may be what is wrong.
+    if (done->resumed_from == 0 || !first) {
       return Error{ErrorCode::kCorrupt, fmt::format("the SHA-256 is {}, expected {}", sum.sha256, promised),
                    fmt::format("hub {}, {}", file.source.repo, file.source.file), "the bytes were thrown away"};
     }

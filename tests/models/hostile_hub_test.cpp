@@ -84,6 +84,22 @@ TEST_F(HostileHub, WithoutAPromiseNothingIsPutTogetherFromPieces) {
   EXPECT_EQ(read_file(local_), bytes_);
 }
 
+// It does so each time: what fits together is not to be had from it.
+TEST_F(HostileHub, PiecesThatNeverFitTogetherAreGivenUp) {
+  std::atomic<int> calls{0};
+  serve_file("m-Q4_K_M.gguf", promised(), [&](const Request& request, Connection& connection) {
+    ++calls;
+    if (!request.header("range").empty()) {
+      serve_well(request, connection, std::string(bytes_.size(), 'x'), "\"v\"");
+    } else {
+      connection.respond("200 OK", fmt::format("ETag: \"v\"\r\nContent-Length: {}\r\n", bytes_.size()),
+                         std::string_view(bytes_).substr(0, 1000));
+    }
+  });
+  EXPECT_EQ(pull_hub("user/repo").error().code, ErrorCode::kCorrupt);
+  EXPECT_EQ(calls.load(), 4);
+}
+
 TEST_F(HostileHub, NamesThatHarmATerminalOrLeadAwayAreRefused) {
   for (const std::string name : {"../m-Q4_K_M.gguf", "/m-Q4_K_M.gguf", "a/../m-Q4_K_M.gguf", "a\\m-Q4_K_M.gguf",
                                  "\x1b[31mred-Q4_K_M.gguf", "a\nb-Q4_K_M.gguf",
