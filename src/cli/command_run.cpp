@@ -80,7 +80,7 @@ int run_command(const RunFlags& flags, const Invocation& invocation) {
   print_results(results.value(), flags.common);
   if (!flags.common.quiet) console::say("report: {}/report.html", options.folder);
   if (!results.value()["complete"].get<bool>()) {
-    console::say("bulkhead: the run is incomplete: {}", results.value()["incomplete_reason"].get<std::string>());
+    say_failure(fmt::format("the run is incomplete: {}", results.value()["incomplete_reason"].get<std::string>()));
   }
   return exit_code_of(results.value());
 }

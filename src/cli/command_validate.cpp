@@ -73,7 +73,7 @@ int validate(const Flags& flags) {
       if (flags.common.json)
         list.push_back(
             {{"file", file}, {"valid", false}, {"message", dataset.error().message}, {"place", dataset.error().place}});
-      console::say("bulkhead: {}", dataset.error().to_string());
+      say_failure(dataset.error().to_string());
       continue;
     }
     if (flags.common.json) {

@@ -207,8 +207,12 @@ int print_error(const Error& error, const CommonFlags& flags) {
                              {"advice", error.advice}}}};
     console::print_data(json_text(document) + '\n');
   }
-  console::say("bulkhead: {}", printable(error.to_string(), LineBreaks::kEscape));
+  say_failure(error.to_string());
   return code;
+}
+
+void say_failure(std::string_view text) {
+  console::say("bulkhead: {}", printable(text, LineBreaks::kEscape));
 }
 
 }  // namespace bulkhead::cli

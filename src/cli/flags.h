@@ -12,6 +12,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace bulkhead::cli {
@@ -50,5 +51,7 @@ void add_sampling_flags(CLI::App& app, SamplingOptions& sampling);
 
 // Prints an error on stderr, or as JSON on stdout with --json, and gives its exit code.
 int print_error(const Error& error, const CommonFlags& flags);
+// One line on stderr, "bulkhead: TEXT", whatever stands in it.
+void say_failure(std::string_view text);
 
 }  // namespace bulkhead::cli

@@ -68,6 +68,12 @@ int dispatch(int argc, const char* const* argv) {
     return code;
   } catch (const CLI::ExtrasError&) {
     return print_error(unexpected_arguments(program), flags);
+  } catch (const CLI::RequiredError& error) {
+    // `--versoin` alone: no command, but that is not what is wrong.
+    return print_error(program.remaining(true).empty()
+                           ? Error{ErrorCode::kUsage, error.what(), "command line", "see bulkhead --help"}
+                           : unexpected_arguments(program),
+                       flags);
   } catch (const CLI::ParseError& error) {
     return print_error({ErrorCode::kUsage, error.what(), "command line", "see bulkhead --help"}, flags);
   }

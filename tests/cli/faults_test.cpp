@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Walks the table of faults of docs/exit-codes.md with the real program.
+#include "base/json.h"
+#include "base/utf8.h"
 #include "cli/real_program.h"
 #include "engines/tiny_model.h"
 #include "paths.h"
@@ -7,9 +9,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace bulkhead::testing {
 namespace {
@@ -64,6 +69,219 @@ TEST_F(Faults, UsageIsTwo) {
   EXPECT_EQ(run("plan " + kScenario + " --engine no-such-engine -m /etc/hostname").code, 2);
   EXPECT_EQ(run("convert no-such-model " + (folder_.path() / "c").string()).code, 2);
   EXPECT_EQ(run("convert /etc/hostname " + (folder_.path() / "c").string() + " --only gguf,nothing").code, 2);
+}
+
+// Before anything is loaded: no file of the name is there, and that is not what is complained of.
+TEST_F(Faults, NumbersOutOfBoundsAreTwoBeforeAnythingIsLoaded) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"--temp nan", "temperature is nan"},
+      {"--temp inf", "temperature is inf"},
+      {"--temp -- -inf", ""},
+      {"--temp 1e9", "temperature is"},
+      {"--top-p 0", "top_p is 0"},
+      {"--top-p -0.1", "top_p is"},
+      {"--top-p 1.01", "top_p is"},
+      {"--top-p nan", "top_p is nan"},
+      {"--min-p 1.5", "min_p is"},
+      {"--min-p nan", "min_p is nan"},
+      {"--top-k -1", "top_k is -1"},
+      {"--top-k 99999999999", "top_k is"},
+      {"--top-k 1.5", "--top-k"},
+      {"--repeat-penalty 0", "repeat_penalty is 0"},
+      {"--repeat-penalty nan", "repeat_penalty is nan"},
+      {"--repeat-penalty 1e-38", "repeat_penalty is"},
+      {"--repeat-last-n -2", "repeat_last_n is"},
+      {"-n 0", "--predict"},
+      {"-n -1", "--predict"},
+      {"-n 99999999999999999999", "--predict"},
+      {"-t -1", "threads is"},
+      {"-t 100000", "threads is 100000"},
+      {"-c 4294967295", "context_tokens is"},
+      {"-c -1", "context_tokens is"},
+      {"-ngl -2", "gpu_layers is"},
+      {"-s -1", "--seed"},
+      {"-s 4294967296", "--seed"},
+      {"--repeat 0", "--repeat"},
+      {"--parallel 0", "--parallel"},
+  };
+  const auto out = (folder_.path() / "r").string();
+  for (const auto& [flags, words] : cases) {
+    const auto outcome = run("run " + kScenario + " -m /no/such/file.gguf --out " + out + " " + flags);
+    EXPECT_EQ(outcome.code, 2) << flags << ": " << outcome.err;
+    EXPECT_NE(outcome.err.find(words), std::string::npos) << flags << ": " << outcome.err;
+    EXPECT_EQ(outcome.err.find("/no/such/file.gguf"), std::string::npos) << flags << ": " << outcome.err;
+  }
+  EXPECT_FALSE(std::filesystem::exists(out)) << "refused before the run folder is made";
+}
+
+TEST_F(Faults, CommandsAndFlagsThatThereAreNotGetASuggestion) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"rum", "unknown command \"rum\" (did you mean run?)"},
+      {"verfiy", "did you mean verify?"},
+      {"model", "did you mean models?"},
+      {"frobnicate", "there are run, compare, plan"},
+      {"run x.json --tmep 1", "unknown flag --tmep (did you mean --temp?)"},
+      {"run x.json --ouput=md", "unknown flag --ouput (did you mean --output?)"},
+      {"run x.json --xyzzy-plugh", "see bulkhead run --help"},
+      {"models --jsno", "did you mean --json?"},
+      {"models extra words", "unexpected arguments: extra words"},
+      {"--versoin", "did you mean --version?"},
+  };
+  for (const auto& [line, words] : cases) {
+    const auto outcome = run(line);
+    EXPECT_EQ(outcome.code, 2) << line;
+    EXPECT_NE(outcome.err.find(words), std::string::npos) << line << ": " << outcome.err;
+    EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;
+  }
+  EXPECT_EQ(run("worke").err.find("worker"), std::string::npos) << "hidden commands are not spoken of";
+}
+
+TEST_F(Faults, DeepOrCutDocumentsAreRefusedAndNoCrash) {
+  const auto deep = std::string(100'000, '[');
+  EXPECT_EQ(run("validate " + write("deep.json", deep + std::string(100'000, ']'))).code, 3);
+  EXPECT_EQ(run("validate " + write("half.json", deep)).code, 3);
+  EXPECT_EQ(run("plan " + kScenario + " --engine fake --format " + write("format.json", deep)).code, 3);
+  EXPECT_EQ(
+      run("eval " + write("set.jsonl", deep + "\n") + " --engine fake --out " + (folder_.path() / "e").string()).code,
+      3);
+  std::filesystem::create_directory(folder_.path() / "run");
+  write("run/results.json", deep);
+  EXPECT_EQ(run("report " + (folder_.path() / "run").string()).code, 4);
+  write("run/transcript.jsonl", deep + "\n");
+  EXPECT_EQ(run("verify " + (folder_.path() / "run").string()).code, 3);
+  EXPECT_EQ(run("verify --engine fake --trace " + write("trace.json", deep)).code, 3);
+  const auto nul = scenario();
+  write("nul.json", read_file(nul) + std::string(1, '\0') + "{\"more\": 1}");
+  EXPECT_EQ(run("validate " + (folder_.path() / "nul.json").string()).code, 3);
+}
+
+// Everything is there at the end, also what is called by bytes that are no text.
+TEST_F(Faults, NamesThatAreNoUtf8AreNoFault) {
+  const auto folder = folder_.path() / "n\xffme";
+  std::filesystem::create_directory(folder);
+  const auto file = (folder / "sc\xe9nario.json").string();
+  std::filesystem::copy_file(scenario(), file);
+  const auto out = (folder / "r\xfcn").string();
+  const auto ran = run("run " + file + " --engine fake -n 4 --json --out " + out);
+  ASSERT_EQ(ran.code, 0) << ran.err;
+  EXPECT_TRUE(parse_json(ran.out).ok());
+  const auto manifest = parse_json(read_file(out + "/manifest.json"));
+  ASSERT_TRUE(manifest.ok()) << manifest.error().to_string();
+  EXPECT_EQ(unescape_bytes((*manifest)["scenarios"][0]["path"].get<std::string>()), file);
+  EXPECT_EQ(unescape_bytes((*manifest)["command"].back().get<std::string>()), out);
+  EXPECT_TRUE(parse_json(read_file(out + "/results.json")).ok());
+  EXPECT_EQ(run("report " + out).code, 0);
+  EXPECT_EQ(run("verify " + out).code, 0);
+  EXPECT_EQ(run("validate " + file + " --json").code, 0);
+  EXPECT_EQ(run("eval " + file + " --engine fake --outputs 4 --out " + (folder / "eval").string()).code, 0);
+  EXPECT_EQ(run("compare " + file + " --on fake --on fake -n 4 --out " + (folder / "both").string()).code, 0);
+  EXPECT_EQ(run("compare " + file + " --on fake --on fake -n 4 --out " + (folder / "both").string()).code, 0);
+  const auto missing = run("validate " + (folder / "missing").string() + " --json");
+  EXPECT_EQ(missing.code, 3);
+  EXPECT_TRUE(parse_json(missing.out).ok()) << missing.out;
+  EXPECT_FALSE(first_invalid_utf8(missing.err).has_value()) << missing.err;
+  EXPECT_EQ(run("plan " + kScenario + " -m " + (folder / "none").string()).code, 2);
+  EXPECT_EQ(run("plan " + kScenario + " --engine fake --format n\xffne").code, 2);
+}
+
+bool steers(const std::string& text) {
+  const auto control = [](unsigned char c) { return (c < 0x20 && c != '\n' && c != '\t') || c == 0x7F; };
+  return std::any_of(text.begin(), text.end(), control) || text.find("\xC2\x9B") != std::string::npos ||
+         text.find("\xE2\x80\xAE") != std::string::npos;
+}
+
+const std::string kEscaped = R"(\u001b[2J\u009b31m\u202e\u0007)";  // as JSON
+
+TEST_F(Faults, NamesAndTextsOfADocumentSteerNoTerminal) {
+  auto text = read_file(scenario());
+  for (const std::string& name :
+       std::vector<std::string>{"\"domain\": \"d", "\"task_type\": \"one", "It leaks.", "[\"pump"}) {
+    const auto at = text.find(name);
+    ASSERT_NE(at, std::string::npos) << name;
+    text.insert(at + name.size(), kEscaped);
+  }
+  const auto file = write("scenario.json", text);
+  const auto out = (folder_.path() / "run").string();
+  for (const auto& arguments :
+       {"validate " + file, "plan " + file + " --engine fake", "run " + file + " --engine fake -n 4 -v --out " + out,
+        "report -o md " + out, "report " + out, "verify " + out,
+        "run " + file + " --engine fake -n 4 -v --json --out " + out + "2"}) {
+    const auto outcome = run(arguments);
+    EXPECT_EQ(outcome.code, 0) << arguments << outcome.err;
+    EXPECT_FALSE(steers(outcome.out)) << arguments << outcome.out;
+    EXPECT_FALSE(steers(outcome.err)) << arguments << outcome.err;
+  }
+  text.insert(text.rfind('}'), ", \"x" + kEscaped + "\": 1");
+  write("scenario.json", text);
+  for (const auto& arguments :
+       {"validate " + file, "plan " + file + " --engine fake", "run " + file + " --engine fake --out " + out}) {
+    const auto outcome = run(arguments);
+    EXPECT_EQ(outcome.code, 3) << arguments;
+    EXPECT_NE(outcome.err.find("x\\u001b[2J\\u009b31m\\u202e\\u0007"), std::string::npos) << outcome.err;
+    EXPECT_FALSE(steers(outcome.err)) << outcome.err;
+  }
+}
+
+TEST_F(Faults, ArgumentsAndVariablesSteerNoTerminal) {
+  const std::string raw =
+      "'\x1b[2J\xC2\x9B"
+      "31m\xE2\x80\xAE\r\nbulkhead: forged\x07'";
+  for (const auto& line :
+       std::vector<std::string>{"", "run x --", "run x --temp ", "run x -n ", "plan " + kScenario + " -m ",
+                                "plan " + kScenario + " --engine ", "plan " + kScenario + " --engine fake --format ",
+                                "pull ", "report ", "validate ", "verify --engine ", "eval x --out=", "completion "}) {
+    const auto outcome = run(line + raw);
+    EXPECT_NE(outcome.code, 0) << line;
+    EXPECT_LT(outcome.code, 128) << line;
+    EXPECT_FALSE(steers(outcome.err)) << line << outcome.err;
+    EXPECT_EQ(outcome.err.find("\nbulkhead: forged"), std::string::npos) << line << outcome.err;
+  }
+  for (const auto* variable : {"LLAMA_ARG_MODEL", "BULKHEAD_MODELS", "HOME", "XDG_CACHE_HOME", "HF_ENDPOINT"}) {
+    for (const auto& line :
+         std::vector<std::string>{"plan " + kScenario, "models", "models --json", "pull -hf user/repo"}) {
+      const auto outcome = run(line, std::string("HF_HUB_OFFLINE=1 ") + variable + "=" + raw);
+      EXPECT_LT(outcome.code, 128) << variable << " " << line;
+      EXPECT_FALSE(steers(outcome.out)) << variable << " " << line << outcome.out;
+      EXPECT_FALSE(steers(outcome.err)) << variable << " " << line << outcome.err;
+    }
+  }
+}
+
+TEST_F(Faults, SecretsAreNotSaid) {
+  const std::string before = "HF_TOKEN=hf_topsecret HF_ENDPOINT=http://someone:hunter2@127.0.0.1:1 BULKHEAD_MODELS=" +
+                             (folder_.path() / "models").string() + " timeout 100";
+  const auto out = (folder_.path() / "run").string();
+  for (const auto& line : std::vector<std::string>{"--version", "models --json",
+                                                   "run " + kScenario + " --engine fake -n 4 -v -v --json --out " + out,
+                                                   "pull -hf user/repo -q", "plan " + kScenario + " -hf user/repo"}) {
+    const auto outcome = run(line, before);
+    for (const auto* secret : {"hf_topsecret", "hunter2"}) {
+      EXPECT_EQ((outcome.out + outcome.err).find(secret), std::string::npos) << line << outcome.err;
+    }
+  }
+  for (const auto& entry : std::filesystem::directory_iterator(out)) {
+    const auto text = read_file(entry.path());
+    EXPECT_EQ(text.find("hf_topsecret"), std::string::npos) << entry.path();
+    EXPECT_EQ(text.find("hunter2"), std::string::npos) << entry.path();
+  }
+}
+
+TEST_F(Faults, VeryLongArgumentsAndVariablesAreNoCrash) {
+  const std::string longest(100'000, 'x');
+  EXPECT_EQ(run(longest).code, 2);
+  EXPECT_EQ(run("run --" + longest).code, 2);
+  EXPECT_EQ(run("validate " + longest).code, 3);
+  EXPECT_EQ(run("plan " + kScenario + " --engine " + longest).code, 2);
+  EXPECT_EQ(run("plan " + kScenario + " -m " + longest).code, 2);
+  EXPECT_EQ(run("plan " + kScenario + " --engine fake --format " + longest).code, 2);
+  EXPECT_EQ(run("plan " + kScenario + " --engine fake --conditions " + longest).code, 2);
+  EXPECT_EQ(run("run " + kScenario + " --engine fake -n 4 --out " + longest).code, 5);
+  EXPECT_EQ(run("report " + longest).code, 3);
+  EXPECT_EQ(run("models", "HOME=" + longest).code, 0);
+  EXPECT_EQ(run("models", "BULKHEAD_MODELS=" + longest).code, 0);
+  EXPECT_EQ(run("models", "XDG_CACHE_HOME=$(printf 'a\\033\\377b')").code, 0);
+  EXPECT_EQ(run("plan " + kScenario, "LLAMA_ARG_MODEL=" + longest).code, 2);
+  EXPECT_EQ(run("models", "env -i").code, 0);
 }
 
 TEST_F(Faults, UsageErrorsNameWhatIsKnown) {

@@ -2,6 +2,7 @@
 #include "engines/worker/remote_engine.h"
 
 #include "base/bytes.h"
+#include "engine/generation.h"
 #include "engine/json_fields.h"
 #include "engine/model_options_json.h"
 #include "engines/worker/generation.h"
@@ -161,6 +162,8 @@ std::vector<Result<GenerateResult>> RemoteEngine::generate(std::span<const Gener
     const auto remote = find(request.sequence);
     if (!remote.ok()) {
       part.refused = remote.error();
+    } else if (const auto checked = engine::check_options(request.options); !checked.ok()) {
+      part.refused = checked.error();
     } else if (!seen.insert(request.sequence).second) {
       part.refused =
           Error{ErrorCode::kBadInput, fmt::format("sequence {} appears twice", request.sequence.value()), {}, {}};
