@@ -28,8 +28,9 @@ enum class Grade { kProcess, kBuffer, kMask, kClaimed };
 
 // What a partition may show of the others (docs/architecture.md, "Guarantees").
 enum class Isolation {
-  kStrict,  // nothing, bit for bit, where kernels and model allow it; the engine's facts say whether they do
-  kFast     // its numbers may depend in the last bits on what is computed beside it: saves memory with sliding windows
+  kStrict,  // nothing, bit for bit. A model that this cannot be held for with these options is refused (kUnsupported)
+  kFast,    // its numbers may depend in the last bits on what is computed beside it: saves memory with sliding windows
+  kAuto     // strict where that holds, else fast. What was taken is noted in results, ledgers and snapshots, and logged
 };
 
 // What makes a computation show that it does not touch other partitions' memory. Each costs time; for tests and audits.
@@ -39,8 +40,8 @@ enum class Guard {
   kPoison  // other partitions' cells hold NaN meanwhile, and free cells too: a value read from there is seen
 };
 
-// How to load a model. Models of one process that are loaded from the same file with the same options share their
-// weights; their partitions never meet.
+// How to load a model. Models of one process share their weights when they are of the same file and agree in `kernels`
+// and `gpu_layers`, whatever their context size, cache types or other options; their partitions never meet.
 struct ModelOptions {
   std::string path = {};  // a GGUF file, or a name of the manifest that was pulled before; not for llama: a folder
   std::string engine = "llama";  // see `bulkhead --version` for those built in
@@ -65,7 +66,7 @@ struct ModelOptions {
   // as many bytes as the model has, in the folder BULKHEAD_PACKED, else bulkhead/packed in the cache folder. A file
   // there goes when its model is gone or changed and another model is packed; all of them may be removed at any time.
   bool keep_packed = true;
-  Isolation isolation = Isolation::kStrict;
+  Isolation isolation = Isolation::kAuto;
   // Engines transformers and mlx: a fork goes on writing to its source's very cache, the mistake of the seed
   // experiment, to measure what it does. Every output names it, and the grade is `claimed`.
   bool leaky = false;

@@ -58,7 +58,9 @@ Result<Json> run_session(Session& session, run::ExperimentOptions& options) {
     BH_TRY(options.model_sha256, models::model_sha256(session.engine->facts().model_path));
   }
   options.load_time = session.load_time;
-  options.transcript_header = transcript_header(session.model, options.model_sha256);
+  auto model = session.model;
+  model.isolation = session.engine->facts().isolation;  // what was taken, so that a replay takes the same
+  options.transcript_header = transcript_header(model, options.model_sha256);
   BH_TRY(auto results, run::run_experiment(*session.engine, plans, options));
   BH_CHECK(write_reports(results, options.folder));
   return results;

@@ -32,6 +32,8 @@ constexpr std::string_view kDefaultModel = "qwen2.5-coder-0.5b";
 
 const std::map<std::string, Grade> kGrades = {
     {"buffer", Grade::kBuffer}, {"mask", Grade::kMask}, {"process", Grade::kProcess}};
+const std::map<std::string, Isolation> kIsolations = {
+    {"auto", Isolation::kAuto}, {"strict", Isolation::kStrict}, {"fast", Isolation::kFast}};
 const std::map<std::string, Guard> kGuards = {
     {"none", Guard::kNone}, {"pages", Guard::kPages}, {"poison", Guard::kPoison}};
 
@@ -131,8 +133,10 @@ void add_model_flags(CLI::App& app, ModelFlags& flags) {
       ->capture_default_str();
   app.add_flag("!--no-packed-cache", flags.options.keep_packed,
                "do not keep packed weights on disk for a faster next start");
-  app.add_option("--isolation", flags.isolation, "strict: no bit depends on other partitions; fast: gives that up")
-      ->check(CLI::IsMember({"strict", "fast"}))
+  app.add_option("--isolation", flags.isolation,
+                 "strict: no bit depends on other partitions, or the model is refused; fast: gives that up; auto: "
+                 "strict where it holds")
+      ->check(CLI::IsMember({"auto", "strict", "fast"}))
       ->capture_default_str();
   app.add_option("--guard", flags.guard,
                  "during a computation, lock other partitions' memory pages, or fill their cells with NaN (slow)")
@@ -181,7 +185,7 @@ Result<ModelOptions> ModelFlags::resolve() const {
   resolved.grade = kGrades.at(grade);
   resolved.guard = kGuards.at(guard);
   resolved.flash_attention = flash_attention == "on";
-  resolved.isolation = isolation == "strict" ? Isolation::kStrict : Isolation::kFast;
+  resolved.isolation = kIsolations.at(isolation);
   if (options.engine == "fake") return resolved;  // needs no file
   const auto environment = models::Environment::from_process();
   if (!hub.empty()) {

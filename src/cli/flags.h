@@ -34,7 +34,7 @@ struct ModelFlags {
   std::string hub;
   ModelOptions options;
   std::string grade = "buffer";
-  std::string isolation = "strict";
+  std::string isolation = "auto";
   std::string guard = "none";
   std::string flash_attention = "on";
 

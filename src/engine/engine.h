@@ -57,7 +57,7 @@ enum class Capability {
 
 [[nodiscard]] std::string_view name(Capability capability) noexcept;
 [[nodiscard]] std::string_view name(Grade grade) noexcept;          // "process", "buffer", "mask", "claimed"
-[[nodiscard]] std::string_view name(Isolation isolation) noexcept;  // "strict", "fast"
+[[nodiscard]] std::string_view name(Isolation isolation) noexcept;  // "strict", "fast", "auto"
 
 // What does not change while an engine lives.
 struct Facts {
@@ -74,8 +74,8 @@ struct Facts {
   std::uint64_t kv_bytes_per_token = 0;  // of one sequence, all layers
   std::string kv_type_k;
   std::string kv_type_v;
-  std::string kernels;  // what multiplies with the weights: "bulkhead (avx512-vnni)", "stock"
-  Isolation isolation = Isolation::kStrict;
+  std::string kernels;                       // what multiplies with the weights: "bulkhead (avx512-vnni)", "stock"
+  Isolation isolation = Isolation::kStrict;  // what was taken; never kAuto
   // The logits of a token are the same bits whatever is computed with it, at whatever step and in whatever chunks.
   bool batch_invariant = false;
   std::string variance;  // why not; empty if they are

@@ -20,6 +20,7 @@ Grade grade_from(std::string_view text) {
 }
 
 Isolation isolation_from(std::string_view text) {
+  if (text == name(Isolation::kAuto)) return Isolation::kAuto;
   return text == name(Isolation::kStrict) ? Isolation::kStrict : Isolation::kFast;
 }
 

@@ -53,6 +53,7 @@ std::string_view name(Isolation isolation) noexcept {
   switch (isolation) {
     case Isolation::kStrict: return "strict";
     case Isolation::kFast: return "fast";
+    case Isolation::kAuto: return "auto";
   }
   return "";
 }

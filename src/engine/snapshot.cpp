@@ -44,7 +44,7 @@ SnapshotFit snapshot_fit(const Facts& facts, std::string model_digest) {
           {"kv_type_v", facts.kv_type_v},
           {"flash_attention", yes_or_no(facts.flash_attention)},
           {"kernels", facts.kernels},
-          {"isolation", facts.isolation == Isolation::kStrict ? "strict" : "fast"},
+          {"isolation", std::string(name(facts.isolation))},
           {"batch_invariant", yes_or_no(facts.batch_invariant)},
           {"grade", std::string(name(facts.grade))}};
 }

@@ -284,6 +284,17 @@ TEST_F(Faults, VeryLongArgumentsAndVariablesAreNoCrash) {
   EXPECT_EQ(run("models", "env -i").code, 0);
 }
 
+// Before the model's file is looked at.
+TEST_F(Faults, StrictIsolationIsRefusedWhereOptionsForbidIt) {
+  const auto model = write("model.gguf", "no model");
+  for (const std::string flag : {"--grade mask", "--kernels stock", "-fa off"}) {
+    const auto outcome = run("plan " + kScenario + " -m " + model + " --isolation strict " + flag);
+    EXPECT_EQ(outcome.code, 2) << flag;
+    EXPECT_NE(outcome.err.find("--isolation"), std::string::npos) << outcome.err;
+    EXPECT_NE(outcome.err.find(flag.substr(0, flag.find(' '))), std::string::npos) << outcome.err;
+  }
+}
+
 TEST_F(Faults, UsageErrorsNameWhatIsKnown) {
   EXPECT_NE(run("plan " + kScenario + " --engine fake --format no-such-format").err.find("mlx-seed"),
             std::string::npos);

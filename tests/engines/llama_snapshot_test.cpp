@@ -2,14 +2,22 @@
 // What is particular to snapshots of libllama: that cells are really taken over, between contexts of any shape, and
 // that those which libllama refuses are computed anew, with nothing left behind.
 #include "base/bytes.h"
+#include "base/hash.h"
 #include "base/json.h"
 #include "engines/llama/llama_engine.h"
+#include "engines/llama/loaded_model.h"
 #include "engines/llama/sequence_image.h"
 #include "engines/tiny_model.h"
 #include "temporary_folder.h"
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <limits>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -113,20 +121,226 @@ TEST_P(LlamaSnapshot, CellsFitContextsOfAnyShape) {
   for (const auto copy : copies) EXPECT_NE(next_logits(copy), computed);
 }
 
+// Where the fields of an image of cells begin: their number, then position, sequences and sequence of each.
+constexpr std::size_t kCellsBegin = 4;
+constexpr std::size_t kCellBytes = 12;
+
+void put(std::vector<std::byte>& bytes, std::size_t at, std::uint32_t value) {
+  ASSERT_LE(at + sizeof(value), bytes.size());
+  std::memcpy(&bytes[at], &value, sizeof(value));
+}
+
 TEST_P(LlamaSnapshot, CellsThatLibllamaRefusesAreComputedAnew) {
   const auto neighbour = open_with(kOther);
   const auto hash = engine_->state_hash(neighbour).value();
   const auto snapshot = engine_->snapshot(open_with(kStory)).value();
-  for (std::size_t cut = 1; cut <= 4; ++cut) {
+  const auto type_of_keys = kCellsBegin + tokens(kStory).size() * kCellBytes + 8;
+  for (const std::uint32_t type : {0U, 8U, 1'000'000U}) {
     auto image = image_of(snapshot);
-    image.cells->full.resize(image.cells->full.size() * cut / 5);
+    put(image.cells->full, type_of_keys, type);
     const auto copy = engine_->restore(forged(snapshot, kStory, image), {.capacity_tokens = 256});
     ASSERT_TRUE(copy.ok()) << copy.error().to_string();
     EXPECT_EQ(engine_->inspect(copy.value()).value().last_position,
               static_cast<std::int64_t>(tokens(kStory).size()) - 1);
     EXPECT_EQ(engine_->state_hash(neighbour).value(), hash);
-    EXPECT_EQ(next_logits(copy.value()), next_logits(open_with(kStory))) << cut;
+    EXPECT_EQ(next_logits(copy.value()), next_logits(open_with(kStory))) << type;
   }
+}
+
+// libllama believes what it reads, and cannot take out a cell at the largest position: the room was lost with it.
+TEST_P(LlamaSnapshot, CellsThatNoSequenceHasAreRefusedAndLeaveTheRoomEmpty) {
+  const auto neighbour = open_with(kOther);
+  const auto hash = engine_->state_hash(neighbour).value();
+  const auto story = open_with(kStory);
+  const auto snapshot = engine_->snapshot(story).value();
+  const auto expected = next_logits(story);
+  const auto length = static_cast<std::uint32_t>(tokens(kStory).size());
+  const std::vector<std::function<void(std::vector<std::byte>&)>> spoilers = {
+      [](auto& cells) { put(cells, kCellsBegin, std::numeric_limits<std::int32_t>::max()); },
+      [](auto& cells) {
+        put(cells, kCellsBegin, std::numeric_limits<std::uint32_t>::max());
+      },  // -1: libllama's "empty"
+      [](auto& cells) { put(cells, kCellsBegin, 0x80000000U); },
+      [&](auto& cells) { put(cells, kCellsBegin, length); },
+      [](auto& cells) { put(cells, kCellsBegin, 1); },  // twice
+      [](auto& cells) { put(cells, kCellsBegin + 4, 0); },
+      [](auto& cells) { put(cells, kCellsBegin + 4, 2); },
+      [&](auto& cells) { put(cells, 0, length - 1); },
+      [](auto& cells) { put(cells, 0, 0); },
+      [](auto& cells) { put(cells, 0, std::numeric_limits<std::uint32_t>::max()); },
+      [](auto& cells) { cells.resize(cells.size() / 2); },
+      [](auto& cells) { cells.resize(3); },
+      [](auto& cells) { cells.resize(cells.size() + 4); },
+      [](auto& cells) { cells.insert(cells.end(), cells.begin(), cells.end()); }};  // as if of the next buffer, too
+  for (std::size_t i = 0; i < spoilers.size(); ++i) {
+    auto image = image_of(snapshot);
+    spoilers[i](image.cells->full);
+    const auto refused = engine_->restore(forged(snapshot, kStory, image), {.capacity_tokens = 256});
+    ASSERT_FALSE(refused.ok()) << i;
+    EXPECT_EQ(refused.error().code, ErrorCode::kCorrupt) << refused.error().to_string();
+    const auto next = open_with(kStory);
+    EXPECT_EQ(next_logits(next), expected) << i << ": its room goes to the next";
+    ASSERT_TRUE(engine_->close(next).ok());
+    EXPECT_EQ(engine_->state_hash(neighbour).value(), hash);
+  }
+}
+
+TEST_P(LlamaSnapshot, AnImageThatContradictsItselfIsRefused) {
+  const auto snapshot = engine_->snapshot(open_with(kStory)).value();
+  auto image = image_of(snapshot);
+  ASSERT_TRUE(image.logits);
+  image.pending = true;  // logits that follow a token which was not computed yet
+  EXPECT_EQ(engine_->restore(forged(snapshot, kStory, image), {.capacity_tokens = 256}).error().code,
+            ErrorCode::kCorrupt);
+  image = image_of(snapshot);
+  const auto empty = engine::pack_snapshot(fit_of(snapshot), {}, to_bytes(image));
+  EXPECT_EQ(engine_->restore(empty, {.capacity_tokens = 256}).error().code, ErrorCode::kCorrupt) << "cells of nothing";
+}
+
+// What was written into cells and given up must not be read as a neighbour's: NaN times a weight of 0 is NaN.
+TEST_P(LlamaSnapshot, CellsOfARefusedRestoreAreNobodysNumbers) {
+  const auto story = open_with(kStory);
+  const auto snapshot = engine_->snapshot(story).value();
+  const auto expected = next_logits(story);
+  auto image = image_of(snapshot);
+  const auto first_row = kCellsBegin + tokens(kStory).size() * kCellBytes + 8 + 12;
+  std::fill(image.cells->full.begin() + static_cast<std::ptrdiff_t>(first_row), image.cells->full.end(),
+            std::byte{0xff});
+  const auto copy = engine_->restore(forged(snapshot, kStory, image), {.capacity_tokens = 256});
+  if (copy.ok()) static_cast<void>(engine_->close(copy.value()));
+  const auto next = open_with(kStory);
+  EXPECT_EQ(next_logits(next), expected);
+}
+
+// ---- any bytes ------------------------------------------------------------------------------------------------------
+
+class Mutator {
+ public:
+  // `body`: a snapshot without its digest, of `tokens` tokens.
+  Mutator(std::vector<std::byte> body, std::size_t tokens, std::uint32_t vocabulary)
+      : body_(std::move(body)), tokens_(tokens), vocabulary_(vocabulary) {
+    std::uint64_t header = 0;
+    std::memcpy(&header, &body_[8], sizeof(header));
+    first_token_ = 16 + header;
+    payload_ = first_token_ + 4 * tokens_;
+  }
+
+  Snapshot next() {
+    auto bytes = body_;
+    switch (random_() % 5) {
+      case 0: flip(bytes); break;
+      case 1: overwrite(bytes); break;
+      case 2: bytes.resize(payload_ + random_() % (bytes.size() - payload_)); break;
+      case 3: bytes.resize(bytes.size() + 1 + random_() % 100); break;
+      case 4: spoil_token(bytes); break;
+    }
+    const auto digest = xxh3_128(bytes);
+    bytes.insert(bytes.end(), digest.begin(), digest.end());
+    return Snapshot(std::move(bytes));
+  }
+
+ private:
+  // Most of the payload is numbers that may be anything: the fields are where it hurts.
+  std::size_t anywhere(const std::vector<std::byte>& bytes) {
+    const auto cells =
+        payload_ + 8 + (4 * std::size_t{vocabulary_} + payload_ + 400 < bytes.size() ? 4 * vocabulary_ : 0);
+    switch (random_() % 3) {
+      case 0: return payload_ + random_() % 120;
+      case 1: return cells + random_() % 300;
+      default: return payload_ + random_() % (bytes.size() - payload_ - 8);
+    }
+  }
+  void flip(std::vector<std::byte>& bytes) {
+    for (auto flips = 1 + random_() % 4; flips > 0; --flips)
+      bytes[anywhere(bytes)] ^= static_cast<std::byte>(1U << (random_() % 8));
+  }
+  void overwrite(std::vector<std::byte>& bytes) {
+    const std::vector<std::uint32_t> values = {
+        0, 1, 2, 3, 7, 64, 0x7fffffffU, 0x80000000U, 0xffffffffU, static_cast<std::uint32_t>(bytes.size())};
+    put(bytes, anywhere(bytes) / 4 * 4 + payload_ % 4, values[random_() % values.size()]);
+  }
+  void spoil_token(std::vector<std::byte>& bytes) {
+    const std::vector<std::uint32_t> values = {0xffffffffU, 0, vocabulary_ - 1, vocabulary_, 0x7fffffffU};
+    put(bytes, first_token_ + 4 * (random_() % tokens_), values[random_() % values.size()]);
+  }
+
+  std::vector<std::byte> body_;
+  std::size_t tokens_;
+  std::uint32_t vocabulary_;
+  std::size_t first_token_ = 0;
+  std::size_t payload_ = 0;
+  std::mt19937 random_{23};
+};
+
+int mutations() {
+  const char* asked = std::getenv("BULKHEAD_SNAPSHOTS");
+  return asked == nullptr ? 60 : std::atoi(asked);
+}
+
+TEST_P(LlamaSnapshot, NoBytesSpoilTheEngine) {
+  const auto story = open_with(kStory);
+  const auto with_logits = engine_->snapshot(story).value();
+  const auto expected = next_logits(story);
+  const auto pending = engine_->snapshot(story).value();
+  const auto neighbour = open_with(kOther);
+  const auto hash = engine_->state_hash(neighbour).value();
+  int restored = 0;
+  int refused = 0;
+  for (const auto* snapshot : {&with_logits, &pending}) {
+    auto body = snapshot->bytes();
+    body.resize(body.size() - 16);
+    const auto count = tokens(kStory).size() + (snapshot == &pending ? 6U : 0U);
+    Mutator mutator(std::move(body), count, engine_->facts().vocabulary);
+    for (int i = 0; i < mutations(); ++i) {
+      const auto made = engine_->restore(mutator.next(), {.capacity_tokens = 256});
+      if (made.ok()) {
+        ++restored;
+        // Numbers in cells and logits may be anything: it may go on, or fail for itself.
+        GenerateOptions options;
+        options.max_tokens = 2;
+        const engine::GenerateRequest request{made.value(), options};
+        static_cast<void>(engine_->generate({&request, 1}));
+        static_cast<void>(engine_->inspect(made.value()));
+        ASSERT_TRUE(engine_->close(made.value()).ok());
+      } else {
+        ++refused;
+        EXPECT_NE(made.error().code, ErrorCode::kInternal) << i << ": " << made.error().to_string();
+      }
+      const auto next = open_with(kStory);
+      ASSERT_EQ(next_logits(next), expected) << i << ": what comes next shows what it always showed";
+      ASSERT_TRUE(engine_->close(next).ok());
+      ASSERT_EQ(engine_->state_hash(neighbour).value(), hash) << i;
+    }
+  }
+  RecordProperty("restored", restored);
+  RecordProperty("refused", refused);
+  EXPECT_GT(refused, mutations() / 2);
+  EXPECT_GT(restored, mutations() / 10);
+}
+
+// A room that libllama cannot empty is given to nobody.
+TEST(LlamaRoom, ARoomThatCannotBeEmptiedIsGivenUp) {
+  const testing::TemporaryFolder folder;
+  ModelOptions options;
+  options.path = folder / "tiny.gguf";
+  options.threads = 1;
+  ASSERT_TRUE(testing::write_tiny_model(options.path));
+  const auto model = LoadedModel::load(options).value();
+  const Cancellation cancellation;
+  ContextPool pool(*model, cancellation);
+  ASSERT_TRUE(pool.reserve(2, 256).ok());
+  Sequence sequence;
+  sequence.place = pool.take(256, false, nullptr).value();
+  const std::vector<Token> text = {300, 301};
+  ASSERT_TRUE(append(sequence, text, model->facts().vocabulary).ok());
+  auto cells = read_cells(sequence.place).value();
+  put(cells.full, kCellsBegin + kCellBytes, std::numeric_limits<std::int32_t>::max());
+  ASSERT_TRUE(write_cells(sequence.place, cells)) << "libllama takes it";
+  ContextPool::release(sequence.place);
+  const auto next = pool.take(256, false, nullptr).value();
+  EXPECT_NE(next.id, sequence.place.id);
+  ContextPool::release(next);
+  EXPECT_EQ(pool.take(256, false, nullptr).value().id, next.id) << "a room that can be is used again";
 }
 
 INSTANTIATE_TEST_SUITE_P(BothGrades, LlamaSnapshot, ::testing::Values(Grade::kBuffer, Grade::kMask),

@@ -21,7 +21,9 @@ inline constexpr std::uint32_t kTinyWindow = 32;
 inline constexpr std::uint32_t kTinyContext = 4096;
 
 struct TinyModelOptions {
-  std::uint32_t window = 0;  // 0: every layer sees everything; else five of six layers see this many tokens
+  std::uint32_t window = 0;           // 0: every layer sees everything; else five of six layers see this many tokens
+  std::int64_t head = 64;             // values of a head; our attention takes multiples of 16
+  ggml_type up_type = GGML_TYPE_F32;  // of blk.0.ffn_up.weight
   std::string chat_template =
       "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
       "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
@@ -30,7 +32,6 @@ struct TinyModelOptions {
 namespace tiny {
 
 inline constexpr std::int64_t kEmbedding = 64;
-inline constexpr std::int64_t kHead = 64;  // a multiple of the quantized blocks
 inline constexpr std::int64_t kFeedForward = 64;
 inline constexpr std::uint32_t kLayers = 6;
 
@@ -56,8 +57,8 @@ inline void set_metadata(bench::GgufFile& file, const TinyModelOptions& options)
   gguf_set_val_u32(gguf, "gemma3.feed_forward_length", static_cast<std::uint32_t>(kFeedForward));
   gguf_set_val_u32(gguf, "gemma3.attention.head_count", 1);
   gguf_set_val_u32(gguf, "gemma3.attention.head_count_kv", 1);
-  gguf_set_val_u32(gguf, "gemma3.attention.key_length", static_cast<std::uint32_t>(kHead));
-  gguf_set_val_u32(gguf, "gemma3.attention.value_length", static_cast<std::uint32_t>(kHead));
+  gguf_set_val_u32(gguf, "gemma3.attention.key_length", static_cast<std::uint32_t>(options.head));
+  gguf_set_val_u32(gguf, "gemma3.attention.value_length", static_cast<std::uint32_t>(options.head));
   gguf_set_val_f32(gguf, "gemma3.attention.layer_norm_rms_epsilon", 1e-6F);
   if (options.window > 0) gguf_set_val_u32(gguf, "gemma3.attention.sliding_window", options.window);
   if (!options.chat_template.empty()) {
@@ -66,13 +67,15 @@ inline void set_metadata(bench::GgufFile& file, const TinyModelOptions& options)
 }
 
 // `file_of` gives the file that a weight of this name goes into.
-inline void add_weights(const auto& file_of, const bench::Vocabulary& words, std::uint32_t seed = 7) {
+inline void add_weights(const auto& file_of, const bench::Vocabulary& words, const TinyModelOptions& options = {},
+                        std::uint32_t seed = 7) {
   bench::Noise noise(seed);
   const auto ones = [&](const std::string& name, std::int64_t size) {
     file_of(name).add_vector(name, size, [] { return 1.0F; });
   };
-  const auto random = [&](const std::string& name, std::int64_t columns, std::int64_t rows, float spread) {
-    file_of(name).add_matrix(name, GGML_TYPE_F32, columns, rows, [&noise, spread] { return spread * noise.next(); });
+  const auto random = [&](const std::string& name, std::int64_t columns, std::int64_t rows, float spread,
+                          ggml_type type = GGML_TYPE_F32) {
+    file_of(name).add_matrix(name, type, columns, rows, [&noise, spread] { return spread * noise.next(); });
   };
   const auto size = static_cast<std::int64_t>(words.texts.size());
   random("token_embd.weight", kEmbedding, size, 0.1F);
@@ -91,14 +94,14 @@ inline void add_weights(const auto& file_of, const bench::Vocabulary& words, std
     for (const auto* norm : {"attn_norm", "post_attention_norm", "ffn_norm", "post_ffw_norm"}) {
       ones(name(norm), kEmbedding);
     }
-    ones(name("attn_q_norm"), kHead);
-    ones(name("attn_k_norm"), kHead);
-    random(name("attn_q"), kEmbedding, kHead, spread);
-    random(name("attn_k"), kEmbedding, kHead, spread);
-    random(name("attn_v"), kEmbedding, kHead, spread);
-    random(name("attn_output"), kHead, kEmbedding, spread);
+    ones(name("attn_q_norm"), options.head);
+    ones(name("attn_k_norm"), options.head);
+    random(name("attn_q"), kEmbedding, options.head, spread);
+    random(name("attn_k"), kEmbedding, options.head, spread);
+    random(name("attn_v"), kEmbedding, options.head, spread);
+    random(name("attn_output"), options.head, kEmbedding, spread);
     random(name("ffn_gate"), kEmbedding, kFeedForward, spread);
-    random(name("ffn_up"), kEmbedding, kFeedForward, spread);
+    random(name("ffn_up"), kEmbedding, kFeedForward, spread, layer == 0 ? options.up_type : GGML_TYPE_F32);
     random(name("ffn_down"), kFeedForward, kEmbedding, spread);
   }
 }
@@ -112,7 +115,7 @@ inline void add_weights(const auto& file_of, const bench::Vocabulary& words, std
   const auto words = tiny::vocabulary();
   tiny::set_metadata(file, options);
   file.set_vocabulary(words);
-  tiny::add_weights([&](const std::string&) -> bench::GgufFile& { return file; }, words);
+  tiny::add_weights([&](const std::string&) -> bench::GgufFile& { return file; }, words, options);
   bend(file.metadata());
   return file.write(path);
 }
@@ -133,7 +136,7 @@ inline void add_weights(const auto& file_of, const bench::Vocabulary& words, std
     ++tensors;
     return parts[weight.starts_with("blk.") ? 1 : 0];
   };
-  tiny::add_weights(file_of, words, seed);
+  tiny::add_weights(file_of, words, {}, seed);
   for (std::uint16_t part = 0; part < 2; ++part) {
     gguf_context* gguf = parts[part].metadata();
     gguf_set_val_u16(gguf, "split.no", part);

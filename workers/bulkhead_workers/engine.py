@@ -86,6 +86,8 @@ def check_options(options: Head, kernels: tuple[str, ...] = ("auto", "stock")) -
         refuse("--grade", f"framework workers have no grade \"{options['grade']}\"", "use buffer or process")
     if options["kernels"] not in kernels:
         refuse("--kernels", f"framework workers know no kernels \"{options['kernels']}\"", "leave --kernels away: a framework brings its own")
+    if options["isolation"] == "strict":
+        refuse("--isolation", f"strict isolation does not hold here: {VARIANCE}", "use auto, which takes the strongest that holds and says which")
     for flag, name in (("-ctk", "kv_type_k"), ("-ctv", "kv_type_v")):
         if options[name] != "auto":
             refuse(flag, f"framework workers keep the cache in the model's own type, not in {options[name]}", f"leave {flag} away, or use --dtype")
@@ -154,7 +156,7 @@ class SequenceEngine:
             "kv_type_k": known.kv_type,
             "kv_type_v": known.kv_type,
             "kernels": known.kernels,
-            "isolation": self._options["isolation"],
+            "isolation": "fast",
             "batch_invariant": False,
             "variance": VARIANCE,
             "threads": known.threads,

@@ -57,7 +57,7 @@ class Networks(unittest.TestCase):
 
         told = {"loading", "tokenizer", "context", "generation", "sampling", "cache", "attention", "device", "weights", "computing"}
         for framework in ("transformers", "mlx"):
-            engine = SequenceEngine(network(framework, "gemma3"), {**OPTIONS, "context_tokens": 0, "isolation": "strict"})
+            engine = SequenceEngine(network(framework, "gemma3"), {**OPTIONS, "context_tokens": 0, "isolation": "auto"})
             self.assertEqual(set(engine.facts()["implementation"]), told)
             self.assertTrue(all(engine.facts()["implementation"].values()))
             memory = engine.answer("memory", Call({}, b"", lambda: False, lambda *_: True, lambda _: None)).head

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "engines/llama/context_pool.h"
 
+#include "base/log.h"
 #include "engines/llama/backend.h"
 #include "engines/llama/mutant.h"
 #include "measure/available_memory.h"
@@ -50,6 +51,10 @@ bool Cancellation::requested() const {
 
 std::uint32_t PoolContext::free_rooms() const {
   return static_cast<std::uint32_t>(std::count(taken.begin(), taken.end(), false));
+}
+
+bool PoolContext::is_empty(llama_seq_id room) const {
+  return llama_state_seq_get_size(handle.get(), room) == empty_state_bytes;
 }
 
 Result<Footprint> ContextPool::footprint(std::uint32_t sequences, std::uint32_t tokens_each) const {
@@ -120,6 +125,7 @@ Result<void> ContextPool::add(std::uint32_t sequences, std::uint32_t tokens_each
     context.guard = model_->guard();
     if (context.guard != Guard::kNone) BH_CHECK(find_cells(context));
     context.own_buffers = model_->facts().grade == Grade::kBuffer;
+    context.empty_state_bytes = llama_state_seq_get_size(context.handle.get(), 0);
     contexts_.push_back(std::move(context));
   }
   return {};
@@ -170,7 +176,10 @@ void ContextPool::release(const Place& place) {
     const auto next = (place.id + 1) % static_cast<llama_seq_id>(place.context->taken.size());
     llama_memory_seq_rm(memory, next, std::max(0, llama_memory_seq_pos_max(memory, next)), -1);
   }
-  if (!mutant(Mutant::kStaleRoom)) llama_memory_seq_rm(memory, place.id, -1, -1);
+  if (!mutant(Mutant::kStaleRoom)) {
+    llama_memory_seq_rm(memory, place.id, -1, -1);
+    if (!place.context->is_empty(place.id)) return log::get().error("a room could not be emptied and is given up");
+  }
   place.context->taken[static_cast<std::size_t>(place.id)] = false;
   auto& written = place.context->written_cells[static_cast<std::size_t>(place.id)];
   // A copy of it that could not be carried out yet needs the cells: they are cleared with their next owner's.

@@ -56,9 +56,12 @@ struct PoolContext {
   // A copy between buffers was ordered and runs with the next decode. Until then the state of a sequence must not be
   // read or written through libllama's state interface, which knows nothing of it.
   bool copy_waits = false;
+  std::size_t empty_state_bytes = 0;  // what libllama says of a sequence that holds nothing
 
   [[nodiscard]] llama_memory_t memory() const { return llama_get_memory(handle.get()); }
   [[nodiscard]] std::uint32_t free_rooms() const;
+  // Not asked by positions: libllama's own question for the newest overlooks cells that it cannot take out.
+  [[nodiscard]] bool is_empty(llama_seq_id room) const;
 };
 
 // A room: sequence `id` of `context`.
@@ -82,7 +85,7 @@ class ContextPool {
   // from the low end, and to sequences that will not be decoded (`only_forked`) from the high end.
   [[nodiscard]] Result<Place> take(std::uint32_t capacity, bool only_forked, PoolContext* preferred);
   // What was in its cells is overwritten with zeros, where their place is known (LoadedModel::cells_in_order) and no
-  // copy still needs them.
+  // copy still needs them. A room that libllama cannot empty stays taken for good.
   static void release(const Place& place);
 
  private:

@@ -108,6 +108,7 @@ class LlamaEngine final : public engine::Engine {
   [[nodiscard]] std::optional<StoredCells> cells_of(const Sequence& sequence);
   [[nodiscard]] bool put_cells(const Sequence& made, const StoredCells& cells, std::uint32_t count);
   [[nodiscard]] Result<engine::SnapshotFit> fit();
+  [[nodiscard]] bool is_image_of(std::span<const Token> tokens, const SequenceImage& image) const;
   [[nodiscard]] Result<void> fill(Sequence& made, std::vector<Token> tokens, const SequenceImage& image);
   [[nodiscard]] Result<Generation> start(const GenerateRequest& request, std::span<const GenerateRequest> earlier);
   [[nodiscard]] Result<void> ensure_logits(Sequence& sequence) const;
@@ -233,9 +234,10 @@ std::optional<StoredCells> LlamaEngine::cells_of(const Sequence& sequence) {
 
 // Gives `made`, which is empty, `count` cells. False when they are not what is needed; it is then empty again.
 bool LlamaEngine::put_cells(const Sequence& made, const StoredCells& cells, std::uint32_t count) {
-  if (!finish_copies(made) || !write_cells(made.place, cells)) return false;
+  if (!finish_copies(made)) return false;
   auto& written = made.place.context->written_cells[static_cast<std::size_t>(made.place.id)];
-  written = std::max(written, count);
+  written = std::max(written, count);  // whether they stay or not
+  if (!write_cells(made.place, cells)) return false;
   auto* const memory = made.place.context->memory();
   const auto newest = llama_memory_seq_pos_max(memory, made.place.id);
   if (newest + 1 == static_cast<llama_pos>(count) && covers(made.place, count)) return true;
@@ -494,14 +496,20 @@ Result<void> LlamaEngine::fill(Sequence& made, std::vector<Token> tokens, const 
   return {};
 }
 
+// Whether a sequence could be in this state: who wrote the snapshot is not known.
+bool LlamaEngine::is_image_of(std::span<const Token> tokens, const SequenceImage& image) const {
+  const bool known = std::ranges::all_of(
+      tokens, [&](Token token) { return token >= 0 && token < static_cast<Token>(facts_.vocabulary); });
+  if (!known || (image.pending && (tokens.empty() || image.logits))) return false;
+  const auto cached = static_cast<std::uint32_t>(tokens.size()) - (image.pending ? 1U : 0U);
+  return !image.cells || are_cells_of(*image.cells, cached, model_->cells_have_places());
+}
+
 Result<SequenceId> LlamaEngine::restore(const engine::Snapshot& snapshot, const OpenOptions& options) {
   BH_TRY(const auto our_fit, fit());
   BH_TRY(auto content, engine::unpack_snapshot(snapshot, our_fit));
   const auto image = image_from(content.payload, facts_.vocabulary);
-  const bool known = std::all_of(content.tokens.begin(), content.tokens.end(), [&](Token token) {
-    return token >= 0 && token < static_cast<Token>(facts_.vocabulary);
-  });
-  if (!image || !known || (image->pending && content.tokens.empty())) {
+  if (!image || !is_image_of(content.tokens, *image)) {
     return Error{ErrorCode::kCorrupt, "the snapshot holds no sequence of this engine", {}, "make it anew"};
   }
   if (content.tokens.size() > options.capacity_tokens) {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-// A model in memory, what it tells about itself, and what contexts of it cost.
+// A model as an engine uses it: shared weights, what it tells about itself with these options, and what contexts cost.
 #pragma once
 
 #include "engine/engine.h"
 #include "engines/llama/cache_map.h"
 #include "engines/llama/kernels/attention_op.h"
-#include "engines/llama/kernels/kernels.h"
+#include "engines/llama/weights.h"
 
 #include <bulkhead/options.h>
 #include <llama.h>
@@ -18,18 +18,10 @@
 
 namespace bulkhead::engines::llama {
 
-struct FreeModel {
-  void operator()(llama_model* model) const { llama_model_free(model); }
-};
 struct FreeContext {
   void operator()(llama_context* context) const { llama_free(context); }
 };
-using ModelHandle = std::unique_ptr<llama_model, FreeModel>;
 using ContextHandle = std::unique_ptr<llama_context, FreeContext>;
-
-// Reads options.path, its weights only if they are wanted. kUnsupported: an architecture that libllama does not know;
-// kResource: no memory; kCorrupt: anything else. One load at a time: libllama's log is read for the reason.
-[[nodiscard]] Result<ModelHandle> load_model_file(const ModelOptions& options, bool without_weights);
 
 // Tokens decoded at a time in a prefill: chunk boundaries lie at its multiples, counted from the call's first token.
 // With 512 the activations of a large model's layer no longer stay in a cache: measured on Zen 5, 512 tokens of Qwen
@@ -53,17 +45,17 @@ struct Footprint {
 // Read-only once loaded: any number of engines may use it, each on a thread of its own.
 class LoadedModel {
  public:
-  // Of the same file and options all engines of a process share one, which lives as long as one of them does: weights
-  // lie in memory once. A model of which a file was replaced meanwhile counts as another. Safe on any thread. Errors as
-  // for make_llama_engine().
+  // Loads the weights unless they are there (Weights::load), and decides what isolation holds. Safe on any thread.
+  // kUnsupported when options.isolation is strict and that does not hold; the message names the flag, the matrix or the
+  // operator. Other errors as for make_llama_engine().
   [[nodiscard]] static Result<std::shared_ptr<const LoadedModel>> load(const ModelOptions& options);
 
   [[nodiscard]] const engine::Facts& facts() const { return facts_; }
-  [[nodiscard]] const llama_model* model() const { return weights_.get(); }
-  [[nodiscard]] const llama_vocab* vocab() const { return llama_model_get_vocab(weights_.get()); }
+  [[nodiscard]] const llama_model* model() const { return weights_->model(); }
+  [[nodiscard]] const llama_vocab* vocab() const { return llama_model_get_vocab(weights_->model()); }
 
   // Each weight matrix, and whether our kernels multiply with it.
-  [[nodiscard]] const std::vector<kernels::MatrixPath>& matrices() const { return matrices_; }
+  [[nodiscard]] const std::vector<kernels::MatrixPath>& matrices() const { return weights_->matrices(); }
 
   // Cells of a sequence of `tokens` tokens: libllama pads to 256.
   [[nodiscard]] static std::uint32_t padded(std::uint32_t tokens) { return (tokens + 255U) / 256U * 256U; }
@@ -77,30 +69,28 @@ class LoadedModel {
   [[nodiscard]] Guard guard() const { return options_.guard; }
   // Each sequence has cells of its own in main memory, position p in cell p.
   [[nodiscard]] bool cells_in_order() const;
+  // libllama notes more of a cell than its position: models that see pictures count in more than one direction.
+  [[nodiscard]] bool cells_have_places() const;
   // What computes attention in contexts of this model: decodes must run in an AttentionScope of it.
   [[nodiscard]] kernels::AttentionChoice attention() const { return attention_; }
   // KV bytes of one sequence that holds `tokens` tokens, of which those from `first_position` on are in the window.
   [[nodiscard]] std::uint64_t kv_bytes(std::uint32_t tokens, std::int64_t first_position) const;
 
  private:
-  explicit LoadedModel(ModelOptions options) : options_(std::move(options)) {}
-  [[nodiscard]] static Result<std::shared_ptr<const LoadedModel>> load_anew(const ModelOptions& options);
-  [[nodiscard]] Result<void> load_weights(bool shares_embedding);
-  [[nodiscard]] Result<void> note_facts(std::uint64_t file_bytes, std::string name, std::string architecture);
+  LoadedModel(ModelOptions options, std::shared_ptr<const Weights> weights)
+      : options_(std::move(options)), weights_(std::move(weights)) {}
+  [[nodiscard]] Result<void> note_facts();
+  [[nodiscard]] Result<void> choose_isolation();
   [[nodiscard]] Result<void> measure_cells();
-  [[nodiscard]] Result<void> note_invariance();
   [[nodiscard]] Result<std::string> find_variance() const;
-  [[nodiscard]] Result<bool> attention_is_ours() const;
+  [[nodiscard]] Result<std::string> attention_of_ggml() const;
   [[nodiscard]] llama_context_params context_params(std::uint32_t sequences, std::uint32_t tokens_each) const;
   [[nodiscard]] Result<ContextHandle> make(llama_model* model, std::uint32_t sequences, std::uint32_t tokens_each,
                                            CacheMap* cache = nullptr) const;
 
   ModelOptions options_;
-  ModelHandle weights_;
-  ModelHandle outline_;  // the same model without weights: its contexts allocate nothing and tell their sizes
+  std::shared_ptr<const Weights> weights_;
   engine::Facts facts_;
-  std::vector<kernels::MatrixPath> matrices_;
-  std::string products_variance_;  // why a product with weights may depend on its batch; empty: none does
   kernels::AttentionChoice attention_ = kernels::AttentionChoice::kStock;
   std::uint64_t full_cell_bytes_ = 0;    // one token in the layers that keep all tokens
   std::uint64_t window_cell_bytes_ = 0;  // one token in the layers that keep a window

@@ -49,7 +49,64 @@ void write_cache(ByteWriter& writer, std::span<const std::byte> own, std::uint32
   for (std::uint32_t i = 1; i < buffers; ++i) writer.number(std::uint32_t{0});
 }
 
+// Two more coordinates and the token, for models that see more than one direction.
+constexpr std::size_t kPlaceBytes = 3 * sizeof(std::int32_t);
+
+// The newest positions of `tokens`, as many as there are cells, each once.
+bool positions_fit(ByteReader& reader, std::uint32_t cells, std::uint32_t tokens, bool cells_have_places) {
+  const auto oldest = tokens - cells;
+  std::vector<bool> found(cells, false);
+  for (std::uint32_t i = 0; i < cells && !reader.failed(); ++i) {
+    const auto position = reader.number<std::uint32_t>();
+    const auto sequences = reader.number<std::uint32_t>();
+    if (cells_have_places) static_cast<void>(reader.bytes(kPlaceBytes));
+    static_cast<void>(reader.number<llama_seq_id>());  // libllama puts in the one that it reads for
+    if (sequences != 1 || position < oldest || position >= tokens || found[position - oldest]) return false;
+    found[position - oldest] = true;
+  }
+  return !reader.failed();
+}
+
+// `cells` rows of as many bytes as stand before them.
+void skip_rows(ByteReader& reader, std::uint32_t cells) {
+  const auto bytes = reader.number<std::uint64_t>();
+  static_cast<void>(reader.bytes(bytes > reader.left() ? bytes : bytes * cells));
+}
+
+// The same by columns: bytes of a value, and values of a cell.
+void skip_columns(ByteReader& reader, std::uint32_t cells) {
+  const std::uint64_t bytes = reader.number<std::uint32_t>();
+  const std::uint64_t values = reader.number<std::uint32_t>();
+  const auto each = bytes * values;
+  static_cast<void>(reader.bytes(each > reader.left() ? each : each * cells));
+}
+
+// Keys, then values, layer by layer, and nothing behind them. Types and sizes are compared by libllama.
+bool layers_fit(ByteReader& reader, std::uint32_t cells) {
+  const bool by_columns = reader.number<std::uint32_t>() != 0;
+  const auto layers = reader.number<std::uint32_t>();
+  for (std::uint32_t i = 0; i < layers && !reader.failed(); ++i) {
+    static_cast<void>(reader.number<std::int32_t>());
+    skip_rows(reader, cells);
+  }
+  for (std::uint32_t i = 0; i < layers && !reader.failed() && reader.left() > 0; ++i) {
+    static_cast<void>(reader.number<std::int32_t>());
+    by_columns ? skip_columns(reader, cells) : skip_rows(reader, cells);
+  }
+  return !reader.failed() && reader.left() == 0;
+}
+
 }  // namespace
+
+bool are_cells_of(const StoredCells& cells, std::uint32_t tokens, bool cells_have_places) {
+  const auto fits = [&](std::span<const std::byte> bytes, bool all) {
+    ByteReader reader(bytes);
+    const auto count = reader.number<std::uint32_t>();
+    return count > 0 && (all ? count == tokens : count <= tokens) &&
+           positions_fit(reader, count, tokens, cells_have_places) && layers_fit(reader, count);
+  };
+  return fits(cells.full, true) && (cells.window.empty() || fits(cells.window, false));
+}
 
 std::optional<StoredCells> read_cells(const Place& place) {
   const auto all = state_bytes(place, LLAMA_STATE_SEQ_FLAGS_NONE);

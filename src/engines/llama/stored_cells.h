@@ -6,6 +6,7 @@
 #include "engines/llama/context_pool.h"
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <vector>
@@ -21,6 +22,12 @@ struct StoredCells {
 // All cells that the next token can see; what a window has left behind is not among them. nullopt: libllama's bytes are
 // not of the form this knows (recurrent models). No copy may wait in the context.
 [[nodiscard]] std::optional<StoredCells> read_cells(const Place& place);
+
+// Whether cells from outside are of the form that libllama would write for a sequence of `tokens` tokens: those of the
+// full layers at the positions 0 to tokens - 1, those of a window at the last ones of these, each once. libllama
+// believes what it reads of positions, and cannot take out a cell at one that no text reaches. `cells_have_places`: as
+// of the model (LoadedModel).
+[[nodiscard]] bool are_cells_of(const StoredCells& cells, std::uint32_t tokens, bool cells_have_places);
 
 // Puts cells into a place that holds none. False, and the place is empty again, when libllama does not take them. No
 // copy may wait in the context.

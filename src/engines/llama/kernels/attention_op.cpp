@@ -4,6 +4,7 @@
 #include "engines/llama/kernels/attention.h"
 #include "engines/llama/kernels/attention_plan.h"
 
+#include <fmt/format.h>
 #include <ggml-backend-impl.h>
 #include <ggml-backend.h>
 #include <ggml-cpu-impl.h>
@@ -24,16 +25,15 @@ namespace {
 constexpr int kMarkSlot = GGML_MAX_OP_PARAMS / static_cast<int>(sizeof(std::int32_t)) - 1;
 constexpr std::int32_t kMark = 0x62756c6b;
 constexpr int kMaxHeadSize = 1024;
-constexpr int kNoScope = -1;
 
 std::atomic<const AttentionTable*> table{nullptr};
 std::atomic<AttentionChoice> process_choice{AttentionChoice::kStock};
-std::atomic<std::uint64_t> fell_through{0};
-std::atomic<std::uint64_t> taken{0};
-thread_local int scope_choice = kNoScope;
+thread_local std::uint64_t fell_through = 0;
+thread_local std::uint64_t taken = 0;
+thread_local AttentionScope* innermost = nullptr;
 
 bool chosen() {
-  const auto choice = scope_choice == kNoScope ? process_choice.load() : static_cast<AttentionChoice>(scope_choice);
+  const auto choice = innermost == nullptr ? process_choice.load() : innermost->choice();
   return choice == AttentionChoice::kBulkhead;
 }
 
@@ -204,6 +204,7 @@ class AttentionTraits : public ggml::cpu::tensor_traits {
     const bool wanted = chosen();
     const bool ours = wanted && attention_supports(operation);
     if (wanted) ++(ours ? taken : fell_through);
+    if (wanted && !ours && innermost != nullptr) innermost->note_left(*operation);
     // ggml hands its own graph's node as const; planning is the one moment when no other thread looks at it.
     const_cast<ggml_tensor*>(operation)->op_params[kMarkSlot] = ours ? kMark : 0;  // NOLINT(*-const-cast)
     if (ours) size = plan_for(operation, threads).bytes(threads);
@@ -267,12 +268,20 @@ void set_attention_choice(AttentionChoice choice) noexcept {
   process_choice = choice;
 }
 
-AttentionScope::AttentionScope(AttentionChoice choice) noexcept : outer_(scope_choice) {
-  scope_choice = static_cast<int>(choice);
+AttentionScope::AttentionScope(AttentionChoice choice) noexcept : choice_(choice), outer_(innermost) {
+  innermost = this;
 }
 
 AttentionScope::~AttentionScope() {
-  scope_choice = outer_;
+  innermost = outer_;
+}
+
+void AttentionScope::note_left(const ggml_tensor& operation) {
+  if (!left_to_ggml_.empty()) return;
+  const auto size = size_of(&operation);
+  left_to_ggml_ = fmt::format("no kernel for {} ({}: keys of {} {} values, values of {} {})", operation.name,
+                              ggml_op_name(operation.op), size.key_size, ggml_type_name(operation.src[1]->type),
+                              size.value_size, ggml_type_name(operation.src[2]->type));
 }
 
 bool attention_supports(const ggml_tensor* operation) noexcept {

@@ -14,6 +14,7 @@
 #include "engines/llama/kernels/instruction_set.h"
 
 #include <cstdint>
+#include <string>
 
 struct ggml_tensor;
 
@@ -30,8 +31,9 @@ void install_attention(InstructionSet set = available().front());
 // The process's choice: for graphs planned later on threads without an AttentionScope. Any thread.
 void set_attention_choice(AttentionChoice choice) noexcept;
 
-// While it lives, graphs that this thread computes follow `choice`, whatever the process's is. Scopes nest. Only ggml's
-// CPU backend is concerned, which plans on the calling thread.
+// While it lives, graphs that this thread computes follow `choice`, whatever the process's is, and it notes what of
+// their attention is left to ggml. Scopes nest; each notes its own. Only ggml's CPU backend is concerned, which plans
+// on the calling thread. Stays on its thread.
 class AttentionScope {
  public:
   explicit AttentionScope(AttentionChoice choice) noexcept;
@@ -39,8 +41,17 @@ class AttentionScope {
   AttentionScope(const AttentionScope&) = delete;
   AttentionScope& operator=(const AttentionScope&) = delete;
 
+  // The first operation that ours was chosen for and that our kernels cannot compute, for people; empty: none yet.
+  [[nodiscard]] const std::string& left_to_ggml() const { return left_to_ggml_; }
+
+  // For the operator.
+  [[nodiscard]] AttentionChoice choice() const { return choice_; }
+  void note_left(const ggml_tensor& operation);
+
  private:
-  int outer_;
+  AttentionChoice choice_;
+  AttentionScope* outer_;
+  std::string left_to_ggml_;
 };
 
 // Whether our kernels compute this operation: queries F32; keys and values each F32, F16, BF16, Q8_0 or Q4_0; heads of
@@ -48,11 +59,11 @@ class AttentionScope {
 // sinks.
 [[nodiscard]] bool attention_supports(const ggml_tensor* operation) noexcept;
 
-// Operations planned with kBulkhead in force that were left to ggml's own, variant path since the process began. A
-// strict mode checks that it does not grow.
+// Operations that this thread planned with kBulkhead in force and left to ggml's own, variant path.
 [[nodiscard]] std::uint64_t attention_fell_through() noexcept;
 
-// Operations planned for our kernels since the process began: a test that means to use them can see that it did.
+// Operations that this thread planned for our kernels: who means to use them can see that it did. What other threads
+// plan meanwhile does not count, so that the facts of a model are its own.
 [[nodiscard]] std::uint64_t attention_taken() noexcept;
 
 }  // namespace bulkhead::engines::llama::kernels
