@@ -14,6 +14,7 @@ namespace bulkhead::testing {
 
 inline const std::string kGemma = "gemma-3-270m-q4_k_m.gguf";
 inline const std::string kQwen = "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf";
+inline const std::string kLargeQwen = "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf";
 
 inline std::filesystem::path model_file(const std::string& name) {
   const auto variable = [](const char* key) {

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: MIT
+// A batch that libllama computes in several parts and that ends before its last one: what each sequence shows
+// afterwards is what it shows alone, bit for bit. Stopped at a given node of a given part, not by the clock.
+// BULKHEAD_ROUNDS: how many rounds with each model (default 10; then also with Qwen 1.5B, if it is there).
+#include "base/hash.h"
+#include "engines/llama/context_pool.h"
+#include "engines/llama/loaded_model.h"
+#include "engines/llama/sequence.h"
+#include "engines/real_models.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+namespace bulkhead::engines::llama {
+namespace {
+
+using engine::Token;
+using Tokens = std::vector<Token>;
+
+constexpr std::uint32_t kRooms = 5;
+constexpr std::uint32_t kSteps = 3;    // tokens behind the stopped step
+constexpr std::uint32_t kDrafted = 2;  // in every other round
+constexpr std::uint32_t kCapacity = 768;
+
+// libllama asks whether to stop before each node of a graph. This says yes at one of these questions.
+class Countdown {
+ public:
+  void watch(PoolContext& context) { llama_set_abort_callback(context.handle.get(), &Countdown::ask, this); }
+  void stop_at(int question) {
+    asked_ = 0;
+    stop_at_ = question;
+  }
+  [[nodiscard]] int asked() const { return asked_; }
+
+ private:
+  static bool ask(void* self) {
+    auto& countdown = *static_cast<Countdown*>(self);
+    return ++countdown.asked_ == countdown.stop_at_;
+  }
+  int asked_ = 0;
+  int stop_at_ = 0;
+};
+
+int rounds() {
+  const char* asked = std::getenv("BULKHEAD_ROUNDS");
+  return asked == nullptr ? 10 : std::atoi(asked);
+}
+
+// What one room holds: its text, and how much of it went in before the stopped step.
+struct Text {
+  Tokens tokens;
+  std::uint32_t prefilled = 0;
+};
+
+class ModelCancelledBatch : public ::testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override {
+    BULKHEAD_NEED_MODEL(GetParam());
+    ModelOptions options;
+    options.path = testing::model_file(GetParam()).string();
+    options.isolation = Isolation::kStrict;
+    auto loaded = LoadedModel::load(options);
+    ASSERT_TRUE(loaded.ok()) << loaded.error().to_string();
+    model_ = std::move(loaded).value();
+    vocabulary_ = model_->facts().vocabulary;
+    among_ = std::make_unique<ContextPool>(*model_, cancellation_);
+    alone_ = std::make_unique<ContextPool>(*model_, cancellation_);
+    ASSERT_TRUE(among_->reserve(kRooms, kCapacity).ok());
+    ASSERT_TRUE(alone_->reserve(1, kCapacity).ok());
+  }
+
+  Text text(std::uint32_t length) {
+    Text made{{}, length};
+    for (std::uint32_t i = 0; i < length + kSteps; ++i)
+      made.tokens.push_back(static_cast<Token>(1000 + random_() % (vocabulary_ - 2000)));
+    return made;
+  }
+
+  Sequence opened(ContextPool& pool, const Text& text) {
+    Sequence sequence;
+    sequence.place = pool.take(kCapacity, false, nullptr).value();
+    sequence.capacity = kCapacity;
+    EXPECT_TRUE(append(sequence, std::span(text.tokens).first(text.prefilled), vocabulary_).ok());
+    return sequence;
+  }
+
+  // Gives each the next token of its text, with what follows as drafts. Hashes of the logits behind those tokens.
+  std::vector<std::uint64_t> step(const std::vector<Sequence*>& sequences, const std::vector<const Text*>& texts,
+                                  std::uint32_t drafted = 0) {
+    std::vector<Tokens> drafts;
+    for (std::size_t i = 0; i < sequences.size(); ++i) {
+      auto& sequence = *sequences[i];
+      const auto next = texts[i]->tokens.begin() + sequence.cached();
+      if (!sequence.pending) sequence.tokens.push_back(*next);
+      sequence.pending = true;
+      sequence.logits.reset();
+      drafts.emplace_back(next + 1, next + 1 + drafted);
+    }
+    std::vector<std::uint64_t> hashes;
+    for (const auto& outcome : decode_step(sequences, drafts, vocabulary_)) {
+      hashes.push_back(outcome.error ? 0 : xxh3_64(std::as_bytes(outcome.logits[0])));
+    }
+    return hashes;
+  }
+
+  std::vector<std::uint64_t> shown_alone(const Text& text) {
+    auto sequence = opened(*alone_, text);
+    std::vector<std::uint64_t> hashes;
+    for (std::uint32_t i = 0; i < kSteps; ++i) hashes.push_back(step({&sequence}, {&text})[0]);
+    ContextPool::release(sequence.place);
+    return hashes;
+  }
+
+  static std::uint64_t state_of(const Sequence& sequence) {
+    auto* context = sequence.place.context->handle.get();
+    std::vector<std::uint8_t> state(llama_state_seq_get_size(context, sequence.place.id));
+    EXPECT_EQ(llama_state_seq_get_data(context, state.data(), state.size(), sequence.place.id), state.size());
+    return xxh3_64(std::as_bytes(std::span(state)));
+  }
+
+  // Questions while one sequence makes one step.
+  int questions_of_a_step() {
+    const auto its_text = text(8);
+    auto sequence = opened(*alone_, its_text);
+    countdown_.watch(*sequence.place.context);
+    countdown_.stop_at(0);
+    static_cast<void>(step({&sequence}, {&its_text}));
+    ContextPool::release(sequence.place);
+    return countdown_.asked();
+  }
+
+  std::mt19937 random_{11};
+  std::shared_ptr<const LoadedModel> model_;
+  std::uint32_t vocabulary_ = 0;
+  Cancellation cancellation_;
+  Countdown countdown_;
+  std::unique_ptr<ContextPool> among_;
+  std::unique_ptr<ContextPool> alone_;
+};
+
+// Rooms that are decoded together, as lists of neighbours: each list is a part, computed after the one before.
+const std::array<std::vector<std::vector<std::size_t>>, 5> kBatches = {
+    {{{0}, {2}}, {{0}, {3, 4}}, {{1}, {3}}, {{0, 1}, {3}}, {{0}, {2}, {4}}}};
+
+TEST_P(ModelCancelledBatch, EachGoesOnAsAlone) {
+  const auto window = model_->facts().window_tokens;
+  const int questions = questions_of_a_step();
+  ASSERT_GT(questions, 20);
+  int differ = 0;
+  for (int round = 0; round < rounds(); ++round) {
+    // Lengths that are nearly the same, or of which only the last is beyond the window: where a wrong beginning of the
+    // search for a cell is not put right by the search itself.
+    const auto& batch = kBatches[static_cast<std::size_t>(round) % kBatches.size()];
+    const bool beyond = window > 0 && window + 100 < kCapacity && round % 4 == 3;
+    const auto length = 10 + random_() % 60;
+    std::vector<Text> texts;
+    std::vector<Sequence> sequences;
+    for (std::size_t i = 0; i < kRooms; ++i) {
+      const auto more = beyond && i == batch.back().back() ? window : 0;
+      texts.push_back(text(static_cast<std::uint32_t>(length + more + random_() % 4)));
+    }
+    for (const auto& its : texts) sequences.push_back(opened(*among_, its));
+    countdown_.watch(*sequences[0].place.context);
+
+    std::vector<Sequence*> members;
+    std::vector<const Text*> member_texts;
+    for (const auto& part : batch) {
+      for (const auto room : part) {
+        members.push_back(&sequences[room]);
+        member_texts.push_back(&texts[room]);
+      }
+    }
+    std::vector<std::uint64_t> before;
+    for (const auto& sequence : sequences) before.push_back(state_of(sequence));
+    // Anywhere before the last part begins.
+    const auto last_begins = questions * static_cast<int>(batch.size() - 1);
+    countdown_.stop_at(1 + static_cast<int>(random_() % static_cast<unsigned>(last_begins)));
+    for (const auto hash : step(members, member_texts, round % 2 == 0 ? 0 : kDrafted)) ASSERT_EQ(hash, 0U);
+    countdown_.stop_at(0);
+
+    bool differs = false;
+    for (std::size_t room = 0; room < kRooms; ++room) {
+      auto& sequence = sequences[room];
+      ASSERT_FALSE(sequence.poisoned);
+      EXPECT_EQ(llama_memory_seq_pos_max(sequence.place.context->memory(), sequence.place.id) + 1, sequence.cached());
+      EXPECT_EQ(state_of(sequence), before[room]) << "room " << room << " holds what it held";
+      std::vector<std::uint64_t> shown;
+      for (std::uint32_t i = 0; i < kSteps; ++i) shown.push_back(step({&sequence}, {&texts[room]})[0]);
+      if (shown == shown_alone(texts[room])) continue;
+      differs = true;
+      ADD_FAILURE() << "round " << round << ": room " << room << " of length " << texts[room].prefilled
+                    << " goes on otherwise than alone; room 0 has " << texts[0].prefilled;
+    }
+    differ += differs ? 1 : 0;
+    for (const auto& sequence : sequences) ContextPool::release(sequence.place);
+  }
+  RecordProperty("rounds", rounds());
+  RecordProperty("differ", differ);
+  EXPECT_EQ(differ, 0) << "of " << rounds() << " rounds";
+}
+
+// The largest only where it was pulled and many rounds are asked for.
+std::vector<std::string> models() {
+  std::vector<std::string> all = {testing::kGemma, testing::kQwen};
+  if (std::getenv("BULKHEAD_ROUNDS") != nullptr && testing::have_model(testing::kLargeQwen))
+    all.push_back(testing::kLargeQwen);
+  return all;
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, ModelCancelledBatch, ::testing::ValuesIn(models()), [](const auto& chosen) {
+  return chosen.param == testing::kGemma ? "Gemma" : chosen.param == testing::kQwen ? "Qwen" : "LargeQwen";
+});
+
+}  // namespace
+}  // namespace bulkhead::engines::llama
