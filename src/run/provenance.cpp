@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "run/provenance.h"
 
+#include "embedded/commit.h"
 #include "measure/machine.h"
 
 #include <bulkhead/version.h>
@@ -23,7 +24,7 @@ Json workers_json(const engine::Engine& engine) {
 }
 
 Json build_json() {
-  return {{"version", BULKHEAD_VERSION}, {"commit", BULKHEAD_COMMIT}};
+  return {{"version", BULKHEAD_VERSION}, {"commit", embedded::kCommit}};
 }
 
 Json model_json(const engine::Facts& facts, const std::string& sha256) {
