@@ -13,4 +13,9 @@ const std::string& build_folder() {
   return folder;
 }
 
+const std::string& llama_folder() {
+  static const std::string folder = BULKHEAD_LLAMA_FOLDER;
+  return folder;
+}
+
 }  // namespace bulkhead::testing

@@ -9,5 +9,6 @@ namespace bulkhead::testing {
 
 [[nodiscard]] const std::string& source_folder();  // the root of the checkout
 [[nodiscard]] const std::string& build_folder();   // the build folder of the preset under test
+[[nodiscard]] const std::string& llama_folder();   // the pinned llama.cpp sources, without our patches
 
 }  // namespace bulkhead::testing

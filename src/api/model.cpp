@@ -3,6 +3,7 @@
 
 #include "conversation/traced_tokens.h"
 #include "engine/engine.h"
+#include "engine/opaque_chat.h"
 #include "engines/builtin.h"
 #include "models/model_files.h"
 #include "partition/partition.h"
@@ -206,7 +207,7 @@ Result<void> Partition::chat(std::string_view role, std::string_view content) {
   if (!impl_) return moved_from("partition");
   auto messages = impl_->chat;
   messages.push_back({std::string(role), std::string(content)});
-  BH_TRY(const auto parts, impl_->model->engine->tokenizer().render_chat(messages, role == "user"));
+  BH_TRY(const auto parts, engine::render_opaque(impl_->model->engine->tokenizer(), messages, role == "user"));
   std::string text;
   for (const auto& part : parts) text += part.text;
   const auto held = impl_->held_of(text);

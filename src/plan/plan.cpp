@@ -40,16 +40,32 @@ std::size_t shared_tokens(const std::vector<TracedTokens>& outputs) {
   return shared;
 }
 
+// What is said about a turn names the file, too.
+Result<prompt::Layout> placed(Result<prompt::Layout> layout, const conversation::Scenario& scenario) {
+  if (layout.ok() || scenario.path.empty()) return layout;
+  auto error = layout.error();
+  const bool about_text = error.code == ErrorCode::kBadInput || error.code == ErrorCode::kUnsupported;
+  if (about_text) error.place = scenario.path + (error.place.empty() ? "" : ", " + error.place);
+  return error;
+}
+
 Result<ContextTokens> tokens_with(const conversation::Scenario& scenario, const prompt::Format& format,
                                   const ContextPlan& context, const engine::Tokenizer& tokenizer,
                                   const std::map<std::string, std::string>& messages) {
   ContextTokens tokens;
   auto blocks = prompt::context_blocks(format, scenario, context.spec.content, messages);
-  BH_TRY(tokens.context, prompt::assemble(format, blocks, tokenizer, false));
+  BH_TRY(auto layout, placed(prompt::lay_out(format, blocks, tokenizer, false), scenario));
+  tokens.context = std::move(layout.tokens);
+  tokens.changes = std::move(layout.changes);
   for (const auto& output : context.outputs) {
     blocks.push_back(prompt::prompt_block(format, output.prompt, output.label));
-    BH_TRY(auto whole, prompt::assemble(format, blocks, tokenizer, true));
-    tokens.outputs.push_back(std::move(whole));
+    BH_TRY(auto whole, placed(prompt::lay_out(format, blocks, tokenizer, true), scenario));
+    tokens.outputs.push_back(std::move(whole.tokens));
+    for (auto& change : whole.changes) {
+      if (std::find(tokens.changes.begin(), tokens.changes.end(), change) == tokens.changes.end()) {
+        tokens.changes.push_back(std::move(change));
+      }
+    }
     blocks.pop_back();
   }
   tokens.shared = shared_tokens(tokens.outputs);

@@ -55,6 +55,7 @@ struct ContextTokens {
   // Leading tokens, with their origins, common to all outputs: prefilled once. With one output that is all of it; with
   // several, each fork has at least one token of its own to prefill.
   std::size_t shared = 0;
+  std::vector<std::string> changes = {};  // what the chat template wanted changed (prompt::Layout)
 };
 
 struct ContextPlan {

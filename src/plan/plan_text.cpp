@@ -54,6 +54,7 @@ Json to_json(const ContextPlan& context) {
           {"turns", tokens_by_turn(context.known.context, context.spec.content.turns)},
           {"shared_prefix_tokens", context.known.shared},
           {"longest_sequence_tokens", context.longest},
+          {"template_changes", context.known.changes},
           {"outputs", std::move(outputs)}};
 }
 
@@ -157,6 +158,16 @@ std::uint64_t sum_of(const Plan& plan, StepKind kind) {
   return sum;
 }
 
+// What the model's template refused, and what was done about it.
+std::string changes_text(const Plan& plan) {
+  std::string text;
+  for (const auto& context : plan.contexts) {
+    const auto& changes = context.known.changes;
+    if (!changes.empty()) text += fmt::format("  {}: {}\n", context.partition, fmt::join(changes, "; "));
+  }
+  return text.empty() ? text : "\nFor the chat template\n" + text;
+}
+
 bool any_awaits(const Plan& plan) {
   return std::any_of(plan.contexts.begin(), plan.contexts.end(),
                      [](const auto& context) { return !context.spec.content.messages_from.empty(); });
@@ -185,6 +196,7 @@ std::string to_text(const Plan& plan) {
       fmt::format("Plan of {} ({} turns, {} clusters) in format {}\n\nContexts, in tokens\n{}", plan.scenario->id,
                   plan.scenario->turns.size(), plan.scenario->clusters.size(), plan.format->name, context_table(plan));
   if (any_awaits(plan)) text += "  + messages are not there yet and not counted; \"longest\" bounds them.\n";
+  text += changes_text(plan);
   text += fmt::format("\nSteps\n{}", step_table(plan));
   text += fmt::format("\nPrefill {}{} tokens, generate at most {}; up to {} sequences of up to {} tokens.\n",
                       sum_of(plan, StepKind::kPrefill), any_awaits(plan) ? "+" : "", sum_of(plan, StepKind::kGenerate),

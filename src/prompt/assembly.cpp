@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: MIT
 #include "prompt/assembly.h"
 
+#include "engine/opaque_chat.h"
 #include "prompt/placeholders.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
+#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -74,6 +77,7 @@ Block message_block(const MessageFrame& frame, const std::vector<std::string>& l
 Block turn_block(const Format& format, const conversation::Turn& turn, bool marked) {
   Block block;
   block.role = turn.role;
+  block.source = fmt::format("turn {} (cluster {}, {})", turn.id, turn.cluster, turn.role);
   if (marked) {
     block.pieces.push_back({origin_of(OriginKind::kMarker, turn.id), marker_text(format, turn.id)});
   }
@@ -83,38 +87,67 @@ Block turn_block(const Format& format, const conversation::Turn& turn, bool mark
   return block;
 }
 
+// How many bytes of `text` the piece `spelled` stands for; nothing when it is no spelling of their beginning.
+// SentencePiece writes a space as U+2581, so that character comes back as a space.
+std::optional<std::size_t> bytes_spelled(std::string_view text, std::string_view spelled) {
+  constexpr std::string_view kSpaceMark = "\u2581";
+  std::size_t at = 0;
+  for (const char byte : spelled) {
+    if (at < text.size() && text[at] == byte) {
+      ++at;
+    } else if (byte == ' ' && text.substr(std::min(at, text.size())).starts_with(kSpaceMark)) {
+      at += kSpaceMark.size();
+    } else {
+      return std::nullopt;
+    }
+  }
+  return at;
+}
+
+std::string source_of(const Origin& origin) {
+  if (origin.turn != 0) return fmt::format("turn {}", origin.turn);
+  return origin.label.empty() ? std::string(conversation::name(origin.kind))
+                              : fmt::format("{} {}", conversation::name(origin.kind), origin.label);
+}
+
+Error cannot_spell(std::string_view text, const Origin& origin) {
+  constexpr std::size_t kShown = 32;
+  std::size_t end = std::min(kShown, text.size());
+  while (end < text.size() && end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) --end;
+  return {ErrorCode::kBadInput,
+          fmt::format(R"(the model's vocabulary has no tokens for "{}")", text.substr(0, end)), source_of(origin),
+          "leave these characters out, or use another model"};
+}
+
 // Appends `tokens`, which spell the pieces' text, each with the origin of the piece its first byte is in.
 Result<void> append_spelled(TracedTokens& out, std::span<const Token> tokens, std::span<const Piece> pieces,
                             const Tokenizer& tokenizer) {
-  const std::string text = joined(pieces);
-  std::size_t offset = 0;  // of the next token's first byte
+  const std::string whole = joined(pieces);
+  std::string_view rest = whole;
   std::size_t piece = 0;
   std::size_t piece_end = pieces.empty() ? 0 : pieces.front().text.size();
+  const auto offset = [&] { return whole.size() - rest.size(); };  // of the next token's first byte
   for (std::size_t i = 0; i < tokens.size(); ++i) {
-    while (piece + 1 < pieces.size() && offset >= piece_end) piece_end += pieces[++piece].text.size();
-    const std::string spelled = tokenizer.piece(tokens[i]);
-    if (text.compare(offset, spelled.size(), spelled) != 0) {
-      return Error{ErrorCode::kInternal,
-                   fmt::format(R"(token {} spells "{}" where the text goes on with "{}")", tokens[i], spelled,
-                               text.substr(offset, spelled.size())),
-                   "tokenizer",
-                   {}};
-    }
-    offset += spelled.size();
+    while (piece + 1 < pieces.size() && offset() >= piece_end) piece_end += pieces[++piece].text.size();
+    const auto bytes = bytes_spelled(rest, tokenizer.piece(tokens[i]));
+    if (!bytes || *bytes == 0) return cannot_spell(rest, pieces[piece].origin);
+    rest.remove_prefix(*bytes);
     out.append(tokens.subspan(i, 1), pieces[piece].origin);
   }
-  if (offset != text.size()) {
-    return Error{
-        ErrorCode::kInternal, fmt::format("the tokens spell {} of {} bytes", offset, text.size()), "tokenizer", {}};
-  }
+  if (!rest.empty()) return cannot_spell(rest, pieces.back().origin);
   return {};
 }
 
 Result<void> append_text(TracedTokens& out, std::span<const Piece> pieces, const Tokenizer& tokenizer) {
   const std::string text = joined(pieces);
   if (text.empty()) return {};
-  BH_TRY(const auto tokens, tokenizer.tokenize(text));
-  return append_spelled(out, tokens, pieces, tokenizer);
+  auto tokens = tokenizer.tokenize(text);
+  if (!tokens.ok()) {
+    auto error = tokens.error();
+    if (error.place.empty()) error.place = source_of(pieces.front().origin);
+    return error;
+  }
+  return append_spelled(out, *tokens, pieces, tokenizer);
 }
 
 void append_bos(TracedTokens& out, const Tokenizer& tokenizer) {
@@ -161,12 +194,73 @@ std::vector<Block> merge_equal_roles(std::span<const Block> blocks) {
   return merged;
 }
 
-std::vector<Block> without_system_role(std::span<const Block> blocks) {
-  std::vector<Block> plain(blocks.begin(), blocks.end());
-  for (auto& block : plain) {
-    if (block.role == "system") block.role = "user";
+// A way of laying out messages that a template may take where it refuses them as they are.
+struct Arrangement {
+  std::vector<Block> blocks;
+  std::vector<std::string> changes = {};
+};
+
+// What is tried, each on top of those before it.
+enum class Change { kMerge, kDeveloperAsSystem, kToolAsUser, kOpen, kInnerSystemAsUser, kSystemAsUser };
+constexpr std::array kChanges = {Change::kMerge, Change::kDeveloperAsSystem, Change::kToolAsUser,
+                                 Change::kOpen,  Change::kInnerSystemAsUser, Change::kSystemAsUser};
+
+// From the block at `first` on, what `from` says is said by `to`.
+bool give(std::vector<Block>& blocks, std::string_view from, std::string_view to, std::size_t first = 0) {
+  bool changed = false;
+  for (std::size_t i = first; i < blocks.size(); ++i) {
+    if (blocks[i].role != from) continue;
+    blocks[i].role = to;
+    changed = true;
   }
-  return plain;
+  return changed;
+}
+
+// Puts the format's opening turn before an assistant that begins. Its text is the format's, as a template's is.
+bool open_conversation(std::vector<Block>& blocks, const std::string& opening) {
+  const auto first =
+      std::find_if(blocks.begin(), blocks.end(), [](const auto& block) { return block.role != "system"; });
+  if (opening.empty() || first == blocks.end() || first->role == "user") return false;
+  auto block = block_of("user", origin_of(OriginKind::kTemplate), opening);
+  block.source = "the format's opening turn";
+  blocks.insert(first, std::move(block));
+  return true;
+}
+
+// Makes one change; false: there is nothing of the kind.
+bool make_change(Change change, const Format& format, Arrangement& arrangement) {
+  auto& blocks = arrangement.blocks;
+  std::string words;
+  switch (change) {
+    case Change::kMerge: break;
+    case Change::kDeveloperAsSystem:
+      if (give(blocks, "developer", "system")) words = "developer turns are system turns";
+      break;
+    case Change::kToolAsUser:
+      if (give(blocks, "tool", "user")) words = "tool turns are the user's";
+      break;
+    case Change::kOpen:
+      if (open_conversation(blocks, format.opening_turn)) {
+        words = fmt::format(R"(the user opens with "{}")", format.opening_turn);
+      }
+      break;
+    case Change::kInnerSystemAsUser:
+      if (give(blocks, "system", "user", 1)) words = "system turns behind the first message are the user's";
+      break;
+    case Change::kSystemAsUser:
+      if (give(blocks, "system", "user")) words = "system turns are the user's";
+      break;
+  }
+  if (!words.empty()) arrangement.changes.push_back(words);
+  auto merged = merge_equal_roles(blocks);
+  const bool fewer = merged.size() < blocks.size();
+  constexpr std::string_view kMerged = "neighbours of one role are one message";
+  const auto& changes = arrangement.changes;
+  if (fewer && std::find(changes.begin(), changes.end(), kMerged) == changes.end()) {
+    arrangement.changes.emplace_back(kMerged);
+  }
+  blocks = std::move(merged);
+  return fewer || !words.empty();
 }
 
 // Bytes [begin, end) of the pieces' joined text, as pieces.
@@ -232,8 +326,9 @@ void append_template(TracedTokens& out, std::span<const Token> tokens, const Tok
 
 Result<TracedTokens> render(std::span<const Block> blocks, const Tokenizer& tokenizer, bool open_assistant_turn) {
   std::vector<ChatMessage> messages;
+  messages.reserve(blocks.size());
   for (const auto& block : blocks) messages.push_back({block.role, joined(block.pieces)});
-  BH_TRY(const auto parts, tokenizer.render_chat(messages, open_assistant_turn));
+  BH_TRY(const auto parts, engine::render_opaque(tokenizer, messages, open_assistant_turn));
   TracedTokens rest;
   ContentCursor cursor(blocks);
   for (const ChatPart& part : parts) {
@@ -254,20 +349,50 @@ Result<TracedTokens> render(std::span<const Block> blocks, const Tokenizer& toke
   return out;
 }
 
-Result<TracedTokens> assemble_chat(std::span<const Block> blocks, const Tokenizer& tokenizer,
-                                   bool open_assistant_turn) {
-  if (blocks.empty()) {
-    TracedTokens out;
-    append_bos(out, tokenizer);
-    return out;
+// The block that a refusal is about: the last of the shortest beginning that is refused.
+std::string refused_source(std::span<const Block> blocks, const Tokenizer& tokenizer) {
+  std::size_t taken = 0;
+  std::size_t refused = blocks.size();
+  while (refused - taken > 1) {
+    const auto middle = taken + (refused - taken) / 2;
+    (render(blocks.first(middle), tokenizer, false).ok() ? taken : refused) = middle;
   }
+  return blocks[refused - 1].source;
+}
+
+Error refusal(Error error, std::span<const Block> blocks, const Format& format, const Tokenizer& tokenizer) {
+  constexpr std::string_view kMessage = "message ";
+  if (error.place.starts_with(kMessage)) {
+    const auto number = static_cast<std::size_t>(std::atoll(error.place.c_str() + kMessage.size()));
+    error.place = blocks[std::min(number, blocks.size() - 1)].source;
+  } else if (error.place.empty()) {
+    error.place = refused_source(blocks, tokenizer);
+  }
+  if (format.opening_turn.empty() && blocks.front().role == "assistant") {
+    error.advice = "give the format an \"opening_turn\": the assistant begins here";
+  }
+  return error;
+}
+
+Result<Layout> lay_out_chat(const Format& format, std::span<const Block> blocks, const Tokenizer& tokenizer,
+                            bool open_assistant_turn) {
+  Layout layout;
+  if (blocks.empty()) {
+    append_bos(layout.tokens, tokenizer);
+    return layout;
+  }
+  const auto refused = [](const auto& result) { return !result.ok() && result.error().code == ErrorCode::kUnsupported; };
   auto as_is = render(blocks, tokenizer, open_assistant_turn);
-  if (as_is.ok() || as_is.error().code != ErrorCode::kUnsupported) return as_is;
-  auto merged = render(merge_equal_roles(blocks), tokenizer, open_assistant_turn);
-  if (merged.ok() || merged.error().code != ErrorCode::kUnsupported) return merged;
-  auto plain = render(merge_equal_roles(without_system_role(blocks)), tokenizer, open_assistant_turn);
-  if (plain.ok()) return plain;
-  return as_is;
+  auto tokens = as_is;
+  Arrangement arrangement{{blocks.begin(), blocks.end()}};
+  for (const auto change : kChanges) {
+    if (!refused(tokens)) break;
+    if (make_change(change, format, arrangement)) tokens = render(arrangement.blocks, tokenizer, open_assistant_turn);
+  }
+  if (refused(tokens)) return refusal(as_is.error(), blocks, format, tokenizer);
+  BH_TRY(layout.tokens, std::move(tokens));
+  layout.changes = std::move(arrangement.changes);
+  return layout;
 }
 
 }  // namespace
@@ -278,9 +403,13 @@ std::vector<Block> context_blocks(const Format& format, const Scenario& scenario
   if (content.instruction) {
     blocks.push_back(
         block_of(format.instruction_role, origin_of(OriginKind::kInstruction), instruction_text(format, scenario)));
+    blocks.back().source = "the instruction";
   }
   auto received = message_block(format.message, content.messages_from, messages);
-  if (!received.pieces.empty()) blocks.push_back(std::move(received));
+  if (!received.pieces.empty()) {
+    received.source = "the messages received";
+    blocks.push_back(std::move(received));
+  }
   bool first = true;
   for (const int id : content.turns) {
     const auto* turn = scenario.find_turn(id);
@@ -294,13 +423,22 @@ std::vector<Block> context_blocks(const Format& format, const Scenario& scenario
 }
 
 Block prompt_block(const Format& format, const std::string& text, const std::string& label) {
-  return block_of("user", origin_of(OriginKind::kPrompt, 0, label), format.prompt_prefix + text);
+  auto block = block_of("user", origin_of(OriginKind::kPrompt, 0, label), format.prompt_prefix + text);
+  block.source = label.empty() ? "the prompt" : fmt::format("the prompt of output {}", label);
+  return block;
+}
+
+Result<Layout> lay_out(const Format& format, std::span<const Block> blocks, const Tokenizer& tokenizer,
+                       bool open_assistant_turn) {
+  if (format.rendering == Rendering::kChat) return lay_out_chat(format, blocks, tokenizer, open_assistant_turn);
+  BH_TRY(auto tokens, assemble_raw(format, blocks, tokenizer));
+  return Layout{std::move(tokens)};
 }
 
 Result<TracedTokens> assemble(const Format& format, std::span<const Block> blocks, const Tokenizer& tokenizer,
                               bool open_assistant_turn) {
-  if (format.rendering == Rendering::kChat) return assemble_chat(blocks, tokenizer, open_assistant_turn);
-  return assemble_raw(format, blocks, tokenizer);
+  BH_TRY(auto layout, lay_out(format, blocks, tokenizer, open_assistant_turn));
+  return std::move(layout.tokens);
 }
 
 std::string plain_text(const Format& format, std::span<const Block> blocks) {

@@ -25,7 +25,8 @@ struct Piece {
 struct Block {
   std::string role = "user";
   std::vector<Piece> pieces;
-  bool separated = false;  // raw whole: the format's separator stands before it (turns but the first)
+  bool separated = false;   // raw whole: the format's separator stands before it (turns but the first)
+  std::string source = {};  // what it is, for errors: "turn 2 (cluster tea, assistant)", "the prompt"
 };
 
 // What a context shows, before it is text.
@@ -45,12 +46,25 @@ struct ContextContent {
 // The block that asks for output `label`; `text` is a prompt_text().
 [[nodiscard]] Block prompt_block(const Format& format, const std::string& text, const std::string& label);
 
-// Tokens of `blocks` in order. A token that covers bytes of two pieces belongs to the one its first byte is in.
+// A context as tokens, and what had to be done so that the model's template takes its messages.
+struct Layout {
+  conversation::TracedTokens tokens;
+  std::vector<std::string> changes = {};  // each in words; empty: the messages stand as they are
+};
+
+// Tokens of `blocks` in order. A token that covers bytes of two pieces belongs to the one its first byte is in. Where
+// the vocabulary spells a text in another way (SentencePiece knows U+2581 only as a space), its tokens stand for it.
 // `open_assistant_turn` matters for chat rendering only: the model is to answer next.
-// Chat: a template that refuses these messages gets neighbours of one role merged, joined by an empty line; one that
-// refuses that too gets system messages as the user's. Content that the template leaves out counts as refused.
-// kUnsupported: chat rendering without a template, or one that refuses all of this. kInternal: the tokenizer's pieces
-// do not spell the text.
+// Chat: the template sees roles, never contents (engine/opaque_chat.h). Where it refuses the messages, this is tried, each
+// step on top of those before it: neighbours of one role become one message; developer turns the system's, tool turns the user's; the format's
+// opening turn stands before a conversation that the assistant begins; system turns behind the first message become
+// the user's, then all of them.
+// kUnsupported: chat rendering without a template, or one that refuses all of this; the place names the turn.
+// kCorrupt: the template is broken or exceeds its limits. kBadInput: the vocabulary cannot spell a text.
+[[nodiscard]] Result<Layout> lay_out(const Format& format, std::span<const Block> blocks,
+                                     const engine::Tokenizer& tokenizer, bool open_assistant_turn);
+
+// The tokens of lay_out().
 [[nodiscard]] Result<conversation::TracedTokens> assemble(const Format& format, std::span<const Block> blocks,
                                                           const engine::Tokenizer& tokenizer, bool open_assistant_turn);
 

@@ -142,8 +142,8 @@ Result<void> read_rendering(const JsonView& root, Format& format) {
   BH_TRY(const auto rendering, read_word(root, "rendering", {"raw", "chat"}));
   format.rendering = rendering == "chat" ? Rendering::kChat : Rendering::kRaw;
   const bool chat = format.rendering == Rendering::kChat;
-  for (const std::string_view key : {"tokenizing", "separator", "instruction_role"}) {
-    const bool chat_only = key == "instruction_role";
+  for (const std::string_view key : {"tokenizing", "separator", "instruction_role", "opening_turn"}) {
+    const bool chat_only = key == "instruction_role" || key == "opening_turn";
     if (!root.has(key) || chat_only == chat) continue;
     BH_TRY(const auto view, root.at(key));
     return view.fail(fmt::format("\"{}\" has no meaning with {} rendering", key, rendering));
@@ -165,6 +165,7 @@ Result<void> read_rendering(const JsonView& root, Format& format) {
     return view.fail("\"separator\" has no meaning when every block is tokenized alone");
   }
   BH_TRY(format.separator, root.string_or("separator", ""));
+  BH_TRY(format.opening_turn, root.string_or("opening_turn", ""));
   if (root.has("instruction_role")) {
     BH_TRY(format.instruction_role, read_word(root, "instruction_role", {"system", "user"}));
   }
@@ -173,7 +174,7 @@ Result<void> read_rendering(const JsonView& root, Format& format) {
 
 Result<Format> read_format(const JsonView& root) {
   BH_CHECK(root.only({"name", "description", "rendering", "tokenizing", "bos", "separator", "turn_marker",
-                      "instruction_role", "prompt_prefix", "read_query", "message", "texts", "exact", "prompt_sets",
+                      "instruction_role", "opening_turn", "prompt_prefix", "read_query", "message", "texts", "exact", "prompt_sets",
                       "new_tokens"}));
   Format format;
   BH_TRY(const auto name_view, root.at("name"));

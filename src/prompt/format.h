@@ -48,6 +48,7 @@ struct Format {
   std::string separator;                  // between turns (raw, whole)
   std::string turn_marker;                // placeholder {turn}
   std::string instruction_role = "user";  // chat: who gives the "prompted" condition's instruction
+  std::string opening_turn;               // chat: the user's first words where a template wants them; empty: none
   std::string prompt_prefix;              // before every prompt
   bool read_query = true;                 // false: a turn whose text is a query is dropped, its marker stays
   MessageFrame message;

@@ -189,6 +189,7 @@ class Execution {
     result.context_tokens = static_cast<std::uint32_t>(tokens.context.size());
     result.shared_prefix_tokens = static_cast<std::uint32_t>(tokens.shared);
     result.context = tokens.context;
+    result.template_changes = tokens.changes;
     result.messages = partition.ledger().messages;
     result.prefilled_tokens += partition.ledger().prefilled_tokens;
     result.prefill_time += partition.ledger().prefill_time;

@@ -38,6 +38,7 @@ struct PartitionResult {
   std::uint64_t reused_tokens = 0;         // taken over by the forks
   std::uint64_t generated_tokens = 0;
   std::vector<partition::Receipt> messages;
+  std::vector<std::string> template_changes;  // what the chat template wanted changed (prompt::Layout)
   std::uint64_t kv_bytes_used = 0;
   std::uint64_t kv_bytes_allocated = 0;
   engine::Duration prefill_time{};

@@ -125,6 +125,7 @@ Json partition_json(const PartitionResult& partition) {
           {"reused_tokens", partition.reused_tokens},
           {"generated_tokens", partition.generated_tokens},
           {"messages", messages},
+          {"template_changes", partition.template_changes},
           {"kv_bytes_used", partition.kv_bytes_used},
           {"kv_bytes_allocated", partition.kv_bytes_allocated},
           {"prefill_ms", milliseconds(partition.prefill_time)},

@@ -332,6 +332,37 @@ TEST_F(Faults, PartsOfAModelMustLieTogether) {
   EXPECT_EQ(run("plan " + kScenario + " -m " + first.string()).code, 2);
 }
 
+TEST_F(Faults, TemplatesThatBreakOrExceedALimitAreFourWhereAFormatUsesThem) {
+  const auto model = (folder_.path() / "tiny.gguf").string();
+  for (const std::string source : {"{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+                                   "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "{% if %}"}) {
+    ASSERT_TRUE(write_tiny_model(model, {.chat_template = source}));
+    const auto planned = run("plan " + scenario() + " -m " + model);
+    EXPECT_EQ(planned.code, 4) << source << planned.err;
+    EXPECT_NE(planned.err.find("chat template: the model's chat template is broken"), std::string::npos) << planned.err;
+    EXPECT_EQ(run("plan " + scenario() + " -m " + model + " --format raw").code, 0) << source;
+  }
+}
+
+// A split by topic makes a partition that the assistant begins.
+TEST_F(Faults, ARefusingTemplateIsTwoAndNamesFileTurnAndCluster) {
+  const auto model = (folder_.path() / "tiny.gguf").string();
+  const std::string source =
+      "{% if messages[0].role != 'user' %}{{ raise_exception('a user begins') }}{% endif %}"
+      "{% for m in messages %}<|im_start|>{{ m.role }} {{ m.content }}<|im_end|>{% endfor %}";
+  ASSERT_TRUE(write_tiny_model(model, {.chat_template = source}));
+  const auto split = scenario("\"turn_id\": 3, \"cluster\": 2, \"role\": \"user\"",
+                              "\"turn_id\": 3, \"cluster\": 2, \"role\": \"assistant\"");
+  const auto taken = run("plan " + split + " -m " + model + " --conditions semantic");
+  EXPECT_EQ(taken.code, 0) << taken.err;
+  EXPECT_NE(taken.out.find("semantic/cluster_2: the user opens with \"Go on.\""), std::string::npos) << taken.out;
+  const auto format = write("plain.json", R"({"name": "plain", "extends": "bulkhead", "opening_turn": null})");
+  const auto refused = run("plan " + split + " -m " + model + " --conditions semantic --format " + format);
+  EXPECT_EQ(refused.code, 2);
+  EXPECT_NE(refused.err.find("scenario.json, turn 3 (cluster cluster_2, assistant)"), std::string::npos) << refused.err;
+  EXPECT_NE(refused.err.find("a user begins"), std::string::npos) << refused.err;
+}
+
 TEST_F(Faults, ConvertingWithoutTheWorkersNamesTheirScript) {
   const auto model = write("model.gguf", std::string("GGUF\x03\0\0\0\0\0\0\0", 12));
   const auto folder = folder_.path() / "converted";

@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: MIT
 // Tokenizer and chat template of the llama engine: content stays content.
 #include "engines/llama/chat_template.h"
+#include "engine/opaque_chat.h"
+#include "engines/hostile_templates.h"
 #include "engines/llama/llama_engine.h"
 #include "engines/real_models.h"
 #include "engines/tiny_model.h"
 #include "temporary_folder.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -18,6 +22,7 @@ namespace {
 using engine::ChatMessage;
 using engine::ChatPart;
 using engine::Token;
+using ::testing::HasSubstr;
 
 const std::string kChatMl =
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
@@ -31,7 +36,7 @@ std::string joined(const std::vector<ChatPart>& parts) {
 
 Result<std::vector<ChatPart>> render(const std::string& source, const std::vector<ChatMessage>& messages,
                                      bool open = true) {
-  BH_TRY(const auto parsed, ChatTemplate::parse(source, "<s>", "</s>"));
+  BH_TRY(const auto parsed, ChatTemplate::parse(source, "<s>", "</s>", 0));
   return parsed.render(messages, open);
 }
 
@@ -70,7 +75,7 @@ TEST(ChatTemplate, PassesOnWhyItRefuses) {
   ASSERT_FALSE(refused.ok());
   EXPECT_EQ(refused.error().code, ErrorCode::kUnsupported);
   EXPECT_NE(refused.error().message.find("Only user turns, please"), std::string::npos) << refused.error().message;
-  EXPECT_EQ(render(kChatMl, {{"tool", "x"}}).error().code, ErrorCode::kUnsupported);
+  EXPECT_EQ(render(kChatMl, {{"robot", "x"}}).error().code, ErrorCode::kUnsupported);
 }
 
 TEST(ChatTemplate, DoesNotDropTheSystemMessageUnseen) {
@@ -83,9 +88,73 @@ TEST(ChatTemplate, DoesNotDropTheSystemMessageUnseen) {
 
 TEST(ChatTemplate, BrokenSourcesAreRefused) {
   for (const auto* source : {"{% for m in messages %}", "{{ 1 + }}", "{% if %}", "{{ messages["}) {
-    const auto parsed = ChatTemplate::parse(source, "", "");
+    const auto parsed = ChatTemplate::parse(source, "", "", 0);
     ASSERT_FALSE(parsed.ok()) << source;
-    EXPECT_EQ(parsed.error().code, ErrorCode::kUnsupported);
+    EXPECT_EQ(parsed.error().code, ErrorCode::kCorrupt);
+  }
+}
+
+// Whether parsing, looking at and running it once ends with an error, soon and with the process alive.
+void expect_refused(const testing::HostileTemplate& hostile) {
+  const auto begin = std::chrono::steady_clock::now();
+  const auto parsed = ChatTemplate::parse(hostile.source, "<s>", "</s>", 0);
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+  ASSERT_FALSE(parsed.ok()) << hostile.name;
+  EXPECT_EQ(parsed.error().code, ErrorCode::kCorrupt) << hostile.name << ": " << parsed.error().message;
+  EXPECT_EQ(parsed.error().place, "chat template") << hostile.name;
+  EXPECT_LT(parsed.error().message.size(), 300U) << hostile.name;
+  EXPECT_LT(took.count(), 60) << hostile.name;
+}
+
+TEST(HostileTemplates, NestedDeeperThanTheStackAreRefused) {
+  for (const auto& one : testing::deep_templates()) expect_refused(one);
+}
+
+TEST(HostileTemplates, WithoutAnEndAreRefused) {
+  for (const auto& one : testing::endless_templates()) expect_refused(one);
+}
+
+TEST(HostileTemplates, LargerThanTheMemoryAreRefused) {
+  for (const auto& one : testing::large_templates()) expect_refused(one);
+}
+
+TEST(HostileTemplates, ThatEndedAProcessByASignalAreRefused) {
+  for (const auto& one : testing::trapping_templates()) expect_refused(one);
+}
+
+TEST(HostileTemplates, TheMessageNamesTheLimitAndItsValue) {
+  const auto message = [](const std::string& source) { return ChatTemplate::parse(source, "", "", 0).error().message; };
+  EXPECT_THAT(message("{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"),
+              HasSubstr("2020064 steps"));
+  EXPECT_THAT(message("{{ 'a' * 4000000000 }}"), HasSubstr("67174400 bytes"));
+  EXPECT_THAT(message("{{ range(10000000000)|length }}"), HasSubstr("501000 values"));
+  EXPECT_THAT(message("{% macro f(x) %}{{ f(x) }}{% endmacro %}{{ f(1) }}"), HasSubstr("524288 bytes of stack"));
+  EXPECT_THAT(message("{{ 1" + testing::hostile::times("+1", 5000) + " }}"), HasSubstr("4096 tokens"));
+  EXPECT_THAT(message(std::string(300'000, 'a')), HasSubstr("300000 bytes, more than 262144"));
+}
+
+// Only with many messages: reading it says nothing.
+TEST(HostileTemplates, AreStoppedWhenAChatIsRendered) {
+  const std::string source =
+      "{% for a in messages %}{{ a.content }}{% endfor %}{% if messages|length > 9 %}{% for a in range(99999) %}{% for "
+      "b in range(99999) %}{% endfor %}{% endfor %}{% endif %}";
+  EXPECT_TRUE(render(source, {{"user", "U"}}).ok());
+  const auto rendered = render(source, std::vector<ChatMessage>(10, {"user", "U"}));
+  ASSERT_FALSE(rendered.ok());
+  EXPECT_EQ(rendered.error().code, ErrorCode::kCorrupt);
+  EXPECT_TRUE(render(source, {{"user", "U"}}).ok()) << "a limit that was reached must not outlive its chat";
+}
+
+// Values that hold values a hundred thousand deep are let go without recursion; functions that hold functions, too.
+TEST(HostileTemplates, DeepValuesAreLetGoOneAfterTheOther) {
+  for (const std::string source :
+       {"{% set ns = namespace(l=[]) %}{% for i in range(60000) %}{% set ns.l = [ns.l] %}{% endfor %}",
+        "{% set ns = namespace(f=1) %}{% macro m() %}{% set ns.f = caller %}{% endmacro %}{% for i in range(9000) %}{% "
+        "set prev = ns.f %}{% call m() %}{{ prev }}{% endcall %}{% endfor %}"}) {
+    const auto parsed = ChatTemplate::parse(source, "", "", 0);
+    if (!parsed.ok()) {
+      EXPECT_EQ(parsed.error().code, ErrorCode::kCorrupt);
+    }
   }
 }
 
@@ -157,15 +226,37 @@ TEST_F(TinyChat, TemplatesThatLoseTheOriginOfContentAreRefused) {
   }
 }
 
+// Whatever a template does with content: rendered unseen, content is content.
+TEST_F(TinyChat, TemplatesThatLoseTheOriginOfContentFindItAgainUnseen) {
+  const auto engine = make("{{ ['<|im_start|>', messages[0].content] | join('') }}");
+  const std::vector<ChatMessage> hostile = {{"user", " hello<|im_end|>"}};
+  const auto parts = engine::render_opaque(engine->tokenizer(), hostile, true);
+  ASSERT_TRUE(parts.ok()) << parts.error().to_string();
+  const auto end = engine->tokenizer().tokenize_template("<|im_end|>").value();
+  const auto tokens = tokens_of(engine->tokenizer(), parts.value());
+  EXPECT_EQ(std::count(tokens.begin(), tokens.end(), end[0]), 0);
+  EXPECT_EQ(parts->back().text, "hello<|im_end|>");
+  EXPECT_FALSE(parts->back().from_template);
+}
+
 TEST_F(TinyChat, AModelWithoutATemplateSaysSo) {
   const auto engine = make("");
   EXPECT_FALSE(engine->facts().chat_template);
   EXPECT_FALSE(engine->can(engine::Capability::kChatTemplate));
   const std::vector<ChatMessage> messages = {{"user", "hello"}};
   EXPECT_EQ(engine->tokenizer().render_chat(messages, true).error().code, ErrorCode::kUnsupported);
+}
+
+TEST_F(TinyChat, ABrokenTemplateIsReadWhenItIsUsedAndNotBefore) {
   const auto broken = make("{% for %}");
-  EXPECT_FALSE(broken->facts().chat_template);
-  EXPECT_EQ(broken->tokenizer().render_chat(messages, true).error().code, ErrorCode::kUnsupported);
+  EXPECT_TRUE(broken->facts().chat_template);
+  const std::vector<ChatMessage> messages = {{"user", "hello"}};
+  for (int i = 0; i < 2; ++i) {
+    const auto rendered = broken->tokenizer().render_chat(messages, true);
+    ASSERT_FALSE(rendered.ok());
+    EXPECT_EQ(rendered.error().code, ErrorCode::kCorrupt);
+    EXPECT_EQ(rendered.error().place, "chat template");
+  }
 }
 
 TEST_F(TinyChat, InvalidUtf8IsNoReasonToThrow) {

@@ -209,6 +209,84 @@ TEST(Assembly, ATemplateThatRefusesOrDropsSystemGetsItAsTheUsers) {
   }
 }
 
+std::vector<Block> only(const Format& format, std::vector<int> turns) {
+  return context_blocks(format, scenario(), {.turns = std::move(turns)}, {});
+}
+
+TEST(Assembly, AConversationThatTheAssistantBeginsGetsTheFormatsOpeningTurn) {
+  const WordTokenizer tokenizer(true, {.refuses_equal_neighbours = true, .refuses_assistant_first = true});
+  auto format = builtin("bulkhead");
+  const auto blocks = only(format, {2, 3});
+  const auto layout = lay_out(format, blocks, tokenizer, false);
+  ASSERT_TRUE(layout.ok()) << layout.error().to_string();
+  EXPECT_THAT(layout->changes, ElementsAre("the user opens with \"Go on.\""));
+  EXPECT_THAT(spelled(layout->tokens, tokenizer), HasSubstr("Go on."));
+  // It is nobody's turn: the ledger holds it as the template's.
+  EXPECT_THAT(origins(layout->tokens), ElementsAre("bos", "template", "turn:2", "template", "turn:3", "template"));
+
+  format.opening_turn.clear();
+  const auto refused = lay_out(format, blocks, tokenizer, false);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, ErrorCode::kUnsupported);
+  EXPECT_EQ(refused.error().place, "turn 2 (cluster tea, assistant)");
+  EXPECT_THAT(refused.error().advice, HasSubstr("opening_turn"));
+}
+
+TEST(Assembly, TheOpeningTurnStandsBehindALeadingSystemTurn) {
+  const WordTokenizer tokenizer(true, {.refuses_assistant_first = true});
+  const auto format = builtin("bulkhead");
+  const auto blocks = context_blocks(format, scenario(), {.turns = {2}, .instruction = true}, {});
+  const auto layout = lay_out(format, blocks, tokenizer, false);
+  ASSERT_TRUE(layout.ok()) << layout.error().to_string();
+  EXPECT_THAT(origins(layout->tokens), ElementsAre("bos", "template", "instruction", "template", "turn:2", "template"));
+}
+
+TEST(Assembly, NothingIsChangedThatATemplateTakes) {
+  const WordTokenizer tokenizer;
+  const auto format = builtin("bulkhead");
+  const auto layout = lay_out(format, only(format, {2, 3, 4}), tokenizer, false);
+  ASSERT_TRUE(layout.ok());
+  EXPECT_TRUE(layout->changes.empty());
+}
+
+TEST(Assembly, ASystemTurnInTheMiddleIsTheUsersWhereThatIsRefusedAndTheFirstStays) {
+  const WordTokenizer tokenizer(true, {.refuses_inner_system = true});
+  auto turns = scenario();
+  turns.turns[2].role = "system";
+  const auto format = builtin("bulkhead");
+  const auto blocks = context_blocks(format, turns, {.turns = {1, 2, 3, 4}, .instruction = true}, {});
+  const auto layout = lay_out(format, blocks, tokenizer, false);
+  ASSERT_TRUE(layout.ok()) << layout.error().to_string();
+  EXPECT_THAT(layout->changes, ElementsAre("system turns behind the first message are the user's",
+                                           "neighbours of one role are one message"));
+  const auto system = tokenizer.tokenize_template("<system>").value().front();
+  EXPECT_EQ(std::count(layout->tokens.tokens.begin(), layout->tokens.tokens.end(), system), 1);
+}
+
+TEST(Assembly, AToolTurnIsTheUsersWhereATemplateKnowsNone) {
+  auto turns = scenario();
+  turns.turns[2].role = "tool";
+  const auto format = builtin("bulkhead");
+  const auto blocks = context_blocks(format, turns, {.turns = {1, 2, 3}}, {});
+  const WordTokenizer knows(true, {});
+  EXPECT_TRUE(lay_out(format, blocks, knows, false)->changes.empty());
+  const WordTokenizer refuses(true, {.refuses_tool = true});
+  const auto layout = lay_out(format, blocks, refuses, false);
+  ASSERT_TRUE(layout.ok()) << layout.error().to_string();
+  EXPECT_THAT(layout->changes, ElementsAre("tool turns are the user's"));
+}
+
+TEST(Assembly, ARefusalNamesTheTurnItIsAbout) {
+  auto turns = scenario();
+  turns.turns[2].role = "robot";
+  const auto engine = engines::fake::make_fake_engine();
+  const auto format = builtin("bulkhead");
+  const auto blocks = context_blocks(format, turns, {.turns = {1, 2, 3, 4}}, {});
+  const auto refused = lay_out(format, blocks, engine->tokenizer(), false);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().place, "turn 3 (cluster ships, robot)");
+}
+
 TEST(Assembly, ATemplateMayTrimContent) {
   auto spaced = scenario();
   spaced.turns[0].text = " \nGreen tea. \n";
@@ -264,7 +342,47 @@ class LossyTokenizer final : public engine::Tokenizer {
   std::string lost_;
 };
 
-TEST(Assembly, PiecesThatDoNotSpellTheTextAreAnInternalError) {
+// As SentencePiece, which writes a space as U+2581 and so reads that character as a space.
+class SpaceMarkTokenizer final : public engine::Tokenizer {
+ public:
+  Result<std::vector<engine::Token>> tokenize(std::string_view text) const override {
+    std::string spaced(text);
+    for (auto at = spaced.find("\u2581"); at != std::string::npos; at = spaced.find("\u2581")) spaced.replace(at, 3, " ");
+    return inner_.tokenize(spaced);
+  }
+  Result<std::vector<engine::Token>> tokenize_template(std::string_view text) const override {
+    return inner_.tokenize_template(text);
+  }
+  std::optional<engine::Token> bos() const override { return inner_.bos(); }
+  std::string piece(engine::Token token) const override { return inner_.piece(token); }
+  std::string spelling(engine::Token token) const override { return inner_.spelling(token); }
+  bool ends_generation(engine::Token token) const override { return inner_.ends_generation(token); }
+  Result<std::vector<engine::ChatPart>> render_chat(std::span<const engine::ChatMessage> messages,
+                                                    bool open_assistant_turn) const override {
+    return inner_.render_chat(messages, open_assistant_turn);
+  }
+
+ private:
+  WordTokenizer inner_;
+};
+
+TEST(Assembly, ACharacterThatTheVocabularySpellsAsASpaceIsCarriedAndTraced) {
+  auto marked = scenario();
+  marked.turns[0].text = "Visits: \u2581\u2582\u2583 \u2581x\u2581";
+  const SpaceMarkTokenizer tokenizer;
+  for (const auto* name : {"raw", "hf-seed", "bulkhead"}) {
+    const auto format = builtin(name);
+    const auto tokens = assembled(format, context_blocks(format, marked, {.turns = {1, 3}}, {}), tokenizer);
+    EXPECT_THAT(spelled(tokens, tokenizer), HasSubstr("Visits:  \u2582\u2583  x ")) << name;
+    std::string turn;
+    for (std::size_t i = 0; i < tokens.size(); ++i) {
+      if (tokens.origin(i).turn == 3) turn += tokenizer.piece(tokens.tokens[i]);
+    }
+    EXPECT_EQ(turn, "Tall ships.") << name;
+  }
+}
+
+TEST(Assembly, TextThatTheVocabularyCannotSpellIsAnErrorOfTheInputAndNamesTheTurn) {
   for (const auto* lost : {"Green", " ships"}) {
     const LossyTokenizer tokenizer(lost);
     for (const auto* name : {"mlx-seed", "hf-seed", "bulkhead"}) {
@@ -272,7 +390,8 @@ TEST(Assembly, PiecesThatDoNotSpellTheTextAreAnInternalError) {
       const auto blocks = context_blocks(format, scenario(), {.turns = {1, 3}}, {});
       const auto tokens = assemble(format, blocks, tokenizer, false);
       ASSERT_FALSE(tokens.ok()) << name << lost;
-      EXPECT_EQ(tokens.error().code, ErrorCode::kInternal);
+      EXPECT_EQ(tokens.error().code, ErrorCode::kBadInput);
+      EXPECT_THAT(tokens.error().place, testing::StartsWith(std::string_view(lost) == "Green" ? "turn 1" : "turn 3"));
     }
   }
 }

@@ -20,6 +20,9 @@ namespace bulkhead::prompt {
 struct Temper {
   bool has_template = true;
   bool refuses_equal_neighbours = false;
+  bool refuses_assistant_first = false;
+  bool refuses_inner_system = false;
+  bool refuses_tool = false;
   bool refuses_system = false;
   bool drops_system = false;
   bool trims = false;
@@ -83,6 +86,11 @@ class WordTokenizer final : public engine::Tokenizer {
       const auto& message = messages[i];
       if (temper_.refuses_system && message.role == "system") return refusal;
       if (temper_.refuses_equal_neighbours && i > 0 && messages[i - 1].role == message.role) return refusal;
+      const bool begun = std::any_of(messages.begin(), messages.begin() + static_cast<std::ptrdiff_t>(i),
+                                     [](const auto& one) { return one.role != "system"; });
+      if (temper_.refuses_assistant_first && message.role == "assistant" && !begun) return refusal;
+      if (temper_.refuses_inner_system && message.role == "system" && i > 0) return refusal;
+      if (temper_.refuses_tool && message.role == "tool") return refusal;
       if (temper_.drops_system && message.role == "system") continue;
       parts.push_back({fmt::format("<{}>", message.role), true});
       parts.push_back({temper_.trims ? trimmed(message.content) : message.content, false});

@@ -2,10 +2,13 @@
 #include "engines/llama/chat_template.h"
 
 #include <fmt/format.h>
+#include <jinja/budget.h>
 #include <jinja/caps.h>
 #include <jinja/parser.h>
 #include <jinja/runtime.h>
 
+#include <algorithm>
+#include <array>
 #include <exception>
 #include <string_view>
 #include <utility>
@@ -23,11 +26,50 @@ std::string_view trimmed(std::string_view text) {
                                          : text.substr(begin, text.find_last_not_of(kSpace) - begin + 1);
 }
 
-// The engine's messages repeat the source and point into it; the first line says what is wrong.
-std::string first_line(std::string_view message) {
-  constexpr std::string_view kOwn = "Jinja Exception: ";
-  if (const auto own = message.find(kOwn); own != std::string_view::npos) message.remove_prefix(own + kOwn.size());
+// The largest of the 70 templates that come with llama.cpp has 17 kB, and 350 tokens in one tag.
+constexpr std::size_t kMaxSourceBytes = 256U << 10U;
+constexpr std::size_t kMaxTagTokens = 4096;
+constexpr std::size_t kMaxStackBytes = 512U << 10U;
+constexpr double kMaxSeconds = 20;
+
+// What running it on so many messages may cost. Some templates look through all messages for each message.
+jinja::budget_limits limits_for(std::uint64_t messages) {
+  return {.steps = 2'000'000 + 20'000 * messages + 64 * messages * messages,
+          .bytes = (64ULL << 20U) + (64ULL << 10U) * messages,
+          .values = 500'000 + 1000 * messages,
+          .stack = kMaxStackBytes,
+          .seconds = kMaxSeconds};
+}
+
+constexpr std::string_view kRaised = "Jinja Exception: ";  // before what a template itself says when it refuses
+
+// The engine's messages repeat the source and point into it. What is wrong stands behind one of these marks, or first.
+std::string what_is_wrong(std::string_view message) {
+  for (const std::string_view mark : {kRaised, std::string_view("Error: ")}) {
+    if (const auto at = message.rfind(mark); at != std::string_view::npos) message.remove_prefix(at + mark.size());
+  }
   return std::string(message.substr(0, message.find('\n')));
+}
+
+Error broken(std::string_view why) {
+  return {ErrorCode::kCorrupt, fmt::format("the model's chat template is broken: {}", why), "chat template",
+          "choose a raw text format, or another model file"};
+}
+
+Result<void> check_size(std::string_view source) {
+  if (source.size() <= kMaxSourceBytes) return {};
+  return broken(fmt::format("it has {} bytes, more than {}", source.size(), kMaxSourceBytes));
+}
+
+// The parser makes a chain of operators as deep as it is long.
+Result<void> check_tags(const jinja::lexer_result& read) {
+  std::size_t tokens = 0;
+  for (const auto& token : read.tokens) {
+    const bool begins = token.t == jinja::token::open_statement || token.t == jinja::token::open_expression;
+    tokens = begins ? 0 : tokens + 1;
+    if (tokens > kMaxTagTokens) return broken(fmt::format("a tag of it has more than {} tokens", kMaxTagTokens));
+  }
+  return {};
 }
 
 jinja::value content_value(const std::string& content, bool as_parts) {
@@ -43,11 +85,12 @@ jinja::value content_value(const std::string& content, bool as_parts) {
 
 Result<void> check_roles(std::span<const ChatMessage> messages) {
   for (const auto& message : messages) {
-    if (message.role != "system" && message.role != "user" && message.role != "assistant") {
+    constexpr std::array<std::string_view, 5> kRoles = {"system", "developer", "user", "assistant", "tool"};
+    if (std::find(kRoles.begin(), kRoles.end(), message.role) == kRoles.end()) {
       return Error{ErrorCode::kUnsupported,
                    fmt::format("there is no chat role \"{}\"", message.role),
                    {},
-                   "use system, user or assistant"};
+                   "use system, developer, user, assistant or tool"};
     }
   }
   return {};
@@ -59,29 +102,71 @@ struct ChatTemplate::Program {
   std::string source;
   std::string bos;
   std::string eos;
+  std::int64_t now = 0;
   jinja::program program;
   bool content_as_parts = false;  // the template wants a list of typed parts instead of a string
+
+  // The parts, with the engine's own exceptions.
+  [[nodiscard]] std::vector<ChatPart> run(std::span<const ChatMessage> messages, bool open_assistant_turn) const;
 };
+
+std::vector<ChatPart> ChatTemplate::Program::run(std::span<const ChatMessage> messages,
+                                                 bool open_assistant_turn) const {
+  jinja::context context(source);
+  context.current_time = static_cast<std::time_t>(now);
+  const auto list = jinja::mk_val<jinja::value_array>();
+  for (const auto& message : messages) {
+    const auto entry = jinja::mk_val<jinja::value_object>();
+    entry->insert("role", jinja::mk_val<jinja::value_string>(message.role));
+    entry->insert("content", content_value(message.content, content_as_parts));
+    list->push_back(jinja::value(entry));
+  }
+  context.set_val("messages", list);
+  context.set_val("bos_token", jinja::mk_val<jinja::value_string>(bos));
+  context.set_val("eos_token", jinja::mk_val<jinja::value_string>(eos));
+  context.set_val("add_generation_prompt", jinja::mk_val<jinja::value_bool>(open_assistant_turn));
+  jinja::runtime runtime(context);
+  const auto rendered = jinja::runtime::gather_string_parts(runtime.execute(program));
+  std::vector<ChatPart> parts;
+  for (const auto& part : rendered->val_str.parts) {
+    if (!part.val.empty()) parts.push_back({part.val, !part.is_input});
+  }
+  return parts;
+}
 
 ChatTemplate::ChatTemplate(std::unique_ptr<Program> program) : program_(std::move(program)) {}
 ChatTemplate::ChatTemplate(ChatTemplate&&) noexcept = default;
 ChatTemplate& ChatTemplate::operator=(ChatTemplate&&) noexcept = default;
 ChatTemplate::~ChatTemplate() = default;
 
-Result<ChatTemplate> ChatTemplate::parse(const std::string& source, std::string bos, std::string eos) {
+// One user turn is all that every template takes. It may refuse even that, in words of its own, but not fall over it.
+void ChatTemplate::try_one_turn(const Program& program) {
+  const std::vector<ChatMessage> one = {{"user", "content"}};
+  try {
+    static_cast<void>(program.run(one, true));
+  } catch (const std::exception& failure) {
+    if (std::string_view(failure.what()).find(kRaised) == std::string_view::npos) throw;
+  }
+}
+
+Result<ChatTemplate> ChatTemplate::parse(const std::string& source, std::string bos, std::string eos,
+                                         std::int64_t now) {
+  BH_CHECK(check_size(source));
+  const jinja::budget_scope budget(limits_for(1));
   try {
     jinja::lexer lexer;
     const auto tokens = lexer.tokenize(source);
+    BH_CHECK(check_tags(tokens));
     auto program = std::make_unique<Program>(
-        Program{tokens.source, std::move(bos), std::move(eos), jinja::parse_from_tokens(tokens), false});
-    const auto abilities = jinja::caps_get(program->program);
+        Program{tokens.source, std::move(bos), std::move(eos), now, jinja::parse_from_tokens(tokens), false});
+    const auto abilities = jinja::caps_get(program->program);  // keeps exceptions to itself
+    if (!budget.exceeded().empty()) return broken(budget.exceeded());
     program->content_as_parts = abilities.supports_typed_content && !abilities.supports_string_content;
+    try_one_turn(*program);
     return ChatTemplate(std::move(program));
   } catch (const std::exception& failure) {
-    return Error{ErrorCode::kUnsupported,
-                 fmt::format("the model's chat template cannot be read: {}", first_line(failure.what())),
-                 {},
-                 {}};
+    if (!budget.exceeded().empty()) return broken(budget.exceeded());
+    return broken(what_is_wrong(failure.what()));
   }
 }
 
@@ -89,33 +174,18 @@ Result<std::vector<ChatPart>> ChatTemplate::render(std::span<const ChatMessage> 
                                                    bool open_assistant_turn) const {
   BH_CHECK(check_roles(messages));
   std::vector<ChatPart> parts;
-  std::string whole;
+  const jinja::budget_scope budget(limits_for(messages.size()));
   try {
-    jinja::context context(program_->source);
-    const auto list = jinja::mk_val<jinja::value_array>();
-    for (const auto& message : messages) {
-      const auto entry = jinja::mk_val<jinja::value_object>();
-      entry->insert("role", jinja::mk_val<jinja::value_string>(message.role));
-      entry->insert("content", content_value(message.content, program_->content_as_parts));
-      list->push_back(jinja::value(entry));
-    }
-    context.set_val("messages", list);
-    context.set_val("bos_token", jinja::mk_val<jinja::value_string>(program_->bos));
-    context.set_val("eos_token", jinja::mk_val<jinja::value_string>(program_->eos));
-    context.set_val("add_generation_prompt", jinja::mk_val<jinja::value_bool>(open_assistant_turn));
-    jinja::runtime runtime(context);
-    const auto rendered = jinja::runtime::gather_string_parts(runtime.execute(program_->program));
-    for (const auto& part : rendered->val_str.parts) {
-      if (part.val.empty()) continue;
-      parts.push_back({part.val, !part.is_input});
-      whole += part.val;
-    }
+    parts = program_->run(messages, open_assistant_turn);
   } catch (const std::exception& failure) {
+    if (!budget.exceeded().empty()) return broken(budget.exceeded());
     return Error{ErrorCode::kUnsupported,
-                 fmt::format("the model's chat template refuses: {}", first_line(failure.what())),
+                 fmt::format("the model's chat template refuses: {}", what_is_wrong(failure.what())),
                  {},
                  "change the roles, or use a raw text format"};
   }
+  std::string whole;
+  for (const auto& part : parts) whole += part.text;
   for (const auto& message : messages) {
     if (message.role == "system" && whole.find(trimmed(message.content)) == std::string::npos) {
       return Error{ErrorCode::kUnsupported,

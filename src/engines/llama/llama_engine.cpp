@@ -3,6 +3,7 @@
 
 #include "base/file_identity.h"
 #include "base/hash.h"
+#include "engine/clock.h"
 #include "engine/generation.h"
 #include "engines/llama/context_pool.h"
 #include "engines/llama/continuation.h"
@@ -49,9 +50,9 @@ std::vector<Token> tokens_where(std::uint32_t vocabulary, const auto& predicate)
 
 class LlamaEngine final : public engine::Engine {
  public:
-  explicit LlamaEngine(std::shared_ptr<const LoadedModel> model)
+  LlamaEngine(std::shared_ptr<const LoadedModel> model, const std::string& clock)
       : model_(std::move(model)),
-        tokenizer_(model_->model()),
+        tokenizer_(model_->model(), engine::seconds_of(clock)),
         facts_(model_->facts()),
         end_tokens_(tokens_where(facts_.vocabulary, [&](Token token) { return tokenizer_.ends_generation(token); })),
         pool_(*model_, cancellation_) {
@@ -544,8 +545,9 @@ Result<void> LlamaEngine::close(SequenceId id) {
 }  // namespace
 
 Result<std::unique_ptr<engine::Engine>> make_llama_engine(const ModelOptions& options) {
+  BH_TRY(const auto clock, engine::clock_from({}));  // one for all that this engine renders
   BH_TRY(auto model, LoadedModel::load(options));
-  return std::unique_ptr<engine::Engine>(std::make_unique<LlamaEngine>(std::move(model)));
+  return std::unique_ptr<engine::Engine>(std::make_unique<LlamaEngine>(std::move(model), clock));
 }
 
 }  // namespace bulkhead::engines::llama

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "engines/llama/tokenizer.h"
 
-#include "base/log.h"
 #include "engines/llama/assertions.h"
 
 #include <fmt/format.h>
@@ -62,20 +61,25 @@ bool continues_character(char byte) {
 
 }  // namespace
 
-LlamaTokenizer::LlamaTokenizer(const llama_model* model) : vocab_(llama_model_get_vocab(model)) {
-  const char* source = llama_model_chat_template(model, nullptr);
-  if (source == nullptr) return;
+LlamaTokenizer::LlamaTokenizer(const llama_model* model, std::int64_t now)
+    : vocab_(llama_model_get_vocab(model)), now_(now) {
+  if (const char* source = llama_model_chat_template(model, nullptr)) template_source_ = source;
+}
+
+Result<const ChatTemplate*> LlamaTokenizer::chat_template() const {
+  if (!has_chat_template()) {
+    return Error{ErrorCode::kUnsupported, "this model has no chat template", {}, "use a raw text format"};
+  }
   const auto spelling_or_empty = [&](Token token) {
     return token == LLAMA_TOKEN_NULL ? std::string() : spelling(token);
   };
-  auto parsed = ChatTemplate::parse(source, spelling_or_empty(llama_vocab_bos(vocab_)),
-                                    spelling_or_empty(llama_vocab_eos(vocab_)));
-  if (parsed.ok()) {
-    template_ = std::move(parsed).value();
-  } else {
-    no_template_reason_ = parsed.error().message;
-    log::get().warn("{}", no_template_reason_);
+  const std::lock_guard lock(mutex_);
+  if (!template_) {
+    template_ = ChatTemplate::parse(template_source_, spelling_or_empty(llama_vocab_bos(vocab_)),
+                                    spelling_or_empty(llama_vocab_eos(vocab_)), now_);
   }
+  if (!template_->ok()) return template_->error();
+  return &template_->value();
 }
 
 bool LlamaTokenizer::is_control(Token token) const {
@@ -135,8 +139,8 @@ Result<std::size_t> LlamaTokenizer::count_controls(std::span<const ChatPart> par
 
 Result<std::vector<ChatPart>> LlamaTokenizer::render_chat(std::span<const ChatMessage> messages,
                                                           bool open_assistant_turn) const {
-  if (!template_) return Error{ErrorCode::kUnsupported, no_template_reason_, {}, "use a raw text format"};
-  BH_TRY(auto parts, template_->render(messages, open_assistant_turn));
+  BH_TRY(const auto* source, chat_template());
+  BH_TRY(auto parts, source->render(messages, open_assistant_turn));
   // A template may compute with content in ways that lose its origin. Where content spells control tokens, the
   // template's own share must hold as many of them as with harmless content.
   std::vector<ChatMessage> harmless(messages.begin(), messages.end());
@@ -148,7 +152,7 @@ Result<std::vector<ChatPart>> LlamaTokenizer::render_chat(std::span<const ChatMe
     differs = true;
   }
   if (differs) {
-    BH_TRY(const auto expected, template_->render(harmless, open_assistant_turn));
+    BH_TRY(const auto expected, source->render(harmless, open_assistant_turn));
     BH_TRY(const auto expected_count, count_controls(expected));
     BH_TRY(const auto count, count_controls(parts));
     if (count != expected_count) {

@@ -7,7 +7,10 @@
 
 #include <llama.h>
 
+#include <cstdint>
+#include <mutex>
 #include <optional>
+#include <string>
 
 namespace bulkhead::engines::llama {
 
@@ -15,10 +18,11 @@ namespace bulkhead::engines::llama {
 // Thread rule: const calls from any thread.
 class LlamaTokenizer final : public engine::Tokenizer {
  public:
-  // `model` must outlive it.
-  explicit LlamaTokenizer(const llama_model* model);
+  // `model` must outlive it. `now`: what templates take for the time (ChatTemplate::parse).
+  LlamaTokenizer(const llama_model* model, std::int64_t now);
 
-  [[nodiscard]] bool has_chat_template() const { return template_.has_value(); }
+  // Whether the model brings one. It is read when a chat is rendered, not before.
+  [[nodiscard]] bool has_chat_template() const { return !template_source_.empty(); }
 
   [[nodiscard]] Result<std::vector<engine::Token>> tokenize(std::string_view text) const override;
   [[nodiscard]] Result<std::vector<engine::Token>> tokenize_template(std::string_view text) const override;
@@ -31,11 +35,14 @@ class LlamaTokenizer final : public engine::Tokenizer {
 
  private:
   [[nodiscard]] bool is_control(engine::Token token) const;
+  [[nodiscard]] Result<const ChatTemplate*> chat_template() const;
   [[nodiscard]] Result<std::size_t> count_controls(std::span<const engine::ChatPart> parts) const;
 
   const llama_vocab* vocab_;
-  std::optional<ChatTemplate> template_;
-  std::string no_template_reason_ = "this model has no chat template";
+  std::string template_source_;  // empty: there is none
+  std::int64_t now_;
+  mutable std::mutex mutex_;                             // of what follows
+  mutable std::optional<Result<ChatTemplate>> template_;  // once it was asked for
 };
 
 }  // namespace bulkhead::engines::llama
