@@ -78,8 +78,10 @@ class BULKHEAD_API Partition {
   // trace.
   [[nodiscard]] Result<void> receive(const Message& message);
 
-  // Appends one chat turn with the model's own template, and opens the assistant's turn when `role` is "user".
-  // kUnsupported when the model has no template, or the template refuses the turn.
+  // Appends one chat turn with the model's own template, and opens the assistant's turn when `role` is "user". The
+  // template sees the roles and never the contents; one that prints the date prints ModelOptions::clock.
+  // kUnsupported when the model has no template, or the template refuses the turn; kCorrupt when the template is broken
+  // or exceeds a limit (docs/format-files.md).
   [[nodiscard]] Result<void> chat(std::string_view role, std::string_view content);
 
   // Generates from what the partition holds, and leaves in it what the text says, behind that the end token if one was

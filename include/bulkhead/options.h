@@ -76,6 +76,9 @@ struct ModelOptions {
   // Engine transformers too. continued: a token's position is its place in the sequence. restart: every prefill counts
   // from 0 again, as pieces do that are appended to a cache without telling where they stand.
   std::string positions = "continued";
+  // What chat templates that print the date take for now: "2026-11-29", or with a time "2026-11-29T23:20:05". Empty:
+  // the local time when the model is loaded, which stays the same for all that is done with it.
+  std::string clock = {};
   Guard guard = Guard::kNone;  // needs grade buffer, and caches in main memory
 
   friend bool operator==(const ModelOptions&, const ModelOptions&) = default;

@@ -120,6 +120,9 @@ Result<Subject> read_subject(const Flags& flags) {
     BH_TRY(subject.plan, eval::read_analysis_plan(flags.analysis));
   }
   BH_TRY(subject.model, flags.model.resolve());
+  if (subject.model.clock.empty()) {
+    BH_TRY(subject.model.clock, eval::RunStore::recorded_clock(flags.folder));
+  }
   if (!subject.model.path.empty()) {
     BH_TRY(subject.model_sha256, models::model_sha256(subject.model.path));
   }

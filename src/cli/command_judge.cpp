@@ -46,7 +46,10 @@ Result<Evaluated> read_evaluated(const std::string& folder) {
 Result<Json> judge(const Flags& flags, const Invocation& invocation, ProgressLine& line) {
   BH_TRY(const auto evaluated, read_evaluated(flags.folder));
   BH_TRY(const auto dataset, read_conversations(flags.dataset));
-  BH_TRY(const auto options, flags.model.resolve());
+  BH_TRY(auto options, flags.model.resolve());
+  if (options.clock.empty()) {
+    BH_TRY(options.clock, eval::RunStore::recorded_clock(std::filesystem::path(flags.folder) / "judge"));
+  }
   std::string sha256;
   if (!options.path.empty()) {
     BH_TRY(sha256, models::model_sha256(options.path));

@@ -151,6 +151,10 @@ void add_model_flags(CLI::App& app, ModelFlags& flags) {
                  "engine transformers: restart counts every appended piece from 0, a mistake to measure")
       ->check(CLI::IsMember({"continued", "restart"}))
       ->capture_default_str();
+  app.add_option(
+      "--clock", flags.options.clock,
+      "what chat templates that print the date take for now: 2026-11-29 or 2026-11-29T23:20:05; default: the "
+      "local time, taken once");
   app.add_flag("--swa-full", flags.options.full_window_cache, "sliding-window models: keep every cell");
   app.add_option("--grade", flags.grade,
                  "what separates partitions: own buffers, a mask in one buffer, or own processes")

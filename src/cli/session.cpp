@@ -43,6 +43,7 @@ Result<Session> open_session(const ModelFlags& model, const ExperimentFlags& exp
   BH_TRY(session.model, model.resolve());
   const auto begin = std::chrono::steady_clock::now();
   BH_TRY(session.engine, engines::builtin_engines().make(session.model));
+  session.model.clock = session.engine->facts().clock;  // transcripts name the one that was taken
   session.load_time = std::chrono::steady_clock::now() - begin;
   if (session.format == nullptr) {
     BH_TRY(auto format, prompt::load_format(session.engine->facts().chat_template ? "bulkhead" : "raw"));

@@ -2,8 +2,8 @@
 // The clock of an engine: the one moment that chat templates which print the date take for now. It is taken once, when
 // the engine is made, so that a run over midnight assembles the same prompts before and after.
 //
-// A clock is a text, "2026-11-29T23:20:05": what the wall shows, without a time zone. So it says the same prompt on every
-// machine.
+// A clock is a text, "2026-11-29T23:20:05": what the wall shows, without a time zone. So it says the same prompt on
+// every machine.
 #pragma once
 
 #include "base/result.h"

@@ -81,7 +81,8 @@ struct Facts {
   std::string variance;  // why not; empty if they are
   std::uint32_t threads = 0;
   bool flash_attention = false;
-  bool chat_template = false;  // the model brings one
+  bool chat_template = false;  // the model brings one; it may still turn out broken when it is used
+  std::string clock = {};      // what templates that print the date take for now (engine/clock.h)
   Grade grade = Grade::kBuffer;
   // How this back end does what others do in another way, in its own words, for people who compare engines. Keys that
   // all of them use: loading, tokenizer, context, generation, sampling, cache, attention, device, weights, computing.
@@ -97,7 +98,7 @@ struct WorkerMemory {
 };
 
 struct ChatMessage {
-  std::string role;  // "system", "user" or "assistant"
+  std::string role;  // "system", "developer", "user", "assistant" or "tool"
   std::string content;
 };
 
@@ -127,7 +128,9 @@ class Tokenizer {
   // The visible spelling of a token, control tokens included ("<|im_end|>").
   [[nodiscard]] virtual std::string spelling(Token token) const = 0;
   [[nodiscard]] virtual bool ends_generation(Token token) const = 0;
-  // Renders messages with the model's own template. kUnsupported: no template, or it refuses these roles.
+  // Renders messages with the model's own template, which takes facts().clock for now. What messages say can change
+  // what a template writes: render_opaque() (engine/opaque_chat.h) is for prompts. kUnsupported: no template, or it
+  // refuses these roles; kCorrupt: a broken template, or one that exceeds a limit.
   [[nodiscard]] virtual Result<std::vector<ChatPart>> render_chat(std::span<const ChatMessage> messages,
                                                                   bool open_assistant_turn) const = 0;
 };

@@ -41,7 +41,8 @@ Json to_json(const ModelOptions& options) {
           {"isolation", name(options.isolation)},
           {"leaky", options.leaky},
           {"attention", options.attention},
-          {"positions", options.positions}};
+          {"positions", options.positions},
+          {"clock", options.clock}};
 }
 
 Result<ModelOptions> model_options_from(const JsonView& json) {
@@ -67,6 +68,7 @@ Result<ModelOptions> model_options_from(const JsonView& json) {
   BH_TRY(options.leaky, json.boolean_or("leaky", false));
   BH_TRY(options.attention, json.string_or("attention", options.attention));
   BH_TRY(options.positions, json.string_or("positions", options.positions));
+  BH_TRY(options.clock, json.string_or("clock", options.clock));
   if (const auto within = check_bounds(options); !within.ok()) return json.fail(within.error().to_string());
   return options;
 }

@@ -227,6 +227,8 @@ Json evaluation_configuration(const engine::Facts& facts, const std::string& mod
                {"isolation", engine::name(facts.isolation)},
                {"grade", engine::name(facts.grade)},
                {"seed", options.seed}};
+  // Templates may print the date: what goes on from here goes on with that day.
+  if (format.rendering == prompt::Rendering::kChat) json["clock"] = facts.clock;
   // Only where they are used, so that folders from before there were any can be gone on with.
   if (options.lengths.output > 0) json["output_tokens"] = options.lengths.output;
   if (options.lengths.sample > 0) json["sample_tokens"] = options.lengths.sample;

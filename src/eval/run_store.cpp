@@ -99,6 +99,22 @@ Result<RunStore> RunStore::open(const std::filesystem::path& folder, const Json&
   return made;
 }
 
+Result<std::string> RunStore::recorded_clock(const std::filesystem::path& folder) {
+  std::error_code ignored;
+  const auto path = folder / "cells.sqlite";
+  if (!std::filesystem::exists(path, ignored)) return std::string();
+  BH_TRY(auto database, database::Database::open(path));
+  BH_TRY(const auto version, database.run("PRAGMA user_version"));
+  BH_TRY(const auto number, get<std::int64_t>(version.at(0), 0));
+  if (number != kSchemaVersion) return std::string();  // open() says so
+  BH_TRY(const auto rows, database.run("SELECT value FROM meta WHERE key='configuration'"));
+  BH_TRY(const auto text, get<std::string>(rows.empty() ? Row() : rows.front(), 0));
+  const auto configuration = parse_json(text);
+  if (!configuration.ok() || !configuration->is_object()) return std::string();  // open() says so
+  const auto clock = configuration->find("clock");
+  return clock != configuration->end() && clock->is_string() ? clock->get<std::string>() : std::string();
+}
+
 Result<void> RunStore::create(const Json& configuration) {
   const Row parameters = {std::string("configuration"), json_text(configuration)};
   for (const char* const table : {kMetaTable, kCellTable}) {

@@ -24,6 +24,10 @@ class RunStore {
   // process, not writable; kCorrupt: a damaged file.
   [[nodiscard]] static Result<RunStore> open(const std::filesystem::path& folder, const Json& configuration);
 
+  // The clock of the evaluation in `folder`, for the engine that goes on with it; empty: there is none, or none said.
+  // Errors as those of reading its file.
+  [[nodiscard]] static Result<std::string> recorded_clock(const std::filesystem::path& folder);
+
   [[nodiscard]] bool has(const CellKey& key) const { return keys_.contains(key); }
   [[nodiscard]] std::size_t size() const noexcept { return keys_.size(); }
 

@@ -114,9 +114,8 @@ Error cannot_spell(std::string_view text, const Origin& origin) {
   constexpr std::size_t kShown = 32;
   std::size_t end = std::min(kShown, text.size());
   while (end < text.size() && end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) --end;
-  return {ErrorCode::kBadInput,
-          fmt::format(R"(the model's vocabulary has no tokens for "{}")", text.substr(0, end)), source_of(origin),
-          "leave these characters out, or use another model"};
+  return {ErrorCode::kBadInput, fmt::format(R"(the model's vocabulary has no tokens for "{}")", text.substr(0, end)),
+          source_of(origin), "leave these characters out, or use another model"};
 }
 
 // Appends `tokens`, which spell the pieces' text, each with the origin of the piece its first byte is in.
@@ -381,7 +380,9 @@ Result<Layout> lay_out_chat(const Format& format, std::span<const Block> blocks,
     append_bos(layout.tokens, tokenizer);
     return layout;
   }
-  const auto refused = [](const auto& result) { return !result.ok() && result.error().code == ErrorCode::kUnsupported; };
+  const auto refused = [](const auto& result) {
+    return !result.ok() && result.error().code == ErrorCode::kUnsupported;
+  };
   auto as_is = render(blocks, tokenizer, open_assistant_turn);
   auto tokens = as_is;
   Arrangement arrangement{{blocks.begin(), blocks.end()}};

@@ -55,12 +55,12 @@ struct Layout {
 // Tokens of `blocks` in order. A token that covers bytes of two pieces belongs to the one its first byte is in. Where
 // the vocabulary spells a text in another way (SentencePiece knows U+2581 only as a space), its tokens stand for it.
 // `open_assistant_turn` matters for chat rendering only: the model is to answer next.
-// Chat: the template sees roles, never contents (engine/opaque_chat.h). Where it refuses the messages, this is tried, each
-// step on top of those before it: neighbours of one role become one message; developer turns the system's, tool turns the user's; the format's
-// opening turn stands before a conversation that the assistant begins; system turns behind the first message become
-// the user's, then all of them.
-// kUnsupported: chat rendering without a template, or one that refuses all of this; the place names the turn.
-// kCorrupt: the template is broken or exceeds its limits. kBadInput: the vocabulary cannot spell a text.
+// Chat: the template sees roles, never contents (engine/opaque_chat.h). Where it refuses the messages, this is tried,
+// each step on top of those before it: neighbours of one role become one message; developer turns the system's, tool
+// turns the user's; the format's opening turn stands before a conversation that the assistant begins; system turns
+// behind the first message become the user's, then all of them. kUnsupported: chat rendering without a template, or one
+// that refuses all of this; the place names the turn. kCorrupt: the template is broken or exceeds its limits.
+// kBadInput: the vocabulary cannot spell a text.
 [[nodiscard]] Result<Layout> lay_out(const Format& format, std::span<const Block> blocks,
                                      const engine::Tokenizer& tokenizer, bool open_assistant_turn);
 

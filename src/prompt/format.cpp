@@ -174,8 +174,8 @@ Result<void> read_rendering(const JsonView& root, Format& format) {
 
 Result<Format> read_format(const JsonView& root) {
   BH_CHECK(root.only({"name", "description", "rendering", "tokenizing", "bos", "separator", "turn_marker",
-                      "instruction_role", "opening_turn", "prompt_prefix", "read_query", "message", "texts", "exact", "prompt_sets",
-                      "new_tokens"}));
+                      "instruction_role", "opening_turn", "prompt_prefix", "read_query", "message", "texts", "exact",
+                      "prompt_sets", "new_tokens"}));
   Format format;
   BH_TRY(const auto name_view, root.at("name"));
   BH_TRY(format.name, name_view.string());

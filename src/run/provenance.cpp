@@ -49,6 +49,7 @@ Json engine_json(const engine::Facts& facts) {
           {"variance", facts.variance},
           {"flash_attention", facts.flash_attention},
           {"threads", facts.threads},
+          {"clock", facts.clock},
           {"kv_bytes_per_token", facts.kv_bytes_per_token},
           {"implementation", facts.implementation}};
 }

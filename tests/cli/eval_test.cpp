@@ -66,6 +66,24 @@ TEST(Eval, PrintsASummaryAndTakesUpWhereItStopped) {
   EXPECT_FALSE(made["bulkhead"]["commit"].get<std::string>().empty());
 }
 
+TEST(Eval, GoesOnWithTheClockItBeganWith) {
+  const TemporaryFolder folder;
+  const auto command = kEval + "--conversations 1 --kinds own --conditions semantic --out " + (folder / "run").string();
+  const auto clock = [&] {
+    return Json::parse(testing::read_file(folder / "run" / "summary.json"))["configuration"]["clock"];
+  };
+  ASSERT_EQ(run_program(folder.path(), command + " --clock 2024-02-29T08:00:00").code, 0);
+  EXPECT_EQ(clock(), "2024-02-29T08:00:00");
+  const auto today = run_program(folder.path(), command);
+  EXPECT_EQ(today.code, 0) << today.err;
+  EXPECT_EQ(clock(), "2024-02-29T08:00:00");
+  const auto other = run_program(folder.path(), command + " --clock 2024-03-01");
+  EXPECT_EQ(other.code, 3);
+  EXPECT_NE(other.err.find("clock is \"2024-02-29T08:00:00\" there and \"2024-03-01T00:00:00\" here"),
+            std::string::npos)
+      << other.err;
+}
+
 TEST(Eval, RefusesWithTheCodeOfTheFault) {
   const TemporaryFolder folder;
   const auto run = " --out " + (folder / "run").string();

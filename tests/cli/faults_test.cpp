@@ -62,6 +62,7 @@ TEST_F(Faults, UsageIsTwo) {
   EXPECT_EQ(run("").code, 2);
   EXPECT_EQ(run("run " + kScenario + " --temp hot").code, 2);
   EXPECT_EQ(run("run " + kScenario + " -ctk q3").code, 2);
+  EXPECT_EQ(run("plan " + kScenario + " --engine fake --clock yesterday").code, 2);
   EXPECT_EQ(run("run " + kScenario + " -m no-such-model --out " + (folder_.path() / "r").string()).code, 2);
   EXPECT_EQ(run("run " + kScenario + " -m /no/such/file.gguf --out " + (folder_.path() / "r").string()).code, 2);
   EXPECT_EQ(run("plan " + kScenario + " --engine fake --format no-such-format").code, 2);

@@ -44,6 +44,19 @@ TEST(Run, WritesTheWholeFolderAndDataOnStdout) {
   EXPECT_EQ(outcome.err.find("\r"), std::string::npos) << "bars are for terminals";
 }
 
+TEST(Run, TheClockStandsInTheResults) {
+  const TemporaryFolder folder;
+  const auto clock_of = [&](const std::string& name, const std::string& flags) {
+    const auto out = folder / name;
+    const auto outcome =
+        run_program(folder.path(), "run " + kScenario + " --engine fake -n 4 -q " + flags + " --out " + out.string());
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    return results_of(out)["engine"]["clock"].get<std::string>();
+  };
+  EXPECT_EQ(clock_of("given", "--clock 2024-02-29"), "2024-02-29T00:00:00");
+  EXPECT_EQ(clock_of("now", "").size(), std::string("2024-02-29T00:00:00").size());
+}
+
 TEST(Run, ManifestHoldsTheHashes) {
   const TemporaryFolder folder;
   const auto out = folder / "run";

@@ -60,11 +60,13 @@ inline std::vector<HostileTemplate> endless_templates() {
       {"loop in a loop", "{% for a in range(100000) %}{% for b in range(100000) %}x{% endfor %}{% endfor %}"},
       {"loop that makes nothing", "{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}"},
       {"range", "{{ range(10000000000)|length }}"},
-      {"range to the largest number", "{{ range(9223372036854775806, 9223372036854775807, 2)|length }}{% for a in "
-                                      "range(-9223372036854775807, 9223372036854775807) %}{% endfor %}"},
+      {"range to the largest number",
+       "{{ range(9223372036854775806, 9223372036854775807, 2)|length }}{% for a in "
+       "range(-9223372036854775807, 9223372036854775807) %}{% endfor %}"},
       {"recursion", "{% macro f(x) %}{{ f(x) }}{% endmacro %}{{ f(1) }}"},
-      {"two recursions", "{% macro f(x) %}{{ g(x) }}{{ g(x) }}{% endmacro %}{% macro g(x) %}{{ f(x) }}{{ f(x) }}{% "
-                         "endmacro %}{{ f(1) }}"},
+      {"two recursions",
+       "{% macro f(x) %}{{ g(x) }}{{ g(x) }}{% endmacro %}{% macro g(x) %}{{ f(x) }}{{ f(x) }}{% "
+       "endmacro %}{{ f(1) }}"},
       {"empty text repeated", "{{ '' * 9000000000000 }}"},
       {"quadratic split", "{{ ('a' * 30000000).split('a')|length }}"},
       {"a list looked for in itself",
@@ -91,16 +93,16 @@ inline std::vector<HostileTemplate> large_templates() {
       {"replace of nothing", "{{ ('a' * 1000000)|replace('', 'a' * 1000000) }}"},
       {"join", "{{ range(100000)|join('a' * 100000) }}"},
       {"json with an indent", "{{ [[[1]]]|tojson(indent=2000000000) }}"},
-      {"json with separators",
-       "{% set s = 'a' * 1000000 %}{{ range(100000)|list|tojson(separators=(s, s)) }}"},
+      {"json with separators", "{% set s = 'a' * 1000000 %}{{ range(100000)|list|tojson(separators=(s, s)) }}"},
       {"json of shared lists", "{% set t = ['a'] %}" + times("{% set t = [t, t] %}", 60) + "{{ t|tojson }}"},
       {"a list that holds itself", "{% set a = [] %}{% set b = a.append(a) %}{{ a }}"},
       {"a list that holds itself, as json", "{% set a = [] %}{% set b = a.append(a) %}{{ a|tojson }}"},
       {"an object that holds itself", "{% set ns = namespace() %}{% set ns.a = ns %}{{ ns|string }}"},
-      {"format", "{% set s = 'a' * 10000000 %}{{ '" + times("{}", 50'000) + "'.format(" + times("s, ", 1'900) +
-                     "s) }}"},
-      {"lists kept", "{% set ns = namespace(l=[]) %}{% for i in range(900) %}{% set ns.l = [range(900)|list, ns.l] %}"
-                     "{% endfor %}{% for i in range(900) %}{% set ns.l = [range(900)|list, ns.l] %}{% endfor %}"},
+      {"format",
+       "{% set s = 'a' * 10000000 %}{{ '" + times("{}", 50'000) + "'.format(" + times("s, ", 1'900) + "s) }}"},
+      {"lists kept",
+       "{% set ns = namespace(l=[]) %}{% for i in range(900) %}{% set ns.l = [range(900)|list, ns.l] %}"
+       "{% endfor %}{% for i in range(900) %}{% set ns.l = [range(900)|list, ns.l] %}{% endfor %}"},
   };
 }
 

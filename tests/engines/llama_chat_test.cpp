@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Tokenizer and chat template of the llama engine: content stays content.
-#include "engines/llama/chat_template.h"
 #include "engine/opaque_chat.h"
 #include "engines/hostile_templates.h"
+#include "engines/llama/chat_template.h"
 #include "engines/llama/llama_engine.h"
 #include "engines/real_models.h"
 #include "engines/tiny_model.h"
@@ -152,9 +152,7 @@ TEST(HostileTemplates, DeepValuesAreLetGoOneAfterTheOther) {
         "{% set ns = namespace(f=1) %}{% macro m() %}{% set ns.f = caller %}{% endmacro %}{% for i in range(9000) %}{% "
         "set prev = ns.f %}{% call m() %}{{ prev }}{% endcall %}{% endfor %}"}) {
     const auto parsed = ChatTemplate::parse(source, "", "", 0);
-    if (!parsed.ok()) {
-      EXPECT_EQ(parsed.error().code, ErrorCode::kCorrupt);
-    }
+    if (!parsed.ok()) EXPECT_EQ(parsed.error().code, ErrorCode::kCorrupt);
   }
 }
 
@@ -237,6 +235,23 @@ TEST_F(TinyChat, TemplatesThatLoseTheOriginOfContentFindItAgainUnseen) {
   EXPECT_EQ(std::count(tokens.begin(), tokens.end(), end[0]), 0);
   EXPECT_EQ(parts->back().text, "hello<|im_end|>");
   EXPECT_FALSE(parts->back().from_template);
+}
+
+TEST_F(TinyChat, TheClockIsTheOptionsAndAmongTheFacts) {
+  ModelOptions options;
+  options.path = (folder_ / "tiny.gguf").string();
+  options.threads = 1;
+  const std::string source = "{{ strftime_now('%d %b %Y %H:%M') }} {{ messages[0].content }}";
+  ASSERT_TRUE(testing::write_tiny_model(options.path, {.chat_template = source}));
+  options.clock = "2024-02-29T08:30:00";
+  const auto engine = std::move(make_llama_engine(options)).value();
+  EXPECT_EQ(engine->facts().clock, "2024-02-29T08:30:00");
+  const std::vector<ChatMessage> messages = {{"user", "U"}};
+  EXPECT_THAT(joined(engine->tokenizer().render_chat(messages, true).value()), HasSubstr("29 Feb 2024 08:30 U"));
+  options.clock = "yesterday";
+  EXPECT_EQ(make_llama_engine(options).error().code, ErrorCode::kUsage);
+  options.clock.clear();
+  EXPECT_EQ(std::move(make_llama_engine(options)).value()->facts().clock.size(), 19U);
 }
 
 TEST_F(TinyChat, AModelWithoutATemplateSaysSo) {

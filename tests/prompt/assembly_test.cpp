@@ -347,7 +347,8 @@ class SpaceMarkTokenizer final : public engine::Tokenizer {
  public:
   Result<std::vector<engine::Token>> tokenize(std::string_view text) const override {
     std::string spaced(text);
-    for (auto at = spaced.find("\u2581"); at != std::string::npos; at = spaced.find("\u2581")) spaced.replace(at, 3, " ");
+    for (auto at = spaced.find("\u2581"); at != std::string::npos; at = spaced.find("\u2581"))
+      spaced.replace(at, 3, " ");
     return inner_.tokenize(spaced);
   }
   Result<std::vector<engine::Token>> tokenize_template(std::string_view text) const override {

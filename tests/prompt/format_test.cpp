@@ -18,8 +18,8 @@ namespace bulkhead::prompt {
 namespace {
 
 using conversation::Scenario;
-using testing::ElementsAre;
-using testing::HasSubstr;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 std::string source_path(const std::string& relative) {
   return testing::source_folder() + "/" + relative;

@@ -21,7 +21,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from .errors import SeamError, unsupported
 
-ROLES = ("system", "user", "assistant")
+ROLES = ("system", "developer", "user", "assistant", "tool")
 
 
 @dataclass(frozen=True)
@@ -122,28 +122,28 @@ class ChatTemplate:
         self._bos = bos
         self._eos = eos
         try:
-            self._environment(_Marks()).parse(source)
+            self._environment(_Marks(), datetime.datetime.min).parse(source)
         except jinja2.TemplateError as error:
             raise unsupported("", f"the model's chat template cannot be read: {error}") from error
 
     @staticmethod
-    def _environment(marks: _Marks) -> ImmutableSandboxedEnvironment:
+    def _environment(marks: _Marks, now: datetime.datetime) -> ImmutableSandboxedEnvironment:
         environment = ImmutableSandboxedEnvironment(
             trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols], finalize=marks.written
         )
         environment.filters["tojson"] = lambda value, **options: json.dumps(value, ensure_ascii=False, **options)
         environment.globals["raise_exception"] = _refuse
-        environment.globals["strftime_now"] = lambda form: datetime.datetime.now().strftime(form)
+        environment.globals["strftime_now"] = now.strftime
         return environment
 
-    def render(self, messages: list[Message], open_assistant_turn: bool) -> list[Part]:
-        """`unsupported`, with the template's own words, when it refuses, drops a message or loses track of what is content."""
+    def render(self, messages: list[Message], open_assistant_turn: bool, now: datetime.datetime) -> list[Part]:
+        """`now`: what templates that print the date take for the time. `unsupported`, with the template's own words, when it refuses, drops a message or loses track of what is content."""
         for message in messages:
             if message.role not in ROLES:
-                raise unsupported("", f'there is no chat role "{message.role}"', "use system, user or assistant")
+                raise unsupported("", f'there is no chat role "{message.role}"', "use system, developer, user, assistant or tool")
         marks = _Marks()
         try:
-            text = self._environment(marks).from_string(self._source).render(
+            text = self._environment(marks, now).from_string(self._source).render(
                 messages=[{"role": m.role, "content": Content.of((Part(m.content, False),))} for m in messages],
                 bos_token=self._bos,
                 eos_token=self._eos,

@@ -6,6 +6,7 @@ Every computation runs for one sequence alone, with that sequence's own cache ob
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import json
 import resource
@@ -200,7 +201,8 @@ class SequenceEngine:
             messages.append(Message(message["role"], _decoded(content)))
         if at > len(frame.tail):
             raise SeamError("bad_input", "the messages are not all there")
-        parts = self._tokenizer.render_chat(messages, bool(frame.head["open_assistant_turn"]))
+        now = datetime.datetime.fromisoformat(frame.head["clock"])
+        parts = self._tokenizer.render_chat(messages, bool(frame.head["open_assistant_turn"]), now)
         texts = [part.text.encode() for part in parts]
         described = [{"bytes": len(text), "from_template": part.from_template} for text, part in zip(texts, parts, strict=True)]
         return Frame({"parts": described}, b"".join(texts))

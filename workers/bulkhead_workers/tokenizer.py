@@ -8,6 +8,7 @@ normalization) is taken out, as the llama engine does.
 
 from __future__ import annotations
 
+import datetime
 import json
 import struct
 from collections.abc import Iterable
@@ -136,16 +137,16 @@ class TextTokenizer:
         texts = [part.text for part in parts if part.from_template]
         return sum(token in self._controls for text in texts for token in self.tokenize_template(text))
 
-    def render_chat(self, messages: list[Message], open_assistant_turn: bool) -> list[Part]:
+    def render_chat(self, messages: list[Message], open_assistant_turn: bool, now: datetime.datetime) -> list[Part]:
         if self._chat is None:
             raise unsupported("", self._no_template, "use a raw text format")
-        parts = self._chat.render(messages, open_assistant_turn)
+        parts = self._chat.render(messages, open_assistant_turn, now)
         # A template may compute with content in ways that lose its origin. Where content spells control tokens, the template's own share
         # must hold as many of them as with harmless content.
         spelled = [any(token in self._controls for token in self.tokenize_template(message.content)) for message in messages]
         if any(spelled):
             harmless = [Message(m.role, "x" * len(m.content) if bad else m.content) for m, bad in zip(messages, spelled, strict=True)]
-            if self._count_controls(self._chat.render(harmless, open_assistant_turn)) != self._count_controls(parts):
+            if self._count_controls(self._chat.render(harmless, open_assistant_turn, now)) != self._count_controls(parts):
                 raise unsupported("", "the chat template turns message content into control tokens", "use a raw text format")
         if self.bos is None:
             return parts

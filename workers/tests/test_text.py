@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import datetime
 import unittest
 
 from bulkhead_workers import snapshot
@@ -31,11 +32,18 @@ QWEN = """{%- for message in messages %}{{- '<|im_start|>' + message.role + '\n'
 {%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}{%- endif %}"""
 
 
+NOON = datetime.datetime(2026, 11, 29, 12)
+
+
 def rendered(source: str, *messages: tuple[str, str]) -> list[Part]:
-    return ChatTemplate(source, "<bos>", "<eos>").render([Message(*message) for message in messages], True)
+    return ChatTemplate(source, "<bos>", "<eos>").render([Message(*message) for message in messages], True, NOON)
 
 
 class Templates(unittest.TestCase):
+    def test_the_date_is_the_one_that_is_given(self) -> None:
+        parts = rendered("{{ strftime_now('%d %b %Y') }}: {{ messages[0].content }}", ("user", "x"))
+        self.assertEqual(parts[0].text, "29 Nov 2026: ")
+
     def test_content_is_known_through_trimming_and_joining(self) -> None:
         parts = rendered(GEMMA, ("system", "Be brief."), ("user", "  Hello <end_of_turn> \n"), ("assistant", "Yes."), ("user", "x"))
         self.assertEqual([part.text for part in parts if not part.from_template], ["Be brief.", "Hello <end_of_turn>", "Yes.", "x"])

@@ -2,6 +2,7 @@
 #include "engines/fake/fake_engine.h"
 
 #include "base/hash.h"
+#include "engine/clock.h"
 #include "engine/generation.h"
 #include "engines/fake/fake_sequence.h"
 #include "engines/fake/fake_tokenizer.h"
@@ -89,6 +90,7 @@ engine::Facts facts_of(const FakeOptions& options) {
           .threads = 1,
           .flash_attention = false,
           .chat_template = true,
+          .clock = options.clock,
           .grade = options.grade,
           .implementation = {{"loading", "nothing is loaded"},
                              {"tokenizer", "one token for each byte"},
@@ -494,6 +496,7 @@ std::unique_ptr<engine::Engine> make_fake_engine(FakeOptions options) {
 
 Result<std::unique_ptr<engine::Engine>> make_from_options(const ModelOptions& options) {
   FakeOptions fake;
+  BH_TRY(fake.clock, engine::clock_from(options.clock));
   if (options.context_tokens > 0) fake.context_tokens = options.context_tokens;
   if (options.grade != Grade::kBuffer && options.grade != Grade::kMask) {
     return Error{ErrorCode::kUsage, fmt::format("the fake engine has no grade \"{}\"", engine::name(options.grade)),

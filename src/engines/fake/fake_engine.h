@@ -40,6 +40,7 @@ struct FakeOptions {
   std::uint64_t memory_bytes = 1ULL << 40U;  // what reserve() and open() may take
   std::uint32_t end_one_in = 0;              // draw the end token about once in so many draws; 0: never
   Grade grade = Grade::kBuffer;
+  std::string clock = {};  // of its facts
   std::vector<Fault> faults;
   Mutant mutant = {};  // a defect that crosses between sequences; the first value is none
 };

@@ -50,7 +50,7 @@ std::vector<Token> tokens_where(std::uint32_t vocabulary, const auto& predicate)
 
 class LlamaEngine final : public engine::Engine {
  public:
-  LlamaEngine(std::shared_ptr<const LoadedModel> model, const std::string& clock)
+  LlamaEngine(std::shared_ptr<const LoadedModel> model, std::string clock)
       : model_(std::move(model)),
         tokenizer_(model_->model(), engine::seconds_of(clock)),
         facts_(model_->facts()),
@@ -58,6 +58,7 @@ class LlamaEngine final : public engine::Engine {
         pool_(*model_, cancellation_) {
     for (const auto& file : files_of_model(facts_.model_path)) model_files_.emplace_back(file, std::ios::binary);
     facts_.chat_template = tokenizer_.has_chat_template();
+    facts_.clock = std::move(clock);
   }
 
   [[nodiscard]] const engine::Facts& facts() const override { return facts_; }
@@ -545,9 +546,11 @@ Result<void> LlamaEngine::close(SequenceId id) {
 }  // namespace
 
 Result<std::unique_ptr<engine::Engine>> make_llama_engine(const ModelOptions& options) {
-  BH_TRY(const auto clock, engine::clock_from({}));  // one for all that this engine renders
-  BH_TRY(auto model, LoadedModel::load(options));
-  return std::unique_ptr<engine::Engine>(std::make_unique<LlamaEngine>(std::move(model), clock));
+  BH_TRY(auto clock, engine::clock_from(options.clock));
+  auto timeless = options;  // weights are shared whatever the time
+  timeless.clock.clear();
+  BH_TRY(auto model, LoadedModel::load(timeless));
+  return std::unique_ptr<engine::Engine>(std::make_unique<LlamaEngine>(std::move(model), std::move(clock)));
 }
 
 }  // namespace bulkhead::engines::llama

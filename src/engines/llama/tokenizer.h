@@ -41,7 +41,7 @@ class LlamaTokenizer final : public engine::Tokenizer {
   const llama_vocab* vocab_;
   std::string template_source_;  // empty: there is none
   std::int64_t now_;
-  mutable std::mutex mutex_;                             // of what follows
+  mutable std::mutex mutex_;                              // of what follows
   mutable std::optional<Result<ChatTemplate>> template_;  // once it was asked for
 };
 

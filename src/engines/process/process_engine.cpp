@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "engines/process/process_engine.h"
 
+#include "engine/clock.h"
 #include "engine/json_fields.h"
 #include "engines/worker/remote_engine.h"
 #include "measure/available_memory.h"
@@ -32,7 +33,8 @@ class ProcessEngine final : public worker::RemoteEngine {
  public:
   ProcessEngine(ModelOptions options, WorkerCommand command, worker::LoadedWorker first,
                 std::unique_ptr<RemoteTokenizer> tokenizer)
-      : RemoteEngine(std::move(first.facts), std::move(first.capabilities), std::move(tokenizer), Grade::kProcess),
+      : RemoteEngine(std::move(first.facts), std::move(first.capabilities), std::move(tokenizer), Grade::kProcess,
+                     options.clock),
         options_(std::move(options)),
         command_(std::move(command)),
         spare_(std::move(first.worker)),
@@ -200,14 +202,16 @@ Result<WorkerMemory> ProcessEngine::worker_memory() const {
 }  // namespace
 
 Result<std::unique_ptr<engine::Engine>> make_process_engine(const ModelOptions& options, const WorkerCommand& command) {
-  BH_TRY(auto first, load_worker(options, command));
-  const auto another = [options, command]() -> Result<std::shared_ptr<WorkerLink>> {
-    BH_TRY(auto loaded, load_worker(options, command));
+  auto clocked = options;  // all children take the same time for now
+  BH_TRY(clocked.clock, engine::clock_from(options.clock));
+  BH_TRY(auto first, load_worker(clocked, command));
+  const auto another = [clocked, command]() -> Result<std::shared_ptr<WorkerLink>> {
+    BH_TRY(auto loaded, load_worker(clocked, command));
     return std::move(loaded.worker);
   };
-  BH_TRY(auto tokenizer, RemoteTokenizer::fetch(first.facts.vocabulary, first.worker, another));
+  BH_TRY(auto tokenizer, RemoteTokenizer::fetch(first.facts.vocabulary, first.worker, another, clocked.clock));
   return std::unique_ptr<engine::Engine>(
-      std::make_unique<ProcessEngine>(options, command, std::move(first), std::move(tokenizer)));
+      std::make_unique<ProcessEngine>(clocked, command, std::move(first), std::move(tokenizer)));
 }
 
 Result<std::unique_ptr<engine::Engine>> make_process_engine(const ModelOptions& options) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "engines/worker/framework_engine.h"
 
+#include "engine/clock.h"
 #include "engine/json_fields.h"
 #include "engine/model_options_json.h"
 #include "engines/worker/remote_engine.h"
@@ -83,8 +84,9 @@ Result<std::shared_ptr<SharedWorker>> worker_for(const ModelOptions& options, co
 
 class FrameworkEngine final : public RemoteEngine {
  public:
-  FrameworkEngine(std::shared_ptr<SharedWorker> shared, std::unique_ptr<RemoteTokenizer> tokenizer, Grade grade)
-      : RemoteEngine(shared->facts(), shared->capabilities(), std::move(tokenizer), grade),
+  FrameworkEngine(std::shared_ptr<SharedWorker> shared, std::unique_ptr<RemoteTokenizer> tokenizer, Grade grade,
+                  std::string clock)
+      : RemoteEngine(shared->facts(), shared->capabilities(), std::move(tokenizer), grade, std::move(clock)),
         shared_(std::move(shared)) {}
   // Where other engines need the worker, its sequences give their room back; else it ends, whatever it computes.
   ~FrameworkEngine() override {
@@ -207,7 +209,10 @@ Result<std::unique_ptr<engine::Engine>> make_framework_engine(const ModelOptions
                  fmt::format("engine {} has no grade \"{}\"", options.engine, engine::name(options.grade)), "--grade",
                  "use buffer or process"};
   }
-  BH_TRY(auto shared, worker_for(options, command));
+  BH_TRY(const auto clock, engine::clock_from(options.clock));
+  auto timeless = options;  // the worker is shared whatever the time
+  timeless.clock.clear();
+  BH_TRY(auto shared, worker_for(timeless, command));
   BH_TRY(const auto link, shared->get());
   // Its engine keeps the worker. Were the tokenizer to do so too, nobody could tell how many engines there are.
   const auto another = [weak = std::weak_ptr(shared)]() -> Result<std::shared_ptr<WorkerLink>> {
@@ -215,9 +220,9 @@ Result<std::unique_ptr<engine::Engine>> make_framework_engine(const ModelOptions
     if (!kept) return Error{ErrorCode::kClosed, "the tokenizer's engine is gone", {}, {}};
     return kept->get();
   };
-  BH_TRY(auto tokenizer, RemoteTokenizer::fetch(shared->facts().vocabulary, link, another));
+  BH_TRY(auto tokenizer, RemoteTokenizer::fetch(shared->facts().vocabulary, link, another, clock));
   return std::unique_ptr<engine::Engine>(std::make_unique<FrameworkEngine>(
-      std::move(shared), std::move(tokenizer), options.leaky ? Grade::kClaimed : Grade::kBuffer));
+      std::move(shared), std::move(tokenizer), options.leaky ? Grade::kClaimed : Grade::kBuffer, clock));
 }
 
 Result<std::unique_ptr<engine::Engine>> make_transformers_engine(const ModelOptions& options) {

@@ -88,9 +88,10 @@ std::uint64_t saturated_product(std::uint64_t one, std::uint64_t other) {
 }
 
 RemoteEngine::RemoteEngine(engine::Facts facts, std::set<std::string> capabilities,
-                           std::unique_ptr<RemoteTokenizer> tokenizer, Grade grade)
+                           std::unique_ptr<RemoteTokenizer> tokenizer, Grade grade, std::string clock)
     : facts_(std::move(facts)), capabilities_(std::move(capabilities)), tokenizer_(std::move(tokenizer)) {
   facts_.grade = grade;
+  facts_.clock = std::move(clock);
 }
 
 bool RemoteEngine::can(engine::Capability capability) const {

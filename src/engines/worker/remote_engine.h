@@ -74,7 +74,7 @@ class RemoteEngine : public engine::Engine {
   };
 
   RemoteEngine(engine::Facts facts, std::set<std::string> capabilities, std::unique_ptr<RemoteTokenizer> tokenizer,
-               Grade grade);
+               Grade grade, std::string clock);
 
   // kClosed unless it is open and well.
   [[nodiscard]] Result<const Remote*> find(engine::SequenceId id) const;

@@ -33,8 +33,8 @@ constexpr std::uint64_t kPartBytes = 4096;  // of JSON, for the pieces of one me
 }  // namespace
 
 Result<std::unique_ptr<RemoteTokenizer>> RemoteTokenizer::fetch(std::uint32_t size, std::shared_ptr<WorkerLink> worker,
-                                                                MakeWorker make) {
-  std::unique_ptr<RemoteTokenizer> made(new RemoteTokenizer(std::move(worker), std::move(make)));
+                                                                MakeWorker make, std::string clock) {
+  std::unique_ptr<RemoteTokenizer> made(new RemoteTokenizer(std::move(worker), std::move(make), std::move(clock)));
   BH_TRY(const auto link, made->worker());
   const Expected expected{.tail_bytes = std::min(size * kBytesPerWord, kMostVocabularyBytes)};
   BH_TRY(const auto answer, link->call({{"do", "vocabulary"}}, {}, expected));
@@ -119,9 +119,11 @@ Result<std::vector<ChatPart>> RemoteTokenizer::render_chat(std::span<const engin
   BH_TRY(const auto link, worker());
   Expected expected{.tail_bytes = contents.size() * kTemplateCopies + (messages.size() + 1) * kTemplateBytes};
   expected.json_bytes += messages.size() * kPartBytes;
-  BH_TRY(const auto answer,
-         link->call({{"do", "render_chat"}, {"messages", list}, {"open_assistant_turn", open_assistant_turn}},
-                    std::as_bytes(std::span(contents)), expected));
+  BH_TRY(
+      const auto answer,
+      link->call(
+          {{"do", "render_chat"}, {"messages", list}, {"open_assistant_turn", open_assistant_turn}, {"clock", clock_}},
+          std::as_bytes(std::span(contents)), expected));
   return read_answer(*link, answer, [&](const JsonView& ok) -> Result<std::vector<ChatPart>> {
     BH_TRY(const auto told, ok.at("parts"));
     BH_TRY(const auto items, told.items());

@@ -23,10 +23,10 @@ using MakeWorker = std::function<Result<std::shared_ptr<WorkerLink>>()>;
 class RemoteTokenizer final : public engine::Tokenizer {
  public:
   // Fetches the vocabulary of `size` tokens from `worker`, and asks it from then on; `make` makes another one should
-  // that die.
+  // that die. `clock`: what templates take for now.
   [[nodiscard]] static Result<std::unique_ptr<RemoteTokenizer>> fetch(std::uint32_t size,
                                                                       std::shared_ptr<WorkerLink> worker,
-                                                                      MakeWorker make);
+                                                                      MakeWorker make, std::string clock);
 
   [[nodiscard]] Result<std::vector<engine::Token>> tokenize(std::string_view text) const override;
   [[nodiscard]] Result<std::vector<engine::Token>> tokenize_template(std::string_view text) const override;
@@ -44,8 +44,8 @@ class RemoteTokenizer final : public engine::Tokenizer {
     bool ends = false;
   };
 
-  RemoteTokenizer(std::shared_ptr<WorkerLink> worker, MakeWorker make)
-      : worker_(std::move(worker)), make_(std::move(make)) {}
+  RemoteTokenizer(std::shared_ptr<WorkerLink> worker, MakeWorker make, std::string clock)
+      : worker_(std::move(worker)), make_(std::move(make)), clock_(std::move(clock)) {}
   [[nodiscard]] Result<void> read_vocabulary(std::uint32_t size, const Frame& answer, const JsonView& ok);
   [[nodiscard]] Result<std::shared_ptr<WorkerLink>> worker() const;
   [[nodiscard]] Result<std::vector<engine::Token>> tokens_of(std::string_view text, bool as_template) const;
@@ -54,6 +54,7 @@ class RemoteTokenizer final : public engine::Tokenizer {
   mutable std::mutex mutex_;  // of worker_
   mutable std::shared_ptr<WorkerLink> worker_;
   MakeWorker make_;
+  std::string clock_;
   std::vector<Word> words_;  // [n_vocabulary]
   std::optional<engine::Token> bos_;
 };
