@@ -101,6 +101,9 @@ class BULKHEAD_API Partition {
   [[nodiscard]] Result<Message> last_output(std::string label = {}) const;
 
   [[nodiscard]] PartitionUsage usage() const;
+  // All that the partition holds, as text, for people and audits: the bytes of its tokens in order, control tokens as
+  // the model spells them. "" after a move. Cost: a look at every token; nothing is computed.
+  [[nodiscard]] std::string text() const;
   [[nodiscard]] const std::string& name() const noexcept;
 
  private:

@@ -305,6 +305,17 @@ Result<Message> Partition::last_output(std::string label) const {
   return impl_->partition.output_message(std::move(label));
 }
 
+std::string Partition::text() const {
+  std::string text;
+  if (!impl_) return text;
+  const auto& tokenizer = impl_->model->engine->tokenizer();
+  for (const auto token : impl_->partition.ledger().tokens.tokens) {
+    const auto piece = tokenizer.piece(token);
+    text += piece.empty() ? tokenizer.spelling(token) : piece;
+  }
+  return text;
+}
+
 PartitionUsage Partition::usage() const {
   if (!impl_) return {};
   const auto& ledger = impl_->partition.ledger();

@@ -10,6 +10,7 @@
 #include "models/model_files.h"
 #include "verify/campaign.h"
 #include "verify/canary.h"
+#include "verify/surface_run.h"
 #include "verify/timing.h"
 #include "verify/transcript_replay.h"
 
@@ -86,6 +87,32 @@ Result<Subject> subject_of(const Flags& flags) {
   return Subject{std::move(model), std::nullopt};
 }
 
+// The public surface: its partitions take the whole context, so that is small here.
+constexpr std::uint32_t kSurfaceContext = 256;
+
+Result<verify::Surface> surface_of(const Subject& subject) {
+  auto model = subject.model;
+  model.context_tokens = kSurfaceContext;
+  return verify::Surface::make(model);
+}
+
+// Random traces on the public surface; what they found is added to `campaign`.
+Result<void> run_surface(const Subject& subject, verify::CampaignOptions options, verify::Campaign& campaign) {
+  if (subject.model.leaky) return {};  // a mistake of the seam, found there
+  BH_TRY(auto surface, surface_of(subject));
+  options.prefix = verify::kSurfacePrefix;
+  options.long_one_in = 0;
+  options.shape = {.surface = true};
+  options.alone = {};
+  BH_TRY(auto found, verify::run_campaign(surface.runner(), options));
+  campaign.traces += found.traces;
+  for (auto& check : found.checks) campaign.checks.push_back(std::move(check));
+  if (campaign.failing || !found.failing) return {};
+  campaign.failing = std::move(found.failing);
+  campaign.minimal = found.minimal;
+  return {};
+}
+
 Result<verify::Campaign> run_checks(const Flags& flags, const Subject& subject, const verify::MakeEngine& make_engine,
                                     const verify::MakeEngine& alone, ProgressLine& line) {
   if (subject.transcript) {
@@ -101,7 +128,9 @@ Result<verify::Campaign> run_checks(const Flags& flags, const Subject& subject, 
     BH_TRY(auto text, read_text_file(flags.trace));
     BH_TRY(const auto document, JsonDocument::parse(std::move(text), flags.trace));
     BH_TRY(const auto trace, verify::trace_from_json(JsonView(document)));
-    return verify::replay_trace(trace, make_engine, alone);
+    if (!trace.surface) return verify::replay_trace(trace, verify::on_engines(make_engine), verify::on_engines(alone));
+    BH_TRY(auto surface, surface_of(subject));
+    return verify::replay_trace(trace, surface.runner());
   }
   verify::CampaignOptions options;
   options.traces = traces_to_run(flags);
@@ -114,10 +143,12 @@ Result<verify::Campaign> run_checks(const Flags& flags, const Subject& subject, 
     options.long_shape = {
         .most_partitions = 4, .most_actions = 14, .capacity = 2304, .long_one_in = 2, .long_words = 900};
   }
-  options.alone = alone;
+  options.alone = verify::on_engines(alone);
   options.cancel = stop_on_signal();
   options.progress = [&](std::uint64_t done) { line.update("random traces", done, options.traces, "traces"); };
-  BH_TRY(auto campaign, verify::run_campaign(make_engine, options));
+  BH_TRY(auto campaign, verify::run_campaign(verify::on_engines(make_engine), options));
+  options.progress = [&](std::uint64_t done) { line.update("surface traces", done, options.traces, "traces"); };
+  BH_CHECK(run_surface(subject, options, campaign));
   line.update("canaries", 0, flags.secrets, "secrets");
   BH_TRY(auto canaries, verify::check_canaries(make_engine, {flags.secrets, flags.seed, stop_on_signal()}));
   campaign.checks.push_back(std::move(canaries));

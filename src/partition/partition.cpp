@@ -2,6 +2,7 @@
 #include "partition/partition.h"
 
 #include "base/hash.h"
+#include "partition/mutant.h"
 
 #include <fmt/format.h>
 
@@ -107,7 +108,7 @@ Result<void> Partition::append(const TracedTokens& tokens, std::stop_token cance
 
 // Drops the surplus, unless `next` will be refused: then the next generation may still go on with it.
 Result<void> Partition::make_way(std::span<const Token> next) {
-  if (!surplus_) return {};
+  if (!surplus_ || mutant(Mutant::kStopStays)) return {};
   const auto vocabulary = static_cast<Token>(engine_->facts().vocabulary);
   const auto known = [&](Token token) { return token >= 0 && token < vocabulary; };
   if (next.empty() || !std::all_of(next.begin(), next.end(), known)) return {};
@@ -174,7 +175,7 @@ Result<void> Partition::drop_surplus() {
 }
 
 Result<void> Partition::settle() {
-  return surplus_ && !surplus_->open ? drop_surplus() : Result<void>();
+  return surplus_ && !surplus_->open && !mutant(Mutant::kStopStays) ? drop_surplus() : Result<void>();
 }
 
 Result<void> Partition::prefill(const TracedTokens& tokens, std::stop_token cancel,
@@ -215,6 +216,7 @@ const std::string& Partition::receive(const Message& message) {
 }
 
 Result<void> Partition::receive(const Message& message, const TracedTokens& tokens) {
+  if (mutant(Mutant::kRefusedOnBooks)) static_cast<void>(receive(message));
   BH_CHECK(append(tokens, {}, {}));
   std::uint32_t count = 0;
   for (std::size_t i = 0; i < tokens.size(); ++i) count += tokens.origin(i).kind == OriginKind::kMessage ? 1U : 0U;
@@ -247,7 +249,7 @@ struct GenerateAccess {
     if (partition == nullptr) {
       return Error{ErrorCode::kUsage, "there is no partition", {}, "hand over an open one, not one that was moved"};
     }
-    if (partition->engine_ != &engine) {
+    if (partition->engine_ != &engine && !mutant(Mutant::kForeignAccepted)) {
       return Error{ErrorCode::kUsage, "the partition belongs to another model", partition->name_,
                    "generate with the model that opened it"};
     }

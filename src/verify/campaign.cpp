@@ -47,7 +47,8 @@ struct Tally {
     return solo.control_caught && books.control_caught && respect.control_caught;
   }
 
-  [[nodiscard]] std::vector<CheckResult> checks() && {
+  [[nodiscard]] std::vector<CheckResult> checks(std::string_view prefix) && {
+    for (auto* check : {&solo, &books, &respect}) check->name.insert(0, prefix);
     solo.detail["solo_runs"] = solo_runs;
     respect.detail["states_not_readable"] = unreadable;
     return {std::move(solo), std::move(books), std::move(respect)};
@@ -64,15 +65,15 @@ struct Tally {
   }
 };
 
-Result<void> run_control(const Trace& trace, const MakeEngine& make_engine, const MakeEngine& alone, Tally& tally) {
-  BH_TRY(const auto verdict, check_trace(trace, make_engine, {.watch = true, .leak = true}, alone));
+Result<void> run_control(const Trace& trace, const RunTrace& run, const RunTrace& alone, Tally& tally) {
+  BH_TRY(const auto verdict, check_trace(trace, run, {.watch = true, .leak = true}, alone));
   if (verdict.leaked) tally.control(verdict);
   return {};
 }
 
-void make_small(Campaign& campaign, const Trace& trace, const MakeEngine& make_engine, const CampaignOptions& options) {
+void make_small(Campaign& campaign, const Trace& trace, const RunTrace& run, const CampaignOptions& options) {
   const auto still_fails = [&](const Trace& candidate) {
-    const auto verdict = check_trace(candidate, make_engine, {.watch = true}, options.alone);
+    const auto verdict = check_trace(candidate, run, {.watch = true}, options.alone);
     return verdict.ok() && !verdict.value().clean();
   };
   auto shrunk = shrink(trace, still_fails, options.shrink_tries);
@@ -82,35 +83,35 @@ void make_small(Campaign& campaign, const Trace& trace, const MakeEngine& make_e
 
 }  // namespace
 
-Result<Campaign> run_campaign(const MakeEngine& make_engine, const CampaignOptions& options) {
+Result<Campaign> run_campaign(const RunTrace& run, const CampaignOptions& options) {
   Campaign campaign;
   Tally tally;
   for (std::uint64_t i = 0; i < options.traces; ++i) {
     if (options.cancel.stop_requested()) return Error{ErrorCode::kInterrupted, "verify was stopped", {}, {}};
     const bool is_long = options.long_one_in > 0 && i % options.long_one_in == options.long_one_in - 1;
     const auto trace = random_trace(options.seed + i, is_long ? options.long_shape : options.shape);
-    BH_TRY(const auto verdict, check_trace(trace, make_engine, {.watch = true}, options.alone));
+    BH_TRY(const auto verdict, check_trace(trace, run, {.watch = true}, options.alone));
     tally.add(trace, verdict);
     ++campaign.traces;
-    if (!verdict.clean() && !campaign.failing) make_small(campaign, trace, make_engine, options);
+    if (!verdict.clean() && !campaign.failing) make_small(campaign, trace, run, options);
     if (options.progress) options.progress(campaign.traces);
   }
   for (std::uint64_t i = 0; i < kControlTries && !tally.all_caught(); ++i) {
-    BH_CHECK(run_control(random_trace(options.seed + i, options.shape), make_engine, options.alone, tally));
+    BH_CHECK(run_control(random_trace(options.seed + i, options.shape), run, options.alone, tally));
   }
-  campaign.checks = std::move(tally).checks();
+  campaign.checks = std::move(tally).checks(options.prefix);
   return campaign;
 }
 
-Result<Campaign> replay_trace(const Trace& trace, const MakeEngine& make_engine, const MakeEngine& alone) {
+Result<Campaign> replay_trace(const Trace& trace, const RunTrace& run, const RunTrace& alone) {
   Campaign campaign;
   Tally tally;
-  BH_TRY(const auto verdict, check_trace(trace, make_engine, {.watch = true}, alone));
+  BH_TRY(const auto verdict, check_trace(trace, run, {.watch = true}, alone));
   tally.add(trace, verdict);
   campaign.traces = 1;
   if (!verdict.clean()) campaign.failing = trace;
-  BH_CHECK(run_control(trace, make_engine, alone, tally));
-  campaign.checks = std::move(tally).checks();
+  BH_CHECK(run_control(trace, run, alone, tally));
+  campaign.checks = std::move(tally).checks(trace.surface ? kSurfacePrefix : "");
   return campaign;
 }
 

@@ -38,11 +38,15 @@ constexpr std::array<std::string_view, 24> kWords = {"harbour",
 // Beginnings that several partitions share: what is reused by content must still not cross.
 constexpr std::array<std::string_view, 3> kBeginnings = {"You keep the harbour log.", "You keep the harbour", "1"};
 
+// Stop strings: single characters end a text soon.
+constexpr std::array<std::string_view, 6> kStops = {"e", "a", " ", "1", "\n", "th"};
+
 class Generator {
  public:
   Generator(std::uint64_t seed, const TraceShape& shape) : random_(seed), shape_(shape) {}
 
   Trace make() {
+    trace_.surface = shape_.surface;
     const auto partitions = between(2, shape_.most_partitions);
     const auto actions = between(std::min(partitions + 4, shape_.most_actions), shape_.most_actions);
     for (std::uint32_t i = 0; i < actions; ++i) add_action(partitions, actions - i);
@@ -76,7 +80,7 @@ class Generator {
     if (!open_.empty() && one_in(2)) {
       action.kind = ActionKind::kFork;
       action.from = any_open();
-      action.permille = one_in(2) ? 1000 : between(1, 1000);
+      action.permille = shape_.surface || one_in(2) ? 1000 : between(1, 1000);
     }
     trace_.actions.push_back(action);
     open_.push_back(next_++);
@@ -115,7 +119,10 @@ class Generator {
       if (one_in(6)) {
         member.cancel_after = between(1, member.max_tokens);
         member.cancel_call = one_in(3);
+      } else if (one_in(6)) {
+        member.cancel_after_us = below(shape_.most_cancel_us);
       }
+      if (one_in(6)) member.stop = std::string(kStops.at(below(kStops.size())));
       action.members.push_back(member);
     }
     trace_.actions.push_back(std::move(action));
@@ -134,6 +141,7 @@ class Generator {
     }
     const auto dice = below(100);
     const auto partition = any_open();
+    if (shape_.surface) return add_surface_action(partition, dice, may_open);
     if (dice < 14 && may_open) return kept_.empty() || one_in(2) ? make_partition() : restore();
     if (dice < 20) return snapshot(partition);
     if (dice < 38) return prefill(partition);
@@ -147,6 +155,23 @@ class Generator {
       if (one_in(2)) close(partition);
     } else if (dice < 92) {
       const auto refusal = static_cast<Refusal>(below(5));
+      trace_.actions.push_back({.kind = ActionKind::kFail, .partition = partition, .refusal = refusal});
+    } else {
+      close(partition);
+    }
+  }
+
+  void add_surface_action(std::uint32_t partition, std::uint32_t dice, bool may_open) {
+    constexpr std::array kRefused = {Refusal::kOverflow, Refusal::kMessage, Refusal::kForeign, Refusal::kTwice};
+    if (dice < 14 && may_open) return make_partition();
+    if (dice < 30) return prefill(partition);
+    if (dice < 62) return generate();
+    if (dice < 74) {
+      trace_.actions.push_back({.kind = ActionKind::kReceive, .partition = partition, .from = any_open()});
+    } else if (dice < 82) {
+      trace_.actions.push_back({.kind = ActionKind::kChat, .partition = partition, .text = text()});
+    } else if (dice < 92) {
+      const auto refusal = kRefused.at(below(kRefused.size()));
       trace_.actions.push_back({.kind = ActionKind::kFail, .partition = partition, .refusal = refusal});
     } else {
       close(partition);

@@ -63,9 +63,15 @@ Action without_others(const Action& action, const Record& record, std::size_t in
     const auto found = until.find(member.partition);
     return found == until.end() || index >= found->second;
   });
+  // A clock, and a member that stops the whole call, come from outside: what they did stands in the record. A member
+  // that neither may end must not be ended by another's cancellation.
+  const bool call = std::any_of(action.members.begin(), action.members.end(),
+                                [](const Member& member) { return member.cancel_call && member.cancel_after; });
   for (auto& member : own.members) {
     const auto* shown = shown_by(record, index, member.partition);
-    if (shown != nullptr && shown->cancelled_after) member.cancel_after = shown->cancelled_after;
+    const bool from_outside = call || member.cancel_after_us.has_value();
+    member.cancel_after_us.reset();
+    if (from_outside && shown != nullptr && shown->cancelled_after) member.cancel_after = shown->cancelled_after;
   }
   return own;
 }
@@ -105,6 +111,7 @@ void add(TraceVerdict& verdict, Record& record) {
 Projection project(const Trace& trace, const Record& record, std::uint32_t partition) {
   const auto until = lineage(trace, record, partition);
   Projection projection;
+  projection.trace.surface = trace.surface;
   for (std::size_t i = 0; i < trace.actions.size(); ++i) {
     const auto& action = trace.actions[i];
     const bool own = std::any_of(until.begin(), until.end(),
@@ -151,16 +158,21 @@ Json to_json(const Difference& difference) {
           {"step", difference.step},           {"in_trace", difference.in_trace}, {"alone", difference.alone}};
 }
 
-Result<TraceVerdict> check_trace(const Trace& trace, const MakeEngine& make_engine, const TraceRunOptions& options,
-                                 const MakeEngine& alone) {
+RunTrace on_engines(MakeEngine make_engine) {
+  return [make = std::move(make_engine)](const Trace& trace, const TraceRunOptions& options) -> Result<Record> {
+    BH_TRY(const auto fresh, make());
+    return run_trace(trace, *fresh, options);
+  };
+}
+
+Result<TraceVerdict> check_trace(const Trace& trace, const RunTrace& run, const TraceRunOptions& options,
+                                 const RunTrace& alone) {
   TraceVerdict verdict;
-  BH_TRY(const auto crowded, make_engine());
-  BH_TRY(auto record, run_trace(trace, *crowded, options));
+  BH_TRY(auto record, run(trace, options));
   add(verdict, record);
   for (const auto partition : trace.partitions()) {
     const auto projection = project(trace, record, partition);
-    BH_TRY(const auto fresh, alone ? alone() : make_engine());
-    BH_TRY(const auto solo, run_trace(projection.trace, *fresh));
+    BH_TRY(const auto solo, (alone ? alone : run)(projection.trace, {}));
     ++verdict.solo_runs;
     auto difference = first_difference(record, solo, projection, partition, verdict.facts_compared);
     if (difference && !verdict.difference) verdict.difference = std::move(difference);

@@ -21,6 +21,12 @@ namespace bulkhead::verify {
 // An engine on which nothing has ever been open.
 using MakeEngine = std::function<Result<std::unique_ptr<engine::Engine>>()>;
 
+// Runs a trace where nothing has ever been open, and closes everything.
+using RunTrace = std::function<Result<Record>(const Trace&, const TraceRunOptions&)>;
+
+// On the engine seam, each time in a new engine.
+[[nodiscard]] RunTrace on_engines(MakeEngine make_engine);
+
 // A partition's own actions, and for a fork those of its ancestors up to the fork, prefill call by prefill call.
 struct Projection {
   Trace trace;
@@ -66,10 +72,9 @@ struct TraceVerdict {
   [[nodiscard]] bool clean() const { return !difference && books.empty() && respect.empty(); }
 };
 
-// Runs `trace` once with all partitions and once for each alone, every time in an engine of its own. The leak of the
-// options, if asked for, is planted in the run with all.
-// `alone` makes the engines of the solo runs; empty: `make_engine` does. Both must be of the same model and options.
-[[nodiscard]] Result<TraceVerdict> check_trace(const Trace& trace, const MakeEngine& make_engine,
-                                               const TraceRunOptions& options, const MakeEngine& alone = {});
+// Runs `trace` once with all partitions and once for each alone. The leak of the options, if asked for, is planted in
+// the run with all. `alone` does the solo runs; empty: `run` does. Both must be of the same model and options.
+[[nodiscard]] Result<TraceVerdict> check_trace(const Trace& trace, const RunTrace& run, const TraceRunOptions& options,
+                                               const RunTrace& alone = {});
 
 }  // namespace bulkhead::verify

@@ -11,7 +11,7 @@
 namespace bulkhead::verify {
 namespace {
 
-constexpr std::array<std::pair<ActionKind, std::string_view>, 11> kKinds = {
+constexpr std::array<std::pair<ActionKind, std::string_view>, 12> kKinds = {
     {{ActionKind::kOpen, "open"},
      {ActionKind::kPrefill, "prefill"},
      {ActionKind::kReceive, "receive"},
@@ -20,16 +20,21 @@ constexpr std::array<std::pair<ActionKind, std::string_view>, 11> kKinds = {
      {ActionKind::kScore, "score"},
      {ActionKind::kCancelPrefill, "cancel_prefill"},
      {ActionKind::kFail, "fail"},
+     {ActionKind::kChat, "chat"},
      {ActionKind::kSnapshot, "snapshot"},
      {ActionKind::kRestore, "restore"},
      {ActionKind::kClose, "close"}}};
-constexpr std::array<std::pair<Refusal, std::string_view>, 5> kRefusals = {{{Refusal::kOverflow, "overflow"},
+constexpr std::array<std::pair<Refusal, std::string_view>, 8> kRefusals = {{{Refusal::kOverflow, "overflow"},
                                                                             {Refusal::kBadToken, "bad_token"},
                                                                             {Refusal::kForkBeyond, "fork_beyond"},
                                                                             {Refusal::kNoTokens, "no_tokens"},
-                                                                            {Refusal::kDamaged, "damaged"}}};
+                                                                            {Refusal::kDamaged, "damaged"},
+                                                                            {Refusal::kMessage, "message"},
+                                                                            {Refusal::kForeign, "foreign"},
+                                                                            {Refusal::kTwice, "twice"}}};
 constexpr std::int64_t kMostPartitions = 256;
 constexpr std::int64_t kMostTokens = 1 << 20;
+constexpr std::int64_t kMostMicroseconds = 10'000'000;
 
 bool makes_partition(const Action& action) {
   return action.kind == ActionKind::kOpen || action.kind == ActionKind::kFork || action.kind == ActionKind::kRestore;
@@ -40,7 +45,8 @@ bool has_source(ActionKind kind) {
 }
 
 bool has_text(ActionKind kind) {
-  return kind == ActionKind::kPrefill || kind == ActionKind::kScore || kind == ActionKind::kCancelPrefill;
+  return kind == ActionKind::kPrefill || kind == ActionKind::kScore || kind == ActionKind::kCancelPrefill ||
+         kind == ActionKind::kChat;
 }
 
 Json member_json(const Member& member) {
@@ -51,6 +57,8 @@ Json member_json(const Member& member) {
   }
   if (member.cancel_after) json["cancel_after"] = *member.cancel_after;
   if (member.cancel_call) json["cancel_call"] = true;
+  if (member.cancel_after_us) json["cancel_after_us"] = *member.cancel_after_us;
+  if (!member.stop.empty()) json["stop"] = member.stop;
   return json;
 }
 
@@ -92,7 +100,8 @@ Result<Value> word(const JsonView& object, std::string_view key,
 }
 
 Result<Member> member_from_json(const JsonView& object) {
-  BH_CHECK(object.only({"partition", "max_tokens", "temperature", "seed", "cancel_after", "cancel_call"}));
+  BH_CHECK(object.only(
+      {"partition", "max_tokens", "temperature", "seed", "cancel_after", "cancel_call", "cancel_after_us", "stop"}));
   Member member;
   BH_TRY(member.partition, partition_number(object, "partition"));
   BH_TRY(member.max_tokens, natural(object, "max_tokens", 0, kMostTokens));
@@ -108,6 +117,13 @@ Result<Member> member_from_json(const JsonView& object) {
     BH_TRY(member.cancel_after, natural(object, "cancel_after", 0, kMostTokens));
   }
   BH_TRY(member.cancel_call, object.boolean_or("cancel_call", false));
+  if (object.has("cancel_after_us")) {
+    BH_TRY(member.cancel_after_us, natural(object, "cancel_after_us", 0, kMostMicroseconds));
+  }
+  if (object.has("stop")) {
+    BH_TRY(const auto field, object.at("stop"));
+    BH_TRY(member.stop, field.string());
+  }
   return member;
 }
 
@@ -194,15 +210,16 @@ std::uint32_t Trace::largest_capacity() const {
 Json to_json(const Trace& trace) {
   Json actions = Json::array();
   for (const auto& action : trace.actions) actions.push_back(action_json(action));
-  return {{"trace_version", 1}, {"actions", actions}};
+  return {{"trace_version", 1}, {"surface", trace.surface}, {"actions", actions}};
 }
 
 Result<Trace> trace_from_json(const JsonView& document) {
-  BH_CHECK(document.only({"trace_version", "actions"}));
+  BH_CHECK(document.only({"trace_version", "surface", "actions"}));
   BH_TRY([[maybe_unused]] const auto version, natural(document, "trace_version", 1, 1));
   BH_TRY(const auto list, document.at("actions"));
   BH_TRY(const auto items, list.items());
   Trace trace;
+  BH_TRY(trace.surface, document.boolean_or("surface", false));
   for (const auto& item : items) {
     BH_TRY(auto action, action_from_json(item));
     trace.actions.push_back(std::move(action));

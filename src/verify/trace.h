@@ -26,6 +26,7 @@ enum class ActionKind {
   kScore,          // appends `text` and asks for its log probabilities
   kCancelPrefill,  // a prefill whose caller has given up: the partition is poisoned
   kFail,           // a request that must be refused and must change nothing
+  kChat,           // appends `text` as a user's turn; of the public surface only
   kSnapshot,       // keeps the partition as bytes, in place of an earlier snapshot of it
   kRestore,        // a new partition from the last snapshot of `from`, which may be closed by now
   kClose,
@@ -37,6 +38,10 @@ enum class Refusal {
   kForkBeyond,  // a fork at a token that is not there
   kNoTokens,    // an empty prefill
   kDamaged,     // a restore from a snapshot with a flipped bit
+  // Of the public surface only:
+  kMessage,  // a message longer than what is left
+  kForeign,  // a batch that also names a partition of another model
+  kTwice,    // a batch that names one partition twice
 };
 
 [[nodiscard]] std::string_view name(ActionKind kind) noexcept;
@@ -50,6 +55,9 @@ struct Member {
   std::uint32_t seed = 0;
   std::optional<std::uint32_t> cancel_after = {};  // its caller stops it after so many tokens; 0: before the first
   bool cancel_call = false;                        // and then stops the whole call, its other members too
+  // Its stop token is asked so many microseconds after the call began, wherever the computation is by then.
+  std::optional<std::uint32_t> cancel_after_us = {};
+  std::string stop = {};  // stop string; empty: none
   friend bool operator==(const Member&, const Member&) = default;
 };
 
@@ -71,6 +79,7 @@ struct Action {
 
 struct Trace {
   std::vector<Action> actions;
+  bool surface = false;  // it runs on the public surface (surface_run.h), not on the engine seam (trace_run.h)
   friend bool operator==(const Trace&, const Trace&) = default;
 
   // Partitions that are opened or forked, in that order.

@@ -3,6 +3,7 @@
 
 #include "base/hash.h"
 #include "engine/transcript.h"
+#include "verify/member_cancels.h"
 
 #include <fmt/format.h>
 
@@ -10,7 +11,6 @@
 #include <array>
 #include <bit>
 #include <optional>
-#include <stop_token>
 #include <utility>
 
 namespace bulkhead::verify {
@@ -53,6 +53,7 @@ class TraceRun {
       case ActionKind::kFail: fail(action); break;
       case ActionKind::kSnapshot: snapshot(action); break;
       case ActionKind::kRestore: restore(action); break;
+      case ActionKind::kChat: show(action.partition, "not_of_the_seam"); break;
     }
     if (!options_.watch) return;
     for (auto& [partition, live] : live_) {
@@ -346,35 +347,21 @@ class TraceRun {
 
   void generate(const Action& action) {
     std::vector<const Member*> members;
-    std::vector<engine::GenerateRequest> requests;
-    std::stop_source stop;
     for (const auto& member : action.members) {
-      const auto* live = find(member.partition);
-      if (live == nullptr) continue;
-      members.push_back(&member);
-      requests.push_back({live->sequence, options_of(member, stop)});
+      if (find(member.partition) != nullptr) members.push_back(&member);
     }
-    if (requests.empty()) return;
+    if (members.empty()) return;
+    MemberCancels cancels(members);
+    std::vector<engine::GenerateRequest> requests;
+    for (std::size_t i = 0; i < members.size(); ++i) {
+      auto options = member_options(*members[i], cancels, i);
+      options.hash_logits = engine_.can(engine::Capability::kLogitHash);
+      requests.push_back({live_.at(members[i]->partition).sequence, std::move(options)});
+    }
+    cancels.start();
     const auto results = engine_.generate(requests);
+    cancels.finish();
     for (std::size_t i = 0; i < results.size(); ++i) show_generation(members[i]->partition, results[i]);
-  }
-
-  [[nodiscard]] GenerateOptions options_of(const Member& member, std::stop_source& stop) const {
-    GenerateOptions options;
-    options.sampling.temperature = member.temperature;
-    options.sampling.seed = member.seed;
-    options.max_tokens = member.max_tokens;
-    options.hash_logits = engine_.can(engine::Capability::kLogitHash);
-    options.cancel = stop.get_token();
-    if (!member.cancel_after) return options;
-    const auto limit = *member.cancel_after;
-    if (limit == 0) stop.request_stop();
-    options.on_token = [limit, call = member.cancel_call, &stop](const TokenEvent& event) {
-      if (event.index + 1 < limit) return true;
-      if (call) stop.request_stop();
-      return false;
-    };
-    return options;
   }
 
   void show_generation(std::uint32_t partition, const Result<GenerateResult>& result) {

@@ -44,7 +44,7 @@ TEST(Leaks, EachMutantHasItsTraceAndFailsOnIt) {
     const MakeEngine broken = [&]() -> Result<std::unique_ptr<engine::Engine>> {
       return engines::fake::make_fake_engine({.faults = {}, .mutant = info.mutant});
     };
-    const auto verdict = check_trace(found->second, broken, {.watch = true});
+    const auto verdict = check_trace(found->second, on_engines(broken), {.watch = true});
     ASSERT_TRUE(verdict.ok()) << verdict.error().to_string();
     EXPECT_FALSE(verdict.value().clean()) << info.id;
   }
@@ -63,7 +63,7 @@ TEST(Leaks, RightEnginesShowNone) {
   const auto kept = llama();
   for (const auto& [id, trace] : leaks()) {
     for (const auto* make : {&fake, &llama}) {
-      const auto verdict = check_trace(trace, *make, {.watch = true});
+      const auto verdict = check_trace(trace, on_engines(*make), {.watch = true});
       ASSERT_TRUE(verdict.ok()) << id << ": " << verdict.error().to_string();
       EXPECT_TRUE(verdict.value().clean()) << id << (make == &llama ? " on libllama" : " on the fake engine");
       EXPECT_GT(verdict.value().facts_compared, 0U) << id;

@@ -4,10 +4,12 @@
 #include "engines/llama/llama_engine.h"
 #include "engines/llama/mutant.h"
 #include "engines/tiny_model.h"
+#include "partition/mutant.h"
 #include "temporary_folder.h"
 #include "verify/campaign.h"
 #include "verify/random_trace.h"
 #include "verify/solo.h"
+#include "verify/surface_run.h"
 
 #include <gtest/gtest.h>
 
@@ -33,7 +35,10 @@ class RealMutants : public ::testing::Test {
     ASSERT_TRUE(testing::write_tiny_model(path_, {}));
     kept_ = std::move(make_()).value();
   }
-  void TearDown() override { active_mutant = Mutant::kNone; }
+  void TearDown() override {
+    active_mutant = Mutant::kNone;
+    partition::active_mutant = partition::Mutant::kNone;
+  }
 
   testing::TemporaryFolder folder_;
   std::string path_ = (folder_ / "tiny.gguf").string();
@@ -46,29 +51,64 @@ class RealMutants : public ::testing::Test {
   std::unique_ptr<engine::Engine> kept_;  // so that the weights are loaded once
 };
 
+// Which witness of which random trace sees that something is wrong; empty: none does. The solo runs have the mutant
+// too: what shows is that others were there.
+std::string killed_by(const RunTrace& run, bool surface) {
+  for (std::uint64_t trace = 1; trace <= kTraces; ++trace) {
+    const auto verdict = check_trace(random_trace(trace, {.surface = surface}), run, {.watch = true});
+    if (!verdict.ok()) return "error: " + verdict.error().to_string();
+    std::string by;
+    if (!verdict.value().books.empty()) by = "books: " + verdict.value().books.front().reason;
+    if (!verdict.value().respect.empty()) by = "local respect: " + verdict.value().respect.front().reason;
+    if (verdict.value().difference) by = "solo replay: " + verdict.value().difference->field;
+    if (by.empty()) continue;
+    std::printf("killed by trace %llu, %s\n", static_cast<unsigned long long>(trace), by.c_str());
+    return by;
+  }
+  return {};
+}
+
 TEST_F(RealMutants, AreAllKilled) {
   for (const auto& [id, mutant] : kMutants) {
     active_mutant = mutant;
-    std::uint64_t trace = 1;
-    std::string by;
-    for (; trace <= kTraces && by.empty(); ++trace) {
-      // The solo runs have the mutant too: what shows is that others were there.
-      const auto verdict = check_trace(random_trace(trace, {}), make_, {.watch = true});
-      ASSERT_TRUE(verdict.ok()) << id << ": " << verdict.error().to_string();
-      if (!verdict.value().books.empty()) by = "books";
-      if (!verdict.value().respect.empty()) by = "local respect";
-      if (verdict.value().difference) by = "solo replay, " + verdict.value().difference->field;
-    }
-    EXPECT_FALSE(by.empty()) << id << " lives";
-    std::printf("%s killed by trace %llu: %s\n", std::string(id).c_str(), static_cast<unsigned long long>(trace - 1),
-                by.c_str());
+    EXPECT_FALSE(killed_by(on_engines(make_), false).empty()) << id << " lives";
   }
+}
+
+// By traces on the public surface: what is wrong between the surface and the engine cannot be seen on the seam.
+TEST_F(RealMutants, OfTheSurfaceAreAllKilled) {
+  auto surface = Surface::make({.path = path_, .context_tokens = 192, .threads = 1});
+  ASSERT_TRUE(surface.ok()) << surface.error().to_string();
+  for (const auto& [id, mutant] : partition::kMutants) {
+    partition::active_mutant = mutant;
+    // Ids that mean something elsewhere are the other half of the same fault.
+    if (mutant == partition::Mutant::kForeignAccepted) active_mutant = Mutant::kIdsOfItsOwn;
+    auto broken = Surface::make({.path = path_, .context_tokens = 192, .threads = 1});
+    ASSERT_TRUE(broken.ok()) << id << ": " << broken.error().to_string();
+    EXPECT_FALSE(killed_by(broken.value().runner(), true).empty()) << id << " lives";
+    partition::active_mutant = partition::Mutant::kNone;
+    active_mutant = Mutant::kNone;
+  }
+  active_mutant = Mutant::kCancelEndsAll;
+  EXPECT_FALSE(killed_by(surface.value().runner(), true).empty()) << "M10 lives on the surface";
+}
+
+TEST_F(RealMutants, OfTheSurfaceAreTheOnlyCause) {
+  auto surface = Surface::make({.path = path_, .context_tokens = 192, .threads = 1});
+  ASSERT_TRUE(surface.ok()) << surface.error().to_string();
+  CampaignOptions options;
+  options.traces = 60;
+  options.shape = {.surface = true};
+  const auto campaign = run_campaign(surface.value().runner(), options);
+  ASSERT_TRUE(campaign.ok()) << campaign.error().to_string();
+  EXPECT_EQ(verdict_of(campaign.value().checks), Verdict::kClean)
+      << (campaign.value().failing ? json_text(to_json(*campaign.value().failing)) : "");
 }
 
 TEST_F(RealMutants, AreTheOnlyCause) {
   CampaignOptions options;
   options.traces = 60;
-  const auto campaign = run_campaign(make_, options);
+  const auto campaign = run_campaign(on_engines(make_), options);
   ASSERT_TRUE(campaign.ok()) << campaign.error().to_string();
   EXPECT_EQ(verdict_of(campaign.value().checks), Verdict::kClean)
       << (campaign.value().failing ? to_json(*campaign.value().failing).dump() : "");

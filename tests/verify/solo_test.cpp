@@ -45,7 +45,7 @@ Action generated(std::vector<Member> members) {
 
 TraceVerdict verdict_on(const Trace& trace, const FakeOptions& options = {},
                         const TraceRunOptions& run = {.watch = true}) {
-  const auto verdict = check_trace(trace, fakes(options), run);
+  const auto verdict = check_trace(trace, on_engines(fakes(options)), run);
   EXPECT_TRUE(verdict.ok()) << (verdict.ok() ? "" : verdict.error().to_string());
   return verdict.ok() ? verdict.value() : TraceVerdict{};
 }
@@ -54,7 +54,7 @@ TEST(Traces, NothingCrossesInThousandsOfThem) {
   const auto wanted = traces_to_run();
   CampaignOptions options;
   options.traces = wanted;
-  const auto campaign = run_campaign(fakes(), options);
+  const auto campaign = run_campaign(on_engines(fakes()), options);
   ASSERT_TRUE(campaign.ok()) << campaign.error().to_string();
   EXPECT_EQ(campaign.value().traces, wanted);
   ASSERT_EQ(campaign.value().checks.size(), 3U);
@@ -68,7 +68,7 @@ TEST(Traces, NothingCrossesInThousandsOfThem) {
 TEST(Traces, ASlidingWindowCrossesNothingEither) {
   CampaignOptions options;
   options.traces = 200;
-  const auto campaign = run_campaign(fakes({.window_tokens = 24, .faults = {}}), options);
+  const auto campaign = run_campaign(on_engines(fakes({.window_tokens = 24, .faults = {}})), options);
   ASSERT_TRUE(campaign.ok()) << campaign.error().to_string();
   EXPECT_EQ(verdict_of(campaign.value().checks), Verdict::kClean);
 }
@@ -196,7 +196,8 @@ TEST(Mutants, EachIsKilledByRandomTraces) {
     bool solo = false;
     std::uint64_t seed = 1;
     for (; seed <= 300 && !solo; ++seed) {
-      const auto verdict = check_trace(random_trace(seed, {}), fakes({.faults = {}, .mutant = info.mutant}), {});
+      const auto verdict =
+          check_trace(random_trace(seed, {}), on_engines(fakes({.faults = {}, .mutant = info.mutant})), {});
       ASSERT_TRUE(verdict.ok()) << verdict.error().to_string();
       solo = verdict.value().difference.has_value();
     }
@@ -243,15 +244,15 @@ TEST(Campaign, PrintsASmallTraceThatCanBeReplayed) {
   CampaignOptions options;
   options.traces = 60;
   const auto make = fakes({.faults = {}, .mutant = Mutant::kRowsMixedUp});
-  const auto campaign = run_campaign(make, options);
+  const auto campaign = run_campaign(on_engines(make), options);
   ASSERT_TRUE(campaign.ok());
   EXPECT_EQ(verdict_of(campaign.value().checks), Verdict::kInterference);
   ASSERT_TRUE(campaign.value().failing.has_value());
   EXPECT_TRUE(campaign.value().minimal);
-  const auto again = replay_trace(*campaign.value().failing, make);
+  const auto again = replay_trace(*campaign.value().failing, on_engines(make));
   ASSERT_TRUE(again.ok());
   EXPECT_EQ(verdict_of(again.value().checks), Verdict::kInterference);
-  const auto healthy = replay_trace(*campaign.value().failing, fakes());
+  const auto healthy = replay_trace(*campaign.value().failing, on_engines(fakes()));
   ASSERT_TRUE(healthy.ok());
   EXPECT_EQ(healthy.value().checks[0].differences, 0U);
 }

@@ -3,6 +3,7 @@
 
 #include "base/hash.h"
 #include "base/log.h"
+#include "engines/llama/mutant.h"
 
 #include <fmt/format.h>
 
@@ -44,13 +45,16 @@ void GenerationRun::end(Generation& generation, Finish finish) {
 }
 
 void GenerationRun::end_those_that_are_done(std::span<Generation* const> generations) {
+  const bool any_cancelled = std::any_of(generations.begin(), generations.end(), [](const auto* generation) {
+    return generation->options->cancel.stop_requested();
+  });
   for (auto* generation : generations) {
     if (!generation->active) continue;
     const bool enough = generation->result.tokens.size() >= generation->options->max_tokens;
     const bool full = generation->sequence->size() >= generation->sequence->capacity;
     if (enough || full) {
       end(*generation, Finish::kLength);
-    } else if (generation->options->cancel.stop_requested()) {
+    } else if (generation->options->cancel.stop_requested() || (mutant(Mutant::kCancelEndsAll) && any_cancelled)) {
       end(*generation, Finish::kCancelled);
     }
   }

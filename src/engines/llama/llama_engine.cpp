@@ -126,6 +126,7 @@ class LlamaEngine final : public engine::Engine {
   ContextPool pool_;
   std::map<SequenceId, Sequence> sequences_;  // open and poisoned ones
   std::vector<Token> last_closed_;            // for a mutant
+  std::uint32_t opened_ = 0;                  // for a mutant
   std::vector<std::ifstream> model_files_;    // open all the time: what lies under a name may be another one by now
   std::optional<std::string> model_digest_;   // once a snapshot was asked for
 };
@@ -167,7 +168,7 @@ Result<void> LlamaEngine::check_append(const Sequence& sequence, std::span<const
 
 Result<SequenceId> LlamaEngine::open_beside(const OpenOptions& options, PoolContext* preferred) {
   BH_TRY(const auto place, pool_.take(options.capacity_tokens, options.only_forked, preferred));
-  const auto id = engine::new_sequence_id();
+  const auto id = mutant(Mutant::kIdsOfItsOwn) ? SequenceId(opened_++) : engine::new_sequence_id();
   Sequence sequence;
   sequence.place = place;
   sequence.capacity = options.capacity_tokens;

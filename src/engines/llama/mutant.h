@@ -32,27 +32,18 @@ enum class Mutant {
   kNeighbourLength,       // M7: a row's logits depend on how long the others of its batch are
   kCloseClearsNeighbour,  // M8: closing one drops the newest cell of the next room
   kRestoreToAll,          // M9: a restore also reaches the oldest other sequence
+  kCancelEndsAll,         // M10: one request's cancellation ends its whole batch
+  kIdsOfItsOwn,           // half of M11, harmless by itself: every engine counts its sequences from 0
 };
 
-inline constexpr std::array<std::pair<std::string_view, Mutant>, 19> kMutants = {{{"D1", Mutant::kStaleRoom},
-                                                                                  {"D2", Mutant::kUnsyncedInputs},
-                                                                                  {"D3", Mutant::kWarmSlot},
-                                                                                  {"D4", Mutant::kShallowTrim},
-                                                                                  {"D5", Mutant::kRowsMixedUp},
-                                                                                  {"D6", Mutant::kSharedCache},
-                                                                                  {"D11", Mutant::kHalfWritten},
-                                                                                  {"D12", Mutant::kOverread},
-                                                                                  {"D13", Mutant::kSharedStaging},
-                                                                                  {"D14", Mutant::kSharedOverflow},
-                                                                                  {"M1", Mutant::kWrongSequence},
-                                                                                  {"M2", Mutant::kOffByOnePosition},
-                                                                                  {"M3", Mutant::kSwappedResults},
-                                                                                  {"M4", Mutant::kMessageToAll},
-                                                                                  {"M5", Mutant::kSharedGenerator},
-                                                                                  {"M6", Mutant::kWrongForkSource},
-                                                                                  {"M7", Mutant::kNeighbourLength},
-                                                                                  {"M8", Mutant::kCloseClearsNeighbour},
-                                                                                  {"M9", Mutant::kRestoreToAll}}};
+inline constexpr std::array<std::pair<std::string_view, Mutant>, 20> kMutants = {
+    {{"D1", Mutant::kStaleRoom},       {"D2", Mutant::kUnsyncedInputs},  {"D3", Mutant::kWarmSlot},
+     {"D4", Mutant::kShallowTrim},     {"D5", Mutant::kRowsMixedUp},     {"D6", Mutant::kSharedCache},
+     {"D11", Mutant::kHalfWritten},    {"D12", Mutant::kOverread},       {"D13", Mutant::kSharedStaging},
+     {"D14", Mutant::kSharedOverflow}, {"M1", Mutant::kWrongSequence},   {"M2", Mutant::kOffByOnePosition},
+     {"M3", Mutant::kSwappedResults},  {"M4", Mutant::kMessageToAll},    {"M5", Mutant::kSharedGenerator},
+     {"M6", Mutant::kWrongForkSource}, {"M7", Mutant::kNeighbourLength}, {"M8", Mutant::kCloseClearsNeighbour},
+     {"M9", Mutant::kRestoreToAll},    {"M10", Mutant::kCancelEndsAll}}};
 
 #if defined(BULKHEAD_MUTANTS)
 // Of the whole process; not while an engine computes.
