@@ -201,7 +201,7 @@ void print_report(const Json& report) {
   console::print("{} {}, grade {}: {}\n", report["engine"].get<std::string>(), report["model"].get<std::string>(),
                  report["grade"].get<std::string>(), traces > 0 ? fmt::format("{} traces", traces) : "a recorded run");
   for (const auto& check : report["checks"]) {
-    console::print("  {:14}{:13}{} compared, {} with a difference; control {}\n", check["name"].get<std::string>(),
+    console::print("  {:22}{:13}{} compared, {} with a difference; control {}\n", check["name"].get<std::string>(),
                    check["verdict"].get<std::string>(), check["compared"].get<std::uint64_t>(),
                    check["differences"].get<std::uint64_t>(),
                    check["control_caught"].get<bool>() ? "caught" : "NOT CAUGHT");

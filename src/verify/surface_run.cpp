@@ -31,12 +31,13 @@ struct Said {
   PartitionUsage usage;
   std::string text;
 
-  [[nodiscard]] std::string words() const {
-    return fmt::format(
-        "{} tokens ({} prefilled, {} reused, {} generated), {} messages, {} KV bytes, tokens {}, text {}", usage.tokens,
-        usage.prefilled_tokens, usage.reused_tokens, usage.generated_tokens, usage.messages_received,
-        usage.kv_bytes_used, usage.token_sha256, text);
+  // Without the number of messages: alone, their bytes come as text.
+  [[nodiscard]] std::string content() const {
+    return fmt::format("{} tokens ({} prefilled, {} reused, {} generated, {} removed), {} KV bytes, tokens {}, text {}",
+                       usage.tokens, usage.prefilled_tokens, usage.reused_tokens, usage.generated_tokens,
+                       usage.removed_tokens, usage.kv_bytes_used, usage.token_sha256, text);
   }
+  [[nodiscard]] std::string words() const { return fmt::format("{}, {} messages", content(), usage.messages_received); }
 };
 
 Said said_by(const Partition& partition) {
@@ -54,6 +55,9 @@ class SurfaceRun {
 
   void perform(std::size_t index, const Action& action) {
     index_ = index;
+    for (auto& [partition, live] : live_) {
+      if (action.acts_on(partition)) check_as_left(partition, live);
+    }
     switch (action.kind) {
       case ActionKind::kOpen: open(action); break;
       case ActionKind::kFork: fork(action); break;
@@ -68,6 +72,9 @@ class SurfaceRun {
       case ActionKind::kSnapshot:
       case ActionKind::kRestore: show(action.partition, "not_of_the_surface"); break;
     }
+    for (auto& [partition, live] : live_) {
+      if (action.acts_on(partition)) live.own_words = said_by(live.partition).words();
+    }
     if (!options_.watch) return;
     for (auto& [partition, live] : live_) look_on(action, partition, live);
     ++record_.respect_checked;
@@ -79,8 +86,8 @@ class SurfaceRun {
  private:
   struct Live {
     Partition partition;
-    std::string last_words = {};  // since its last own action
-    std::string output = {};      // of the last generation
+    std::string own_words = {};   // after its last own action
+    std::string last_words = {};  // after the last action of anybody
   };
 
   Shown& show(std::uint32_t partition, std::string_view outcome) {
@@ -106,7 +113,14 @@ class SurfaceRun {
   }
 
   static void show_state(Shown& shown, const Live& live) {
-    shown.facts.push_back({"says", 0, said_by(live.partition).words()});
+    shown.facts.push_back({"says", 0, said_by(live.partition).content()});
+  }
+
+  void check_as_left(std::uint32_t partition, const Live& live) {
+    ++record_.books_checked;
+    const auto words = said_by(live.partition).words();
+    if (words != live.own_words)
+      object(record_.books, partition, fmt::format("held {} after its last action, and {} now", live.own_words, words));
   }
 
   void look_on(const Action& action, std::uint32_t partition, Live& live) {

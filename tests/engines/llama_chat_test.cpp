@@ -152,7 +152,9 @@ TEST(HostileTemplates, DeepValuesAreLetGoOneAfterTheOther) {
         "{% set ns = namespace(f=1) %}{% macro m() %}{% set ns.f = caller %}{% endmacro %}{% for i in range(9000) %}{% "
         "set prev = ns.f %}{% call m() %}{{ prev }}{% endcall %}{% endfor %}"}) {
     const auto parsed = ChatTemplate::parse(source, "", "", 0);
-    if (!parsed.ok()) EXPECT_EQ(parsed.error().code, ErrorCode::kCorrupt);
+    if (!parsed.ok()) {
+      EXPECT_EQ(parsed.error().code, ErrorCode::kCorrupt);
+    }
   }
 }
 

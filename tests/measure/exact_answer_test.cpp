@@ -11,8 +11,8 @@
 namespace bulkhead::measure {
 namespace {
 
-using testing::ElementsAre;
-using testing::IsEmpty;
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
 
 std::vector<std::string> texts_of(std::string_view text) {
   std::vector<std::string> texts;

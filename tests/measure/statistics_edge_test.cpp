@@ -23,8 +23,8 @@ namespace {
 
 using Numbers = std::vector<double>;
 using Indices = std::vector<std::size_t>;
-using testing::ElementsAre;
-using testing::HasSubstr;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 

@@ -189,7 +189,9 @@ TEST(TermCounts, WhatCannotBeCountedIsNotZero) {
   const std::vector<ClusterTerms> hives = {{"bees", {"hive"}}};
   const auto obstacle = [&](const std::string& text, const Strings& own = {"kiln"}) {
     const auto counts = count_terms(text, own, hives);
-    if (!counts.obstacle.empty()) EXPECT_EQ(counts.own + counts.foreign + counts.foreign_terms.size(), 0U);
+    if (!counts.obstacle.empty()) {
+      EXPECT_EQ(counts.own + counts.foreign + counts.foreign_terms.size(), 0U);
+    }
     return counts.obstacle;
   };
   EXPECT_EQ(obstacle("a hive"), "");

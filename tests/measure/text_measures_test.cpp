@@ -12,7 +12,7 @@
 namespace bulkhead::measure {
 namespace {
 
-using testing::ElementsAre;
+using ::testing::ElementsAre;
 
 Segment segment_of(const Json& entry) {
   return {entry.at("hypothesis").get<std::string>(), entry.at("references").get<std::vector<std::string>>()};

@@ -23,10 +23,10 @@ namespace {
 
 using conversation::OriginKind;
 using conversation::Scenario;
-using testing::Contains;
-using testing::ElementsAre;
-using testing::HasSubstr;
-using testing::IsEmpty;
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
 std::shared_ptr<const Scenario> shipped(const std::string& name) {
   auto loaded = conversation::load_scenario(fmt::format("{}/scenarios/{}.json", testing::source_folder(), name));

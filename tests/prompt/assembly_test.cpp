@@ -22,9 +22,9 @@ using conversation::Origin;
 using conversation::OriginKind;
 using conversation::Scenario;
 using conversation::TracedTokens;
-using testing::ElementsAre;
-using testing::HasSubstr;
-using testing::Not;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
 
 constexpr std::string_view kScenario = R"({"id": "s", "semantic_clusters": {
     "tea": {"topic": "tea"}, "ships": {"topic": "ships"}, "both": {"topic": "both", "depends_on": ["tea", "ships"]}},

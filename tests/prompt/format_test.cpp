@@ -164,7 +164,7 @@ TEST(Format, BrokenFilesAreRefusedWithTheirPlace) {
     ASSERT_FALSE(parsed.ok());
     EXPECT_EQ(parsed.error().code, ErrorCode::kBadInput);
     EXPECT_THAT(parsed.error().message, HasSubstr(message));
-    EXPECT_THAT(parsed.error().place, testing::StartsWith("f.json:"));
+    EXPECT_THAT(parsed.error().place, ::testing::StartsWith("f.json:"));
   }
 }
 
@@ -201,7 +201,7 @@ TEST(Format, WhatItExtendsMustBeBuiltInAndExtendNothing) {
     ASSERT_FALSE(parsed.ok()) << text;
     EXPECT_EQ(parsed.error().code, ErrorCode::kBadInput);
     EXPECT_THAT(parsed.error().message, HasSubstr(message));
-    EXPECT_THAT(parsed.error().place, testing::StartsWith("f.json"));
+    EXPECT_THAT(parsed.error().place, ::testing::StartsWith("f.json"));
   }
 }
 
