@@ -13,7 +13,7 @@ $program pull qwen2.5-coder-0.5b >&2
 folder=build/campaign_effect
 conditions=${BULKHEAD_CONDITIONS:-sequential,prompted,turn_based,semantic}
 threads=${BULKHEAD_THREADS:-0}  # beside other work one thread is faster than two; the texts are the same
-$program run "${scenarios[@]}" -m qwen2.5-coder-0.5b --conditions "$conditions" -t "$threads" --temp 0 --out "$folder/greedy" -q >/dev/null
-$program run "${scenarios[@]}" -m qwen2.5-coder-0.5b --conditions "$conditions" -t "$threads" --temp 0.7 --repeat 5 --out "$folder/sampled" -q >/dev/null
+$program run "${scenarios[@]}" -m qwen2.5-coder-0.5b --conditions "$conditions" -t "$threads" --temp 0 --force --out "$folder/greedy" -q >/dev/null
+$program run "${scenarios[@]}" -m qwen2.5-coder-0.5b --conditions "$conditions" -t "$threads" --temp 0.7 --repeat 5 --force --out "$folder/sampled" -q >/dev/null
 python3 scripts/effect_table.py "$folder/greedy/results.json" "$folder/sampled/results.json" >"$out"
 cat "$out"

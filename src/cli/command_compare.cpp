@@ -12,7 +12,8 @@
 #include "conversation/input_text.h"
 #include "engines/builtin.h"
 #include "report/results.h"
-#include "store/safe_file.h"
+#include "store/folder_seal.h"
+#include "store/sealed_folder.h"
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
@@ -73,9 +74,24 @@ class RunFolders {
   std::map<std::size_t, std::unique_ptr<engine::Engine>> engines_;
 };
 
-std::string default_folder() {
+// Runs that are finished in there are not made again.
+Result<store::SealedFolder> comparison_folder(const Flags& flags) {
+  constexpr const char* kKind = "comparison";
+  if (!flags.run.folder.empty()) {
+    return store::SealedFolder::open(flags.run.folder, kKind, store::SealedFolder::Existing::kContinue);
+  }
   const auto now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
-  return fmt::format("runs/compare-{:%Y%m%d-%H%M%S}", fmt::localtime(now));
+  return store::SealedFolder::create_unique(fmt::format("runs/compare-{:%Y%m%d-%H%M%S}", fmt::localtime(now)), kKind);
+}
+
+// What was compared: the seal of each run's folder.
+Result<Json> seals_of(const std::vector<compare::Entry>& entries) {
+  Json seals = Json::object();
+  for (const auto& entry : entries) {
+    BH_TRY(const auto seal, store::FolderSeal::read(entry.folder));
+    seals[entry.name] = seal.manifest()["sha256"];
+  }
+  return Json{{"runs", std::move(seals)}};
 }
 
 // Refuses what can be refused before the first engine starts: models that are not here, an unknown format or condition.
@@ -110,7 +126,7 @@ Result<conversation::Scenario> check_all(const Flags& flags, const std::vector<C
 Result<compare::Entry> run_one(const Flags& flags, const CLI::App& command, const ComparedEngine& one,
                                const conversation::Scenario& scenario, const std::string& folder) {
   compare::Entry entry{one.name, (std::filesystem::path(folder) / one.name).string(), {}};
-  const auto arguments = run_arguments(command, one, flags.run.experiment.scenarios.front(), entry.folder);
+  auto arguments = run_arguments(command, one, flags.run.experiment.scenarios.front(), entry.folder);
   BH_TRY(entry.results, finished_run(entry.folder, arguments, scenario.sha256));
   const bool quiet = flags.run.common.quiet;
   if (!entry.results.is_null()) {
@@ -119,6 +135,8 @@ Result<compare::Entry> run_one(const Flags& flags, const CLI::App& command, cons
   }
   const auto tell = [&](std::string_view line) { console::say("{}: {}", one.name, line); };
   if (!quiet) tell("starting");
+  // What lies there now is this very run, unfinished.
+  arguments.emplace_back("--force");
   if (auto done = run_compared(arguments, tell, stop_on_signal()); !done.ok()) {
     auto error = std::move(done).error();
     error.place = fmt::format("--on {}", one.text);
@@ -128,44 +146,51 @@ Result<compare::Entry> run_one(const Flags& flags, const CLI::App& command, cons
   return entry;
 }
 
-Result<Json> compare_all(const Flags& flags, const CLI::App& command, const std::string& folder) {
+// NOLINTNEXTLINE(bugprone-exception-escape): nlohmann's move cannot throw
+struct Compared {
+  Json comparison;
+  std::string folder;
+};
+
+Result<Compared> compare_all(const Flags& flags, const CLI::App& command) {
   BH_TRY(const auto engines, parse_compared(flags.on));
   BH_TRY(const auto scenario, check_all(flags, engines));
-  BH_CHECK(store::check_writable_directory(folder));
+  BH_TRY(auto folder, comparison_folder(flags));
   std::vector<compare::Entry> entries;
   RunFolders folders(entries);
   for (const auto& one : engines) {
-    BH_TRY(auto entry, run_one(flags, command, one, scenario, folder));
+    BH_TRY(auto entry, run_one(flags, command, one, scenario, folder.path().string()));
     entries.push_back(std::move(entry));
     // At once, not after the last engine: the others may take hours.
     BH_TRY(const auto rows, compare::check_tokens(entries, folders.source()));
     if (!flags.allow_token_differences) BH_CHECK(compare::refuse_differences(rows, entries));
   }
   BH_TRY(auto comparison, compare::compare(entries, folders.source()));
-  const std::filesystem::path path(folder);
   const auto page = compare::page_of(comparison);
   BH_TRY(const auto html, compare::to_html(page));
-  BH_CHECK(store::write_file_atomically(path / "comparison.json", json_text(comparison, JsonForm::kPretty) + "\n"));
-  BH_CHECK(store::write_file_atomically(path / "comparison.md", compare::to_markdown(page)));
-  BH_CHECK(store::write_file_atomically(path / "comparison.html", html));
-  return comparison;
+  BH_TRY(auto seals, seals_of(entries));
+  BH_CHECK(folder.replace({{"comparison.json", json_text(comparison, JsonForm::kPretty) + "\n"},
+                           {"comparison.md", compare::to_markdown(page)},
+                           {"comparison.html", html}},
+                          std::move(seals)));
+  return Compared{std::move(comparison), folder.path().string()};
 }
 
 int compare_command(const Flags& flags, const CLI::App& command) {
   apply_verbosity(flags.run.common);
-  const auto folder = flags.run.folder.empty() ? default_folder() : flags.run.folder;
-  const auto comparison = compare_all(flags, command, folder);
-  if (!comparison.ok()) {
-    const int code = print_error(comparison.error(), flags.run.common);
+  const auto compared = compare_all(flags, command);
+  if (!compared.ok()) {
+    const int code = print_error(compared.error(), flags.run.common);
     const int by_signal = signal_exit_code();
     return by_signal != 0 ? by_signal : code;
   }
+  const auto& comparison = compared->comparison;
   if (flags.run.common.json || flags.run.common.output == "json") {
-    console::print_data(json_text(comparison.value(), JsonForm::kPretty) + '\n');
+    console::print_data(json_text(comparison, JsonForm::kPretty) + '\n');
   } else {
-    console::print("{}", compare::to_markdown(compare::page_of(comparison.value())));
+    console::print("{}", compare::to_markdown(compare::page_of(comparison)));
   }
-  if (!flags.run.common.quiet) console::say("report: {}/comparison.html", folder);
+  if (!flags.run.common.quiet) console::say("report: {}/comparison.html", compared->folder);
   return 0;
 }
 
@@ -176,7 +201,7 @@ Command add_compare(CLI::App& program) {
   auto* command = program.add_subcommand("compare", "Run one scenario on several engines or models, and compare.");
   add_run_flags(*command, flags->run);
   // Each engine is named by --on; the form of the output is another.
-  for (const auto* name : {"--engine", "--model", "--hf-repo", "--output"})
+  for (const auto* name : {"--engine", "--model", "--hf-repo", "--output", "--force"})
     command->remove_option(command->get_option(name));
   command
       ->add_option("--on", flags->on,

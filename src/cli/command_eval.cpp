@@ -20,7 +20,7 @@
 #include "models/model_files.h"
 #include "report/evaluation_document.h"
 #include "run/provenance.h"
-#include "store/safe_file.h"
+#include "store/sealed_folder.h"
 
 #include <fmt/format.h>
 
@@ -28,6 +28,7 @@
 #include <chrono>
 #include <filesystem>
 #include <memory>
+#include <utility>
 
 namespace bulkhead::cli {
 namespace {
@@ -158,11 +159,11 @@ Result<Json> analysis_of(const std::vector<eval::Cell>& cells, const Subject& su
       {"cells", cells.size()}, {"conditions", eval::summarize(cells, sizes)}, {"analysis", std::move(analysis)}};
 }
 
-Result<void> write_folder(const std::string& folder, const Json& document, const std::vector<eval::Cell>& cells) {
-  const std::filesystem::path path(folder);
-  BH_CHECK(store::write_file_atomically(path / "cells.csv", eval::to_csv(cells)));
-  BH_CHECK(store::write_file_atomically(path / "summary.json", json_text(document, JsonForm::kPretty) + '\n'));
-  return write_evaluation_reports(document, folder);
+Result<void> write_folder(store::SealedFolder& folder, const Json& document, const std::vector<eval::Cell>& cells) {
+  BH_TRY(auto documents, evaluation_reports(document));
+  documents["cells.csv"] = eval::to_csv(cells);
+  documents["summary.json"] = json_text(document, JsonForm::kPretty) + '\n';
+  return folder.replace(std::move(documents), {});
 }
 
 // The summary, also after an interruption: then `complete` is false.
@@ -192,7 +193,7 @@ Result<Json> evaluate(Flags& flags, const Invocation& invocation, ProgressLine& 
                    {"complete", evaluated.ok()}};
   BH_TRY(const auto analysis, analysis_of(cells, subject));
   document.update(analysis);
-  BH_CHECK(write_folder(flags.folder, document, cells));
+  BH_CHECK(write_folder(store.folder(), document, cells));
   return document;
 }
 

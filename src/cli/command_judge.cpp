@@ -11,7 +11,7 @@
 #include "models/model_files.h"
 #include "report/evaluation_document.h"
 #include "run/provenance.h"
-#include "store/safe_file.h"
+#include "store/sealed_folder.h"
 
 #include <fmt/format.h>
 
@@ -62,7 +62,8 @@ Result<Json> judge(const Flags& flags, const Invocation& invocation, ProgressLin
   auto configuration = eval::evaluation_configuration(facts, sha256, dataset, format, {});
   configuration["judged_model_sha256"] = evaluated.summary["configuration"].value("model_sha256", "");
   configuration["judged_output_tokens"] = evaluated.summary["configuration"].value("output_tokens", 0);
-  BH_TRY(auto store, eval::RunStore::open(std::filesystem::path(flags.folder) / "judge", configuration));
+  BH_TRY(auto store,
+         eval::RunStore::open(std::filesystem::path(flags.folder) / "judge", configuration, eval::kJudgementFolder));
   eval::JudgeOptions how;
   how.cancel = stop_on_signal();
   how.progress = [&](std::uint64_t done, std::uint64_t total) { line.update("judging", done, total, "judgements"); };
@@ -80,8 +81,7 @@ Result<Json> judge(const Flags& flags, const Invocation& invocation, ProgressLin
                    {"configuration", configuration},
                    {"complete", judged.ok()},
                    {"judgements", std::move(judgements)}};
-  const auto path = std::filesystem::path(flags.folder) / "judge" / "judgements.json";
-  BH_CHECK(store::write_file_atomically(path, json_text(document, JsonForm::kPretty) + '\n'));
+  BH_CHECK(store.folder().replace({{"judgements.json", json_text(document, JsonForm::kPretty) + '\n'}}, {}));
   return document;
 }
 

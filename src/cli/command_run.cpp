@@ -10,7 +10,7 @@
 #include "engine/recording_engine.h"
 #include "models/model_files.h"
 #include "run/experiment.h"
-#include "store/safe_file.h"
+#include "store/sealed_folder.h"
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
@@ -21,9 +21,13 @@
 namespace bulkhead::cli {
 namespace {
 
-std::string default_folder() {
+Result<store::SealedFolder> run_folder(const RunFlags& flags) {
+  if (!flags.folder.empty()) {
+    using Existing = store::SealedFolder::Existing;
+    return store::SealedFolder::open(flags.folder, "run", flags.force ? Existing::kReplace : Existing::kRefuse);
+  }
   const auto now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
-  return fmt::format("runs/{:%Y%m%d-%H%M%S}", fmt::localtime(now));
+  return store::SealedFolder::create_unique(fmt::format("runs/{:%Y%m%d-%H%M%S}", fmt::localtime(now)), "run");
 }
 
 run::ExperimentOptions experiment_options(const RunFlags& flags, const Invocation& invocation, ProgressLine& line) {
@@ -34,7 +38,6 @@ run::ExperimentOptions experiment_options(const RunFlags& flags, const Invocatio
   options.ignore_end = flags.ignore_end;
   options.speculate = !flags.no_speculation;
   options.max_sequences = flags.parallel;
-  options.folder = flags.folder.empty() ? default_folder() : flags.folder;
   options.command = invocation.arguments;
   options.cancel = stop_on_signal();
   options.progress = [&line](const run::Progress& progress) {
@@ -62,7 +65,7 @@ Result<Json> run_session(Session& session, run::ExperimentOptions& options) {
   model.isolation = session.engine->facts().isolation;  // what was taken, so that a replay takes the same
   options.transcript_header = transcript_header(model, options.model_sha256);
   BH_TRY(auto results, run::run_experiment(*session.engine, plans, options));
-  BH_CHECK(write_reports(results, options.folder));
+  BH_CHECK(write_reports(results, *options.folder));
   return results;
 }
 
@@ -71,16 +74,16 @@ int run_command(const RunFlags& flags, const Invocation& invocation) {
   ProgressLine line(progress_mode(flags.common));
   auto options = experiment_options(flags, invocation, line);
   // The folder first: nothing is worse than a result that cannot be kept.
-  if (const auto writable = store::check_writable_directory(options.folder); !writable.ok()) {
-    return print_error(writable.error(), flags.common);
-  }
+  auto folder = run_folder(flags);
+  if (!folder.ok()) return print_error(folder.error(), flags.common);
+  options.folder = &folder.value();
   auto session = open_session(flags.model, flags.experiment);
   if (!session.ok()) return print_error(session.error(), flags.common);
   const auto results = run_session(session.value(), options);
   line.finish();
   if (!results.ok()) return print_error(results.error(), flags.common);
   print_results(results.value(), flags.common);
-  if (!flags.common.quiet) console::say("report: {}/report.html", options.folder);
+  if (!flags.common.quiet) console::say("report: {}/report.html", folder->path().string());
   if (!results.value()["complete"].get<bool>()) {
     say_failure(fmt::format("the run is incomplete: {}", results.value()["incomplete_reason"].get<std::string>()));
   }

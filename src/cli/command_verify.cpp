@@ -8,8 +8,11 @@
 #include "engines/builtin.h"
 #include "engines/llama/cache_guard.h"
 #include "models/model_files.h"
+#include "report/results.h"
+#include "store/folder_seal.h"
 #include "verify/campaign.h"
 #include "verify/canary.h"
+#include "verify/recorded_results.h"
 #include "verify/surface_run.h"
 #include "verify/timing.h"
 #include "verify/transcript_replay.h"
@@ -50,7 +53,12 @@ struct Subject {
 
 // The model is the run's own; -m says where it lies now.
 Result<Subject> subject_of_run(const Flags& flags) {
+  // A run is verified as a whole: what the replay confirms must be what the other documents say too.
+  BH_TRY(const auto results, report::read_results(flags.run));
+  BH_TRY(const auto seal, store::FolderSeal::read(flags.run));
+  BH_CHECK(seal.check());
   BH_TRY(auto file, read_transcript(flags.run));
+  BH_CHECK(verify::check_recorded_results(results, file.transcript));
   if (!flags.model.model.empty() || !flags.model.hub.empty()) {
     BH_TRY(const auto found, flags.model.resolve());
     file.model.path = found.path;

@@ -5,6 +5,7 @@
 #include "engines/builtin.h"
 #include "engines/process/process_engine.h"
 #include "report/results.h"
+#include "store/folder_seal.h"
 #include "subprocess/child_process.h"
 
 #include <fmt/format.h>
@@ -99,10 +100,15 @@ Result<ComparedEngine> parse_one(const std::string& text) {
 // What was made by the same arguments is the same run, wherever the program lies.
 bool same_command(const Json& manifest, const std::vector<std::string>& arguments) {
   const auto command = manifest.find("command");
-  if (command == manifest.end() || !command->is_array() || command->size() != arguments.size() + 1) return false;
-  return std::equal(
-      arguments.begin(), arguments.end(), command->begin() + 1,
-      [](const std::string& one, const Json& two) { return two.is_string() && two == escape_bytes(one); });
+  if (command == manifest.end() || !command->is_array() || command->empty()) return false;
+  std::vector<std::string> made;
+  for (auto argument = command->begin() + 1; argument != command->end(); ++argument) {
+    if (!argument->is_string()) return false;
+    // Says what may be replaced, not what is run.
+    if (*argument != "--force") made.push_back(argument->get<std::string>());
+  }
+  return std::equal(arguments.begin(), arguments.end(), made.begin(), made.end(),
+                    [](const std::string& one, const std::string& two) { return two == escape_bytes(one); });
 }
 
 bool of_scenario(const Json& results, const std::string& sha256) {
@@ -175,14 +181,14 @@ std::vector<std::string> run_arguments(const CLI::App& command, const ComparedEn
 
 Result<Json> finished_run(const std::string& folder, const std::vector<std::string>& arguments,
                           const std::string& scenario_sha256) {
-  const auto path = std::filesystem::path(folder);
-  std::error_code ignored;
-  if (!std::filesystem::exists(path / "results.json", ignored)) return Json(nullptr);
-  constexpr std::uint64_t kMostBytes = 1U << 24U;
-  BH_TRY(auto text, read_text_file((path / "manifest.json").string(), kMostBytes));
-  BH_TRY(const auto manifest, JsonDocument::parse(std::move(text), (path / "manifest.json").string()));
-  BH_TRY(auto results, report::read_results(path));
-  if (!same_command(manifest.root(), arguments) || !of_scenario(results, scenario_sha256)) {
+  const auto seal = store::FolderSeal::read(folder);
+  // Nothing is there, or nothing was finished. What else lies there is for `run` to refuse.
+  if (!seal.ok() && seal.error().code == ErrorCode::kBadInput) return Json(nullptr);
+  if (!seal.ok()) return seal.error();
+  if (seal->sums().empty()) return Json(nullptr);
+  BH_CHECK(seal->check());
+  BH_TRY(auto results, report::read_results(folder));
+  if (!same_command(seal->manifest(), arguments) || !of_scenario(results, scenario_sha256)) {
     return Error{ErrorCode::kUsage, "another run lies there, of another scenario or with other flags", folder,
                  "give --out another folder, or remove this one"};
   }

@@ -8,21 +8,14 @@
 #include "report/html.h"
 #include "report/markdown.h"
 #include "report/table.h"
-#include "store/safe_file.h"
 
 #include <fmt/format.h>
 
-#include <filesystem>
+#include <utility>
 
 namespace bulkhead::cli {
 
 namespace {
-
-Result<void> write_pair(const std::string& folder, const std::string& markdown, const std::string& html) {
-  const std::filesystem::path path(folder);
-  BH_CHECK(store::write_file_atomically(path / "report.md", markdown));
-  return store::write_file_atomically(path / "report.html", html);
-}
 
 std::string form_of(const CommonFlags& flags) {
   return flags.json ? "json" : flags.output;
@@ -30,14 +23,15 @@ std::string form_of(const CommonFlags& flags) {
 
 }  // namespace
 
-Result<void> write_reports(const Json& results, const std::string& folder) {
-  BH_TRY(const auto html, report::to_html(results));
-  return write_pair(folder, report::to_markdown(results), html);
+Result<void> write_reports(const Json& results, store::SealedFolder& folder) {
+  BH_TRY(auto html, report::to_html(results));
+  return folder.add({{"report.md", report::to_markdown(results)}, {"report.html", std::move(html)}});
 }
 
-Result<void> write_evaluation_reports(const Json& evaluation, const std::string& folder) {
-  BH_TRY(const auto html, report::evaluation_html(evaluation));
-  return write_pair(folder, report::evaluation_markdown(evaluation), html);
+Result<std::map<std::string, std::string>> evaluation_reports(const Json& evaluation) {
+  BH_TRY(auto html, report::evaluation_html(evaluation));
+  return std::map<std::string, std::string>{{"report.md", report::evaluation_markdown(evaluation)},
+                                            {"report.html", std::move(html)}};
 }
 
 void print_results(const Json& results, const CommonFlags& flags) {

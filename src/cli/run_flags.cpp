@@ -16,7 +16,8 @@ void add_run_flags(CLI::App& app, RunFlags& flags) {
   app.add_flag("--ignore-eos", flags.ignore_end, "generate on after an end token (for timings)");
   app.add_flag("--no-speculation", flags.no_speculation,
                "do not verify drafts looked up in the context: the same texts, more slowly");
-  app.add_option("--out", flags.folder, "run folder; default: runs/DATE-TIME");
+  app.add_option("--out", flags.folder, "run folder, new or empty; default: runs/DATE-TIME");
+  app.add_flag("--force", flags.force, "replace the run that lies in the folder of --out");
   add_common_flags(app, flags.common);
 }
 

@@ -20,6 +20,7 @@ struct RunFlags {
   bool ignore_end = false;
   bool no_speculation = false;
   std::string folder;
+  bool force = false;
 };
 
 void add_run_flags(CLI::App& app, RunFlags& flags);

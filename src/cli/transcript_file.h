@@ -20,7 +20,8 @@ struct TranscriptFile {
   engine::Transcript transcript;
 };
 
-// Reads FOLDER/transcript.jsonl. kBadInput names file, line and field.
+// Reads FOLDER/transcript.jsonl. kBadInput names file, line and field; kCorrupt: it is not the document that the
+// folder's manifest names.
 [[nodiscard]] Result<TranscriptFile> read_transcript(const std::string& folder);
 
 }  // namespace bulkhead::cli

@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 #include <sqlite3.h>
 
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
 namespace bulkhead::database {
@@ -14,6 +16,7 @@ constexpr int kBusyMilliseconds = 10'000;
 ErrorCode code_of(int result) {
   switch (result) {
     case SQLITE_NOTADB:
+    case SQLITE_FORMAT:
     case SQLITE_CORRUPT: return ErrorCode::kCorrupt;
     case SQLITE_FULL:
     case SQLITE_IOERR:
@@ -35,7 +38,7 @@ Error failed(sqlite3* handle, int result, const std::string& place) {
 struct Finalize {
   void operator()(sqlite3_stmt* statement) const noexcept { sqlite3_finalize(statement); }
 };
-using Statement = std::unique_ptr<sqlite3_stmt, Finalize>;
+using Prepared = std::unique_ptr<sqlite3_stmt, Finalize>;
 
 struct Bind {
   sqlite3_stmt* statement;
@@ -69,6 +72,11 @@ void Database::Close::operator()(sqlite3* handle) const noexcept {
 }
 
 Result<Database> Database::open(const std::filesystem::path& path) {
+  std::error_code problem;
+  const auto status = std::filesystem::symlink_status(path, problem);
+  if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status)) {
+    return Error{ErrorCode::kResource, "is not a plain file", path.string(), "remove it, or name another folder"};
+  }
   sqlite3* raw = nullptr;
   const int result = sqlite3_open_v2(path.c_str(), &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nullptr);
   Database database(std::unique_ptr<sqlite3, Close>(raw), path.string());
@@ -83,7 +91,7 @@ Result<Database> Database::open(const std::filesystem::path& path) {
 Result<std::vector<Row>> Database::run(const std::string& sql, std::span<const Value> parameters) {
   sqlite3_stmt* raw = nullptr;
   int result = sqlite3_prepare_v2(handle_.get(), sql.data(), static_cast<int>(sql.size()), &raw, nullptr);
-  const Statement statement(raw);
+  const Prepared statement(raw);
   if (result != SQLITE_OK) return failed(handle_.get(), result, place_);
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     result = std::visit(Bind{raw, static_cast<int>(i) + 1}, parameters[i]);
@@ -96,6 +104,29 @@ Result<std::vector<Row>> Database::run(const std::string& sql, std::span<const V
   }
   if (result != SQLITE_DONE) return failed(handle_.get(), result, place_);
   return rows;
+}
+
+Result<void> Database::run_together(std::span<const Statement> statements) {
+  if (auto begun = run("BEGIN IMMEDIATE"); !begun.ok()) return begun.error();
+  for (const auto& [sql, parameters] : statements) {
+    if (auto done = run(sql, parameters); !done.ok()) {
+      static_cast<void>(run("ROLLBACK"));
+      return done.error();
+    }
+  }
+  if (auto done = run("COMMIT"); !done.ok()) {
+    static_cast<void>(run("ROLLBACK"));
+    return done.error();
+  }
+  return {};
+}
+
+Result<void> Database::check() {
+  BH_TRY(const auto rows, run("PRAGMA integrity_check(1)"));
+  const auto* said = rows.empty() || rows.front().empty() ? nullptr : std::get_if<std::string>(&rows.front().front());
+  if (said != nullptr && *said == "ok") return {};
+  return Error{
+      ErrorCode::kCorrupt, fmt::format("the database is damaged: {}", said == nullptr ? "" : *said), place_, {}};
 }
 
 }  // namespace bulkhead::database

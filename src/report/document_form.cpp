@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "report/document_form.h"
 
+#include "store/folder_seal.h"
+
 #include <fmt/format.h>
 
 #include <cstdint>
@@ -120,12 +122,19 @@ Result<Json> read_document(const std::filesystem::path& directory, std::string_v
                            const std::function<Result<void>(const Json&)>& check) {
   constexpr std::uint64_t kLimitBytes = 1ULL << 30U;
   const auto path = directory / file;
+  const auto seal = store::FolderSeal::read(directory);
+  const bool absent = !seal.ok() && seal.error().code == ErrorCode::kBadInput;
   std::error_code problem;
-  if (!std::filesystem::is_regular_file(path, problem)) {
+  if (absent && std::filesystem::exists(path, problem)) {
+    return Error{ErrorCode::kCorrupt, "there is no manifest.json beside it, which says what belongs together",
+                 path.string(), "take the whole folder from where it came, or run again"};
+  }
+  if (absent || (seal.ok() && !seal->sums().contains(std::string(file)))) {
     return Error{ErrorCode::kBadInput, fmt::format("there is no {}", file), directory.string(),
                  "name the folder of a run or an evaluation"};
   }
-  BH_TRY(auto text, read_text_file(path.string(), kLimitBytes));
+  if (!seal.ok()) return seal.error();
+  BH_TRY(auto text, seal->document(std::string(file), kLimitBytes));
   auto document = JsonDocument::parse(std::move(text), path.string());
   if (!document) {
     Error error = document.error();

@@ -54,8 +54,8 @@ struct Field {
 // missing or of another type ("results.json: runs[0].seed"). Members that the form does not know are allowed.
 [[nodiscard]] Result<void> check_form(const Json& object, const Field& form, std::string_view file);
 
-// Reads DIRECTORY/file and checks it. kBadInput: there is no such file; kCorrupt: it is not JSON (a file that was cut
-// off, say), or what `check` says, placed in the directory.
+// Reads DIRECTORY/file and checks it. kBadInput: there is no such file; kCorrupt: it is not the document that the
+// folder's manifest.json names (a file that was cut off, say), not JSON, or what `check` says, placed in the directory.
 [[nodiscard]] Result<Json> read_document(const std::filesystem::path& directory, std::string_view file,
                                          const std::function<Result<void>(const Json&)>& check);
 

@@ -4,6 +4,7 @@
 #include "report/document_form.h"
 #include "report/provenance_form.h"
 #include "report/view.h"
+#include "store/folder_seal.h"
 
 #include <fmt/format.h>
 
@@ -120,8 +121,9 @@ constexpr std::string_view kFile = "summary.json";
 }  // namespace
 
 bool holds_evaluation(const std::filesystem::path& directory) {
+  if (const auto seal = store::FolderSeal::read(directory); seal.ok()) return seal->sums().contains(std::string(kFile));
   std::error_code problem;
-  return std::filesystem::is_regular_file(directory / kFile, problem);
+  return std::filesystem::exists(directory / kFile, problem);
 }
 
 Result<void> check_evaluation(const Json& evaluation) {

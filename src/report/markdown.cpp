@@ -80,6 +80,7 @@ std::string terms_section(const Json& results, const Json& scenario) {
   std::string rows;
   for (const auto& entry : list(results, "term_summary")) {
     if (text(entry, "scenario") != text(scenario, "id")) continue;
+    if (entry.contains("scenario_sha256") && text(entry, "scenario_sha256") != text(scenario, "sha256")) continue;
     rows += table_row({markdown_cell(text(entry, "label")), markdown_cell(text(entry, "condition")),
                        flag(entry, "greedy") ? "greedy" : "sampled", grouped(count(entry, "n")),
                        mean_words(entry, "foreign_mean"), mean_words(entry, "own_mean")});

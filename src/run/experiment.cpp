@@ -7,13 +7,11 @@
 #include "plan/count_difference.h"
 #include "run/provenance.h"
 #include "run/result.h"
-#include "store/safe_file.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <chrono>
-#include <filesystem>
 #include <map>
 #include <tuple>
 
@@ -88,13 +86,14 @@ Json term_summary(const Json& runs) {
     double own = 0;
     int n = 0;
   };
-  std::map<std::tuple<std::string, std::string, std::string>, Sum> sums;
-  std::vector<std::tuple<std::string, std::string, std::string>> order;
+  // Scenarios of one id and other contents are not one.
+  using Key = std::tuple<std::string, std::string, std::string, std::string>;
+  std::map<Key, Sum> sums;
+  std::vector<Key> order;
   for (const auto& run : runs) {
     for (const auto& condition : run["conditions"]) {
       for (const auto& output : condition["outputs"]) {
-        const std::tuple<std::string, std::string, std::string> key{run["scenario"]["id"], output["label"],
-                                                                    condition["name"]};
+        const Key key{run["scenario"]["id"], run["scenario"]["sha256"], output["label"], condition["name"]};
         if (!sums.contains(key)) order.push_back(key);
         auto& sum = sums[key];
         if (output["foreign_terms"].is_null()) continue;  // not countable
@@ -106,9 +105,10 @@ Json term_summary(const Json& runs) {
   }
   Json list = Json::array();
   for (const auto& key : order) {
-    const auto& [scenario, label, condition] = key;
+    const auto& [scenario, sha256, label, condition] = key;
     const auto& sum = sums[key];
     list.push_back({{"scenario", scenario},
+                    {"scenario_sha256", sha256},
                     {"label", label},
                     {"condition", condition},
                     {"n", sum.n},
@@ -140,18 +140,15 @@ Json manifest_json(const Json& document, const std::vector<plan::Plan>& plans, c
 
 Result<void> write_folder(const ExperimentOptions& options, const Json& document,
                           const std::vector<std::string>& samples, const std::vector<plan::Plan>& plans) {
-  if (options.folder.empty()) return {};
-  const std::filesystem::path folder(options.folder);
-  std::string lines;
+  if (options.folder == nullptr) return {};
+  std::map<std::string, std::string> documents;
+  auto& lines = documents["samples.jsonl"];
   for (const auto& sample : samples) lines += sample + '\n';
-  BH_CHECK(store::write_file_atomically(folder / "samples.jsonl", lines));
   if (options.transcript != nullptr) {
-    BH_CHECK(store::write_file_atomically(folder / "transcript.jsonl",
-                                          engine::to_json_lines(*options.transcript, options.transcript_header)));
+    documents["transcript.jsonl"] = engine::to_json_lines(*options.transcript, options.transcript_header);
   }
-  BH_CHECK(store::write_file_atomically(folder / "manifest.json",
-                                        json_text(manifest_json(document, plans, options), JsonForm::kPretty) + '\n'));
-  return store::write_file_atomically(folder / "results.json", json_text(document, JsonForm::kPretty) + '\n');
+  documents["results.json"] = json_text(document, JsonForm::kPretty) + '\n';
+  return options.folder->replace(std::move(documents), manifest_json(document, plans, options));
 }
 
 struct Room {
@@ -176,6 +173,13 @@ Result<std::vector<plan::Plan>> prepare(engine::Engine& engine,
                                         const ExperimentOptions& options) {
   std::vector<plan::Plan> plans;
   for (const auto& scenario : scenarios) {
+    const bool again = std::any_of(plans.begin(), plans.end(), [&](const plan::Plan& plan) {
+      return plan.scenario->id == scenario->id && plan.scenario->sha256 == scenario->sha256;
+    });
+    if (again) {
+      return Error{ErrorCode::kUsage, "the scenario is given twice: the same run would count as two", scenario->path,
+                   "give it once; --repeat runs it with further seeds"};
+    }
     BH_TRY(auto plan, plan::make_plan(scenario, format, engine.tokenizer(), options.settings));
     const auto limit = engine.facts().context_tokens;
     if (plan.longest_sequence() > limit) {
@@ -188,7 +192,6 @@ Result<std::vector<plan::Plan>> prepare(engine::Engine& engine,
     }
     plans.push_back(std::move(plan));
   }
-  if (!options.folder.empty()) BH_CHECK(store::check_writable_directory(options.folder));
   const auto room = room_for(plans, options.max_sequences);
   BH_CHECK(engine.reserve(room.sequences, room.tokens_each));
   return plans;

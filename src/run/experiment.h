@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Experiment: scenarios x seeds on one engine, into one run folder.
 //
-// The folder: results.json (docs/results-format.md), samples.jsonl (one output a line, with texts and token ids) and
-// manifest.json (what is needed to run it again), and transcript.jsonl (engine/transcript.h; for
-// `bulkhead verify RUN`). Each is written aside and renamed: a failed or full disk leaves the
-// old ones.
+// The folder: results.json (docs/results-format.md), samples.jsonl (one output a line, with texts and token ids),
+// transcript.jsonl (engine/transcript.h; for `bulkhead verify RUN`) and manifest.json (what is needed to run it again,
+// and the sums of the others). After each run all are replaced together (store/sealed_folder.h).
 #pragma once
 
 #include "base/json.h"
@@ -15,6 +14,7 @@
 #include "plan/plan.h"
 #include "prompt/format.h"
 #include "run/executor.h"
+#include "store/sealed_folder.h"
 
 #include <cstdint>
 #include <functional>
@@ -34,7 +34,7 @@ struct ExperimentOptions {
   bool ignore_end = false;
   bool speculate = true;
   std::uint32_t max_sequences = 16;
-  std::string folder;  // run folder; empty: none is written
+  store::SealedFolder* folder = nullptr;  // run folder; null: none is written
   std::string model_sha256;
   std::optional<engine::Duration> load_time;  // that making the engine took, where it was measured
   std::vector<std::string> command;           // for the manifest
@@ -46,7 +46,7 @@ struct ExperimentOptions {
 };
 
 // Plans for all scenarios, and the room they need on `engine` reserved: everything that can be refused is refused here.
-// kResource names what is too long, and by how much.
+// kResource names what is too long, and by how much; kUsage: a scenario is given twice.
 [[nodiscard]] Result<std::vector<plan::Plan>> prepare(
     engine::Engine& engine, const std::vector<std::shared_ptr<const conversation::Scenario>>& scenarios,
     const std::shared_ptr<const prompt::Format>& format, const ExperimentOptions& options);

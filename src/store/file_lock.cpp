@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "store/file_lock.h"
 
+#include "store/plain_file.h"
+
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/file.h>
@@ -35,8 +37,7 @@ long read_pid(int descriptor) {
 }
 
 Result<Attempt> attempt(const std::filesystem::path& path) {
-  const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-  if (descriptor < 0) return lock_error(path, errno);
+  BH_TRY(const int descriptor, open_plain_file(path, O_RDWR | O_CREAT));
   if (::flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
     const int error = errno;
     const long holder = read_pid(descriptor);

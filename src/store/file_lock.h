@@ -15,7 +15,8 @@ namespace bulkhead::store {
 // Thread rule: one thread at a time per object.
 class FileLock {
  public:
-  // Locks `path` (created if missing) or fails at once: kResource "locked by pid N", or that the file cannot be made.
+  // Locks `path` (created if missing) or fails at once: kResource "locked by pid N", that the file cannot be made, or
+  // that something other than a plain file lies there: a symbolic link is not followed, a FIFO not waited for.
   [[nodiscard]] static Result<FileLock> try_acquire(const std::filesystem::path& path);
 
   // Like try_acquire, but waits. `waiting` (may be empty) is called once, with the holder's process id (0 if unknown),

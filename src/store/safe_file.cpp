@@ -1,37 +1,23 @@
 // SPDX-License-Identifier: MIT
 #include "store/safe_file.h"
 
+#include "store/plain_file.h"
+
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
-#include <cstring>
 #include <system_error>
-#include <utility>
 
 namespace bulkhead::store {
 namespace {
 
-std::string_view advice_for(int error) {
-  switch (error) {
-    case ENOSPC: return "the disk is full: free some space";
-    case EDQUOT: return "your disk quota is used up: free some space";
-    case EFBIG: return "the file is larger than the file size limit (ulimit -f) or the file system allows";
-    case EIO: return "the disk reports an error";
-    case EACCES:
-    case EPERM: return "check who owns the folder and its permissions";
-    case EROFS: return "the file system is read-only";
-    default: return {};
-  }
-}
-
-Error file_error(std::string_view doing, const std::filesystem::path& path, int error) {
-  return Error{ErrorCode::kResource, fmt::format("{}: {}", doing, std::strerror(error)), path.string(),
-               std::string(advice_for(error))};
-}
+constexpr std::string_view kEnding = ".tmp";
 
 // 0 or the errno of the write that failed.
 int write_all(int descriptor, std::string_view bytes) {
@@ -44,17 +30,63 @@ int write_all(int descriptor, std::string_view bytes) {
   return 0;
 }
 
+int write_and_sync(int descriptor, std::string_view bytes) {
+  const int error = write_all(descriptor, bytes);
+  return error == 0 && ::fsync(descriptor) != 0 ? errno : error;
+}
+
 std::filesystem::path directory_of(const std::filesystem::path& path) {
   return path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
 }
 
-// A name beside `path` that no other process or thread uses.
-std::filesystem::path name_beside(const std::filesystem::path& directory, std::string_view stem) {
+// A file beside the one to be written, under a name that no other process or thread uses. Its writer holds a flock on
+// it: so whoever finds one that is free knows that its writer has ended.
+struct FileBeside {
+  int descriptor = -1;
+  std::filesystem::path path;
+};
+
+Result<FileBeside> file_beside(const std::filesystem::path& directory, std::string_view stem) {
   static std::atomic<unsigned> counter{0};
-  return directory / fmt::format(".{}.{}-{}.tmp", stem, ::getpid(), counter.fetch_add(1));
+  for (;;) {
+    auto path = directory / fmt::format(".{}.{}-{}{}", stem, ::getpid(), counter.fetch_add(1), kEnding);
+    const int descriptor = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    // Left by another of our process id, in another container or before a restart.
+    if (descriptor < 0 && errno == EEXIST) continue;
+    if (descriptor < 0) return file_error("cannot write here", directory / stem, errno);
+    // A file system without locks has none that are found free either.
+    static_cast<void>(::flock(descriptor, LOCK_EX | LOCK_NB));
+    struct stat status {};
+    if (::fstat(descriptor, &status) == 0 && status.st_nlink > 0) return FileBeside{descriptor, std::move(path)};
+    // Removed as a leftover between the two calls.
+    ::close(descriptor);
+  }
 }
 
-// Makes the rename itself durable. Some file systems cannot sync a directory; the rename has happened all the same.
+// Whether `name` is ".STEM.PID-NUMBER.tmp"; an empty `stem` stands for any.
+bool is_beside(std::string_view name, std::string_view stem) {
+  if (!name.starts_with('.') || !name.ends_with(kEnding)) return false;
+  name.remove_prefix(1);
+  name.remove_suffix(kEnding.size());
+  const auto dot = name.rfind('.');
+  if (dot == std::string_view::npos || dot == 0 || (!stem.empty() && name.substr(0, dot) != stem)) return false;
+  const auto numbers = name.substr(dot + 1);
+  return numbers.find('-') != std::string_view::npos && numbers.find_first_not_of("0123456789-") == numbers.npos;
+}
+
+void remove_if_free(const std::filesystem::path& path) {
+  const auto descriptor = open_plain_file(path, O_RDONLY);
+  if (!descriptor.ok()) return;
+  if (::flock(descriptor.value(), LOCK_EX | LOCK_NB) == 0) ::unlink(path.c_str());
+  ::close(descriptor.value());
+}
+
+}  // namespace
+
+bool is_leftover(std::string_view name) {
+  return is_beside(name, {});
+}
+
 void sync_directory(const std::filesystem::path& directory) {
   const int descriptor = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (descriptor < 0) return;
@@ -62,37 +94,42 @@ void sync_directory(const std::filesystem::path& directory) {
   ::close(descriptor);
 }
 
-int write_and_sync(int descriptor, std::string_view bytes) {
-  int error = write_all(descriptor, bytes);
-  if (error == 0 && ::fsync(descriptor) != 0) error = errno;
-  // NFS and quotas report some failures only here.
-  if (::close(descriptor) != 0 && error == 0) error = errno;
-  return error;
+void remove_leftovers(const std::filesystem::path& directory, std::string_view stem) {
+  std::error_code problem;
+  for (std::filesystem::directory_iterator entry(directory, problem), end; !problem && entry != end;
+       entry.increment(problem)) {
+    if (is_beside(entry->path().filename().string(), stem)) remove_if_free(entry->path());
+  }
 }
-
-}  // namespace
 
 Result<void> write_file_atomically(const std::filesystem::path& path, std::string_view bytes) {
   const auto directory = directory_of(path);
-  const auto beside = name_beside(directory, path.filename().string());
-  const int descriptor = ::open(beside.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-  if (descriptor < 0) return file_error("cannot write here", path, errno);
-  int error = write_and_sync(descriptor, bytes);
-  if (error == 0 && ::rename(beside.c_str(), path.c_str()) != 0) error = errno;
-  if (error != 0) {
-    ::unlink(beside.c_str());
-    return file_error(fmt::format("writing {} bytes failed", bytes.size()), path, error);
-  }
+  const auto stem = path.filename().string();
+  remove_leftovers(directory, stem);
+  BH_TRY(const auto beside, file_beside(directory, stem));
+  int error = write_and_sync(beside.descriptor, bytes);
+  if (error == 0 && ::rename(beside.path.c_str(), path.c_str()) != 0) error = errno;
+  if (error != 0) ::unlink(beside.path.c_str());
+  ::close(beside.descriptor);
+  if (error != 0) return file_error(fmt::format("writing {} bytes failed", bytes.size()), path, error);
   sync_directory(directory);
   return {};
 }
 
 Result<void> move_into_place(const std::filesystem::path& from, const std::filesystem::path& to) {
-  const int descriptor = ::open(from.c_str(), O_RDONLY | O_CLOEXEC);
-  if (descriptor < 0) return file_error("cannot open the finished file", from, errno);
-  int error = write_and_sync(descriptor, {});
-  if (error == 0 && ::rename(from.c_str(), to.c_str()) != 0) error = errno;
-  if (error != 0) return file_error(fmt::format("moving {} here failed", from.string()), to, error);
+  struct stat status {};
+  if (::lstat(from.c_str(), &status) != 0) return file_error("cannot open the finished file", from, errno);
+  if (S_ISDIR(status.st_mode)) {
+    sync_directory(from);
+  } else {
+    BH_TRY(const int descriptor, open_plain_file(from, O_RDONLY));
+    const int error = ::fsync(descriptor) != 0 ? errno : 0;
+    ::close(descriptor);
+    if (error != 0) return file_error("syncing the file failed", from, error);
+  }
+  if (::rename(from.c_str(), to.c_str()) != 0) {
+    return file_error(fmt::format("moving {} here failed", from.string()), to, errno);
+  }
   sync_directory(directory_of(to));
   return {};
 }
@@ -110,67 +147,16 @@ Result<void> check_writable_directory(const std::filesystem::path& path) {
   if (!S_ISDIR(status.st_mode)) {
     return Error{ErrorCode::kResource, "is not a folder", path.string(), "name a folder, or remove the file"};
   }
-  const auto probe = name_beside(path, "probe");
-  const int descriptor = ::open(probe.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-  if (descriptor < 0) return file_error("cannot write in this folder", path, errno);
-  const int error = write_and_sync(descriptor, "probe");
-  ::unlink(probe.c_str());
+  auto probe = file_beside(path, "probe");
+  if (!probe.ok()) {
+    auto error = probe.error();
+    error.place = path.string();
+    return error;
+  }
+  const int error = write_and_sync(probe->descriptor, "probe");
+  ::unlink(probe->path.c_str());
+  ::close(probe->descriptor);
   if (error != 0) return file_error("cannot write in this folder", path, error);
-  return {};
-}
-
-Result<LineFile> LineFile::open(const std::filesystem::path& path) {
-  const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-  if (descriptor < 0) return file_error("cannot write here", path, errno);
-  struct stat status {};
-  if (::fstat(descriptor, &status) != 0) {
-    const int error = errno;
-    ::close(descriptor);
-    return file_error("cannot read the size of the file", path, error);
-  }
-  LineFile file(descriptor, path, static_cast<std::uint64_t>(status.st_size));
-  char last = '\n';
-  if (file.size_ > 0 && ::pread(descriptor, &last, 1, status.st_size - 1) != 1) {
-    return file_error("cannot read the end of the file", path, errno);
-  }
-  if (last != '\n') BH_CHECK(file.append(""));
-  return file;
-}
-
-LineFile::LineFile(LineFile&& other) noexcept
-    : descriptor_(std::exchange(other.descriptor_, -1)), path_(std::move(other.path_)), size_(other.size_) {}
-
-LineFile& LineFile::operator=(LineFile&& other) noexcept {
-  std::swap(descriptor_, other.descriptor_);
-  std::swap(path_, other.path_);
-  std::swap(size_, other.size_);
-  return *this;
-}
-
-LineFile::~LineFile() {
-  if (descriptor_ >= 0) ::close(descriptor_);
-}
-
-Result<void> LineFile::append(std::string_view line) {
-  if (line.find('\n') != std::string_view::npos) {
-    return Error{ErrorCode::kBadInput, "a line cannot hold a newline", path_.string(), {}};
-  }
-  std::string whole(line);
-  whole += '\n';
-  if (const int error = write_all(descriptor_, whole); error != 0) {
-    // Half a line would make the next one unreadable. If even cutting fails, open() mends it later.
-    if (::ftruncate(descriptor_, static_cast<off_t>(size_)) != 0) {
-      return file_error(fmt::format("appending {} bytes failed, and half of them are left", whole.size()), path_,
-                        error);
-    }
-    return file_error(fmt::format("appending {} bytes after {} failed", whole.size(), size_), path_, error);
-  }
-  size_ += whole.size();
-  return {};
-}
-
-Result<void> LineFile::sync() {
-  if (::fsync(descriptor_) != 0) return file_error("syncing the file failed", path_, errno);
   return {};
 }
 

@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "cli/real_program.h"
 #include "paths.h"
+#include "sealed.h"
 #include "temporary_folder.h"
 
 #include <gmock/gmock.h>
@@ -68,6 +69,8 @@ TEST(Compare, AFinishedRunIsNotRunAgainAndAnotherIsNotOverwritten) {
   EXPECT_THAT(other.err, HasSubstr("another run lies there"));
   EXPECT_EQ(read_file(folder / "both/fake/results.json"), first);
   replace_in(folder / "both/fake-2/results.json", "\"complete\": true", "\"complete\": false");
+  EXPECT_EQ(run_program(folder.path(), compare_command(folder)).code, 4) << "a changed document";
+  testing::seal_again(folder / "both/fake-2");
   EXPECT_THAT(run_program(folder.path(), compare_command(folder)).err, HasSubstr("fake-2: starting"));
 }
 
@@ -85,6 +88,7 @@ TEST(Compare, OtherTokensAreAnErrorThatShowsTheFirstOrAWarning) {
   auto at = transcript.find(',', transcript.find(',', begin) + 1) + 1;
   const auto token = transcript.substr(at, transcript.find_first_of(",]", at) - at);
   write_file(second / "transcript.jsonl", std::string(transcript).replace(at, token.size(), "90"));
+  testing::seal_again(second);
   std::filesystem::remove(folder / "both/comparison.json");
   const auto refused = run_program(folder.path(), compare_command(folder));
   EXPECT_EQ(refused.code, 3) << refused.err;

@@ -6,6 +6,7 @@
 #include "paths.h"
 #include "report/evaluation_document.h"
 #include "report/html.h"
+#include "sealed.h"
 
 #include <gtest/gtest.h>
 
@@ -294,6 +295,7 @@ TEST(EvaluationReport, RefusesADamagedSummary) {
   const TemporaryFolder folder;
   const auto refusal = [&](const std::string& summary) {
     std::ofstream(folder / "summary.json") << summary;
+    testing::seal_folder(folder.path(), "evaluation", {"summary.json"});
     const auto ended = run_program(folder.path(), "report " + folder.path().string());
     EXPECT_EQ(ended.code, 4) << ended.err;
     return ended.err;

@@ -435,7 +435,7 @@ TEST_F(Faults, FullDiskKeepsTheOldResults) {
   const auto before = read_file(out + "/results.json");
   ASSERT_FALSE(before.empty());
   // 8 blocks of 1,024 bytes (512 in sh): far less than a results file.
-  const auto outcome = run("run " + scenario() + " --engine fake -n 8 -s 7 -q --out " + out, "ulimit -f 2;");
+  const auto outcome = run("run " + scenario() + " --engine fake -n 8 -s 7 -q --force --out " + out, "ulimit -f 2;");
   EXPECT_EQ(outcome.code, 5) << outcome.err;
   EXPECT_EQ(read_file(out + "/results.json"), before);
 }

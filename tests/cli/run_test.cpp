@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The main job with the real program: what it writes, that it repeats, and what it says.
+#include "base/hash.h"
 #include "base/json.h"
 #include "cli/real_program.h"
 #include "paths.h"
@@ -66,6 +67,10 @@ TEST(Run, ManifestHoldsTheHashes) {
   EXPECT_EQ(manifest["settings"]["format_sha256"].get<std::string>().size(), 64U);
   EXPECT_EQ(manifest["binary_sha256"].get<std::string>().size(), 64U);
   EXPECT_EQ(manifest["settings"]["seed"], 42);
+  EXPECT_EQ(manifest["kind"], "run");
+  for (const char* name : {"results.json", "samples.jsonl", "transcript.jsonl", "report.md", "report.html"}) {
+    EXPECT_EQ(manifest["documents"][name], sha256_hex(read_file(out / name))) << name;
+  }
 }
 
 TEST(Run, APartitionInAProcessOfItsOwnSaysTheSame) {
@@ -108,9 +113,110 @@ TEST(Run, RepeatRunsOneSeedAfterAnother) {
   EXPECT_EQ(std::set<std::string>(texts.begin(), texts.end()).size(), texts.size());
 }
 
+TEST(Run, ScenariosOfOneIdAndOtherContentsAreNotOne) {
+  const TemporaryFolder folder;
+  auto other = read_file(kScenario);
+  other.insert(other.rfind('}'), " ");
+  write_file(folder / "other.json", other);
+  const auto run = [&](const std::string& second, const char* out) {
+    return run_program(folder.path(), "run " + kScenario + " " + second +
+                                          " --engine fake -n 4 -q --conditions sequential --out " +
+                                          (folder / out).string());
+  };
+  ASSERT_EQ(run((folder / "other.json").string(), "run").code, 0);
+  const auto results = results_of(folder / "run");
+  ASSERT_EQ(results["runs"].size(), 2U);
+  ASSERT_EQ(results["term_summary"].size(), 6U) << "three outputs of each";
+  std::set<std::string> sums;
+  for (const auto& entry : results["term_summary"]) {
+    EXPECT_EQ(entry["n"], 1);
+    sums.insert(entry["scenario_sha256"]);
+  }
+  EXPECT_EQ(sums, (std::set<std::string>{results["runs"][0]["scenario"]["sha256"],
+                                         results["runs"][1]["scenario"]["sha256"]}));
+  const auto twice = run(kScenario, "twice");
+  EXPECT_EQ(twice.code, 2) << twice.err;
+  EXPECT_NE(twice.err.find("given twice"), std::string::npos) << twice.err;
+}
+
+// What lies in the folder of --out is another's until --force says otherwise, and foreign files are never replaced.
+TEST(Run, LeavesWhatIsNotItsOwn) {
+  const TemporaryFolder folder;
+  const auto start = "run " + kScenario + " --engine fake -n 4 -q --conditions sequential ";
+  ASSERT_EQ(run_program(folder.path(), start + "--out " + (folder / "run").string()).code, 0);
+  const auto before = read_file(folder / "run/results.json");
+  const auto refused = run_program(folder.path(), start + "-s 7 --out " + (folder / "run").string());
+  EXPECT_EQ(refused.code, 2);
+  EXPECT_NE(refused.err.find("--force"), std::string::npos) << refused.err;
+  EXPECT_EQ(read_file(folder / "run/results.json"), before);
+  EXPECT_EQ(run_program(folder.path(), start + "-s 7 --force --out " + (folder / "run").string()).code, 0);
+  EXPECT_NE(read_file(folder / "run/results.json"), before);
+  write_file(folder / "mine/report.md", "my own");
+  const auto here = "cd " + (folder / "mine").string() + " &&";
+  EXPECT_EQ(run_program(folder.path(), start + "--force --out .", here).code, 2);
+  EXPECT_EQ(read_file(folder / "mine/report.md"), "my own");
+  EXPECT_FALSE(std::filesystem::exists(folder / "mine/manifest.json"));
+}
+
+TEST(Run, RunsThatStartInOneSecondHaveFoldersOfTheirOwn) {
+  const TemporaryFolder folder;
+  const auto one = program() + " run " + kScenario + " --engine fake -n 4 -q --conditions sequential -s ";
+  std::string all = "cd " + folder.path().string() + " || exit 9; ";
+  for (int seed = 1; seed <= 4; ++seed) all += one + std::to_string(seed) + " >/dev/null & ";
+  ASSERT_EQ(std::system((all + "wait").c_str()), 0);
+  std::set<int> seeds;
+  for (const auto& run : std::filesystem::directory_iterator(folder / "runs")) {
+    seeds.insert(results_of(run.path())["runs"][0]["seed"].get<int>());
+    EXPECT_EQ(run_program(folder.path(), "report -q " + run.path().string()).code, 0) << run.path();
+  }
+  EXPECT_EQ(seeds, (std::set<int>{1, 2, 3, 4}));
+}
+
+TEST(Run, OfRunsThatStartAtOnceInOneFolderOneHasIt) {
+  const TemporaryFolder folder;
+  const auto out = (folder / "run").string();
+  const auto one = program() + " run " + kScenario + " --engine fake -n 4 -q --out " + out + " -s ";
+  std::string all;
+  for (int seed = 1; seed <= 4; ++seed) {
+    const auto number = std::to_string(seed);
+    all += "(" + one + number + " >/dev/null 2>&1; echo $? >" + (folder / ("code" + number)).string() + ") & ";
+  }
+  ASSERT_EQ(std::system((all + "wait").c_str()), 0);
+  int had_it = 0;
+  for (int seed = 1; seed <= 4; ++seed) {
+    const auto code = std::stoi(read_file(folder / ("code" + std::to_string(seed))));
+    EXPECT_TRUE(code == 0 || code == 2 || code == 5) << code;
+    if (code != 0) continue;
+    ++had_it;
+    EXPECT_EQ(results_of(out)["runs"][0]["seed"], seed);
+  }
+  EXPECT_EQ(had_it, 1);
+  EXPECT_EQ(run_program(folder.path(), "verify -q " + out).code, 0);
+}
+
+TEST(Run, ForgedResultsAreNeitherDrawnNorVerified) {
+  const TemporaryFolder folder;
+  const auto out = folder / "run";
+  ASSERT_EQ(run_program(folder.path(), "run " + kScenario + " --engine fake -n 4 -q --out " + out.string()).code, 0);
+  for (const char* const name : {"results.json", "samples.jsonl", "transcript.jsonl", "manifest.json", "report.md"}) {
+    const auto whole = read_file(out / name);
+    auto forged = whole;
+    const auto digit = forged.find_last_of("0123456789");
+    forged[digit] = forged[digit] == '0' ? '1' : '0';
+    write_file(out / name, forged);
+    for (const char* const command : {"report -q ", "verify -q "}) {
+      const auto told = run_program(folder.path(), command + out.string());
+      EXPECT_EQ(told.code, 4) << command << name << ": " << told.out << told.err;
+      EXPECT_NE(told.err.find(name), std::string::npos) << told.err;
+    }
+    write_file(out / name, whole);
+  }
+  EXPECT_EQ(run_program(folder.path(), "verify -q " + out.string()).code, 0);
+}
+
 TEST(Run, EveryFormOfOutput) {
   const TemporaryFolder folder;
-  const auto start = "run " + kScenario + " --engine fake -n 4 -q --out " + (folder / "run").string();
+  const auto start = "run " + kScenario + " --engine fake -n 4 -q --force --out " + (folder / "run").string();
   EXPECT_NE(run_program(folder.path(), start).out.find("Sequential"), std::string::npos);
   EXPECT_EQ(run_program(folder.path(), start + " -o md").out.rfind("# ", 0), 0U);
   const auto csv = run_program(folder.path(), start + " -o csv").out;

@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "cli/real_program.h"
 #include "paths.h"
+#include "sealed.h"
 
 #include <gtest/gtest.h>
 
@@ -52,15 +53,36 @@ TEST(Verify, ChangedTranscriptEndsWithSeven) {
   ASSERT_NE(at, std::string::npos);
   text[at + 11] = text[at + 11] == '0' ? '1' : '0';
   std::ofstream(path) << text;
+  EXPECT_EQ(run_program(folder.path(), "verify " + run + " -q").code, 4) << "not what the manifest names";
+  testing::seal_again(run);
   const auto told = run_program(folder.path(), "verify " + run + " -q");
   EXPECT_EQ(told.code, 7) << told.out << told.err;
   EXPECT_NE(told.out.find("logits of step 0"), std::string::npos) << told.out;
+}
+
+// As a forger leaves them who computes the sums anew.
+TEST(Verify, ResultsThatSayOtherTokensThanTheTranscriptEndWithFour) {
+  const TemporaryFolder folder;
+  const auto run = recorded_run(folder);
+  const std::filesystem::path path = std::filesystem::path(run) / "results.json";
+  const auto whole = testing::read_file(path);
+  for (const std::string field : {"\"token_ids\": [", "\"logit_hash\": \"", "\"finish\": \""}) {
+    auto text = whole;
+    const auto at = text.find_first_not_of(" \n", text.rfind(field) + field.size());
+    text[at] = text[at] == '1' ? '2' : '1';
+    std::ofstream(path) << text;
+    testing::seal_again(run);
+    const auto told = run_program(folder.path(), "verify " + run + " -q");
+    EXPECT_EQ(told.code, 4) << field << told.out << told.err;
+    EXPECT_NE(told.err.find("not what the transcript says"), std::string::npos) << told.err;
+  }
 }
 
 TEST(Verify, DamagedTranscriptIsNamed) {
   const TemporaryFolder folder;
   const auto run = recorded_run(folder);
   std::ofstream(std::filesystem::path(run) / "transcript.jsonl", std::ios::app) << "{\"call\":1}\n";
+  testing::seal_again(run);
   const auto told = run_program(folder.path(), "verify " + run + " -q");
   EXPECT_EQ(told.code, 3) << told.err;
   EXPECT_NE(told.err.find("transcript.jsonl, line"), std::string::npos) << told.err;
@@ -81,6 +103,7 @@ TEST(Verify, AnEngineIsNotMadeFromOptionsOutOfTheirRange) {
     const auto changed = std::regex_replace(text, std::regex(from), to, std::regex_constants::format_first_only);
     ASSERT_NE(changed, text) << to;
     std::ofstream(path) << changed;
+    testing::seal_again(run);
     const auto told = run_program(folder.path(), "verify " + run + " -q");
     EXPECT_EQ(told.code, 3) << to << told.err;
     EXPECT_NE(told.err.find("transcript.jsonl, line 1"), std::string::npos) << told.err;

@@ -6,6 +6,7 @@
 #include "report/html.h"
 #include "report/markdown.h"
 #include "report/table.h"
+#include "sealed.h"
 
 #include <gtest/gtest.h>
 
@@ -17,6 +18,7 @@ namespace {
 Error error_of(const std::string& content) {
   const Folder folder;
   folder.write("results.json", content);
+  testing::seal_folder(folder.path(), "run", {"results.json"});
   const auto read = read_results(folder.path());
   EXPECT_FALSE(read.ok());
   return read.ok() ? Error{} : read.error();
@@ -25,6 +27,7 @@ Error error_of(const std::string& content) {
 TEST(ReadResults, GivesTheDocument) {
   const Folder folder;
   folder.write("results.json", fixture_text());
+  testing::seal_folder(folder.path(), "run", {"results.json"});
   const auto read = read_results(folder.path());
   ASSERT_TRUE(read.ok()) << read.error().to_string();
   EXPECT_EQ(*read, fixture());
@@ -38,6 +41,23 @@ TEST(ReadResults, NoFile) {
     EXPECT_EQ(read.error().code, ErrorCode::kBadInput);
     EXPECT_TRUE(contains(read.error().message, "results.json")) << read.error().to_string();
   }
+}
+
+TEST(ReadResults, ADocumentThatIsNotTheOneNamedIsCorrupt) {
+  const Folder folder;
+  folder.write("results.json", fixture_text());
+  const auto unsealed = read_results(folder.path());
+  ASSERT_FALSE(unsealed.ok());
+  EXPECT_EQ(unsealed.error().code, ErrorCode::kCorrupt);
+  EXPECT_TRUE(contains(unsealed.error().message, "manifest.json")) << unsealed.error().to_string();
+  testing::seal_folder(folder.path(), "run", {"results.json"});
+  auto forged = fixture();
+  forged["runs"][0]["seed"] = 99;
+  folder.write("results.json", forged.dump());
+  const auto read = read_results(folder.path());
+  ASSERT_FALSE(read.ok());
+  EXPECT_EQ(read.error().code, ErrorCode::kCorrupt);
+  EXPECT_TRUE(contains(read.error().place, "results.json")) << read.error().to_string();
 }
 
 TEST(ReadResults, CutOffAnywhere) {

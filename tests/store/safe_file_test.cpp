@@ -3,10 +3,13 @@
 
 #include "temporary_folder.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -111,20 +114,6 @@ TEST_F(FullDisk, AtomicWriteKeepsTheOldFile) {
   EXPECT_EQ(folder_.entries(), 1U);
 }
 
-TEST_F(FullDisk, LineFileEndsWithAWholeLineAndGoesOnWhenThereIsRoom) {
-  write_file(folder_ / "ballast", std::string(40'000, 'x'));
-  auto lines = LineFile::open(folder_ / "samples.jsonl");
-  ASSERT_TRUE(lines.ok());
-  ASSERT_TRUE(lines->append("first").ok());
-  const auto failed = lines->append(std::string(40'000, 'y'));
-  ASSERT_FALSE(failed.ok());
-  EXPECT_EQ(failed.error().code, ErrorCode::kResource);
-  EXPECT_EQ(read_file(folder_ / "samples.jsonl"), "first\n");
-  std::filesystem::remove(folder_ / "ballast");
-  ASSERT_TRUE(lines->append("second").ok());
-  EXPECT_EQ(read_file(folder_ / "samples.jsonl"), "first\nsecond\n");
-}
-
 TEST_F(FullDisk, ADiskWithoutRoomIsNotWritable) {
   write_file(folder_ / "ballast", std::string(65'536, 'x'));
   const auto checked = check_writable_directory(folder_.path());
@@ -182,60 +171,49 @@ TEST(CheckWritableDirectory, ProbesInsteadOfReadingModeBits) {
   EXPECT_EQ(checked.ok(), ::geteuid() == 0);
 }
 
-TEST(LineFile, AKilledWriterLosesNoLine) {
+// A writer that was killed half-way, and one that still writes.
+TEST(WriteFileAtomically, RemovesWhatAKilledWriterLeftAndNothingElse) {
   const TemporaryFolder folder;
-  const auto path = folder / "samples.jsonl";
-  const int status = in_child([&] {
-    auto lines = LineFile::open(path);
-    if (!lines.ok() || !lines->append("{\"n\":1}").ok() || !lines->append("{\"n\":2}").ok()) return 1;
-    std::raise(SIGKILL);
-    return 2;
-  });
-  EXPECT_EQ(status, 1000 + SIGKILL);
-  EXPECT_EQ(read_file(path), "{\"n\":1}\n{\"n\":2}\n");
+  write_file(folder / ".results.json.123-0.tmp", "half");
+  write_file(folder / ".other.json.123-0.tmp", "half");
+  write_file(folder / ".results.json.notes.tmp", "not ours");
+  write_file(folder / ".results.json.124-0.tmp", "being written");
+  const int writer = ::open((folder / ".results.json.124-0.tmp").c_str(), O_RDONLY);
+  ASSERT_EQ(::flock(writer, LOCK_EX), 0);
+  ASSERT_TRUE(write_file_atomically(folder / "results.json", "whole").ok());
+  EXPECT_FALSE(std::filesystem::exists(folder / ".results.json.123-0.tmp"));
+  EXPECT_TRUE(std::filesystem::exists(folder / ".other.json.123-0.tmp")) << "of another file";
+  EXPECT_TRUE(std::filesystem::exists(folder / ".results.json.notes.tmp"));
+  EXPECT_TRUE(std::filesystem::exists(folder / ".results.json.124-0.tmp"));
+  ::close(writer);
+  remove_leftovers(folder.path());
+  EXPECT_EQ(folder.entries(), 2U) << "results.json and what is not ours";
 }
 
-TEST(LineFile, ClosesAHalfWrittenLineOfAnEarlierRun) {
+TEST(WriteFileAtomically, ReplacesALinkAndLeavesWhatItPointsTo) {
   const TemporaryFolder folder;
-  const auto path = folder / "samples.jsonl";
-  write_file(path, "{\"n\":1}\n{\"n\":");
-  auto lines = LineFile::open(path);
-  ASSERT_TRUE(lines.ok());
-  ASSERT_TRUE(lines->append("{\"n\":3}").ok());
-  EXPECT_EQ(read_file(path), "{\"n\":1}\n{\"n\":\n{\"n\":3}\n");
-  EXPECT_TRUE(lines->sync().ok());
+  write_file(folder / "elsewhere", "kept");
+  std::filesystem::create_symlink(folder / "elsewhere", folder / "results.json");
+  ASSERT_TRUE(write_file_atomically(folder / "results.json", "new").ok());
+  EXPECT_EQ(read_file(folder / "elsewhere"), "kept");
+  EXPECT_FALSE(std::filesystem::is_symlink(folder / "results.json"));
 }
 
-TEST(LineFile, CutsALineThatDidNotFitIntoTheSizeLimit) {
+TEST(MoveIntoPlace, MovesFilesAndFoldersAndNoLinksOrFifos) {
   const TemporaryFolder folder;
-  const auto path = folder / "samples.jsonl";
-  const int status = in_child([&] {
-    limit_file_size(100);
-    auto lines = LineFile::open(path);
-    if (!lines.ok() || !lines->append(std::string(50, 'a')).ok()) return 1;
-    const auto failed = lines->append(std::string(80, 'b'));
-    if (failed.ok() || failed.error().code != ErrorCode::kResource) return 2;
-    return lines->append("c").ok() ? 0 : 3;
-  });
-  EXPECT_EQ(status, 0);
-  EXPECT_EQ(read_file(path), std::string(50, 'a') + "\nc\n");
-}
-
-TEST(LineFile, RefusesANewlineInsideALine) {
-  const TemporaryFolder folder;
-  auto lines = LineFile::open(folder / "samples.jsonl");
-  ASSERT_TRUE(lines.ok());
-  const auto appended = lines->append("two\nlines");
-  ASSERT_FALSE(appended.ok());
-  EXPECT_EQ(appended.error().code, ErrorCode::kBadInput);
-  EXPECT_EQ(read_file(folder / "samples.jsonl"), "");
-}
-
-TEST(LineFile, CannotOpenAFolder) {
-  const TemporaryFolder folder;
-  const auto lines = LineFile::open(folder.path());
-  ASSERT_FALSE(lines.ok());
-  EXPECT_EQ(lines.error().code, ErrorCode::kResource);
+  write_file(folder / "part", "x");
+  write_file(folder / "parts" / "one", "x");
+  EXPECT_TRUE(move_into_place(folder / "part", folder / "whole").ok());
+  EXPECT_TRUE(move_into_place(folder / "parts", folder / "wholes").ok());
+  EXPECT_EQ(read_file(folder / "wholes" / "one"), "x");
+  std::filesystem::create_symlink(folder / "whole", folder / "link");
+  ASSERT_EQ(::mkfifo((folder / "fifo").c_str(), 0600), 0);
+  for (const char* const name : {"link", "fifo", "missing"}) {
+    const auto moved = move_into_place(folder / name, folder / "target");
+    ASSERT_FALSE(moved.ok()) << name;
+    EXPECT_EQ(moved.error().place, (folder / name).string());
+  }
+  EXPECT_FALSE(std::filesystem::exists(folder / "target"));
 }
 
 }  // namespace
