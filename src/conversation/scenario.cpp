@@ -347,6 +347,9 @@ const Cluster* Scenario::find_cluster(std::string_view cluster_id) const noexcep
 }
 
 const Turn* Scenario::find_turn(int turn_id) const noexcept {
+  // Most scenarios number their turns from 1 on; contexts ask for each turn, and outputs for each context.
+  const auto place = static_cast<std::size_t>(turn_id) - 1;
+  if (place < turns.size() && turns[place].id == turn_id) return &turns[place];
   const auto found = std::find_if(turns.begin(), turns.end(), [&](const auto& one) { return one.id == turn_id; });
   return found == turns.end() ? nullptr : &*found;
 }

@@ -4,6 +4,29 @@
 #include <algorithm>
 
 namespace bulkhead::conversation {
+namespace {
+
+// The origin's index in `out`, where it is added if it is new. Most tokens come from where the one before them came
+// from, and that is looked at first: a search of all origins for each token would cost as many comparisons as there are
+// tokens times turns.
+std::uint32_t index_of(const Origin& from, TracedTokens& out) {
+  if (!out.origin_of.empty() && out.origins[out.origin_of.back()] == from) return out.origin_of.back();
+  const auto found = std::find(out.origins.rbegin(), out.origins.rend(), from);
+  if (found != out.origins.rend()) return static_cast<std::uint32_t>(out.origins.rend() - found - 1);
+  out.origins.push_back(from);
+  return static_cast<std::uint32_t>(out.origins.size() - 1);
+}
+
+void append_slice(TracedTokens& out, const TracedTokens& from, std::size_t begin, std::size_t end) {
+  for (std::size_t i = begin; i < end;) {
+    auto last = i + 1;
+    while (last < end && from.origin_of[last] == from.origin_of[i]) ++last;
+    out.append(std::span(from.tokens).subspan(i, last - i), from.origin(i));
+    i = last;
+  }
+}
+
+}  // namespace
 
 std::string_view name(OriginKind kind) noexcept {
   switch (kind) {
@@ -23,19 +46,18 @@ std::string_view name(OriginKind kind) noexcept {
 
 void TracedTokens::append(std::span<const std::int32_t> more, const Origin& from) {
   if (more.empty()) return;
-  auto found = std::find(origins.begin(), origins.end(), from);
-  if (found == origins.end()) found = origins.insert(origins.end(), from);
+  const auto index = index_of(from, *this);
   tokens.insert(tokens.end(), more.begin(), more.end());
-  origin_of.resize(tokens.size(), static_cast<std::uint32_t>(found - origins.begin()));
+  origin_of.resize(tokens.size(), index);
 }
 
 void TracedTokens::append(const TracedTokens& more) {
-  for (std::size_t i = 0; i < more.size(); ++i) append(std::span(&more.tokens[i], 1), more.origin(i));
+  append_slice(*this, more, 0, more.size());
 }
 
 TracedTokens TracedTokens::slice(std::size_t begin, std::size_t end) const {
   TracedTokens part;
-  for (std::size_t i = begin; i < end; ++i) part.append(std::span(&tokens[i], 1), origin(i));
+  append_slice(part, *this, begin, end);
   return part;
 }
 

@@ -49,6 +49,15 @@ Result<prompt::Layout> placed(Result<prompt::Layout> layout, const conversation:
   return error;
 }
 
+Result<prompt::Layout> with_prompt(const conversation::Scenario& scenario, const prompt::Format& format,
+                                   std::vector<prompt::Block>& blocks, const OutputPlan& output,
+                                   const engine::Tokenizer& tokenizer) {
+  blocks.push_back(prompt::prompt_block(format, output.prompt, output.label));
+  auto whole = placed(prompt::lay_out(format, blocks, tokenizer, true), scenario);
+  blocks.pop_back();
+  return whole;
+}
+
 Result<ContextTokens> tokens_with(const conversation::Scenario& scenario, const prompt::Format& format,
                                   const ContextPlan& context, const engine::Tokenizer& tokenizer,
                                   const std::map<std::string, std::string>& messages) {
@@ -58,15 +67,13 @@ Result<ContextTokens> tokens_with(const conversation::Scenario& scenario, const 
   tokens.context = std::move(layout.tokens);
   tokens.changes = std::move(layout.changes);
   for (const auto& output : context.outputs) {
-    blocks.push_back(prompt::prompt_block(format, output.prompt, output.label));
-    BH_TRY(auto whole, placed(prompt::lay_out(format, blocks, tokenizer, true), scenario));
+    BH_TRY(auto whole, with_prompt(scenario, format, blocks, output, tokenizer));
     tokens.outputs.push_back(std::move(whole.tokens));
     for (auto& change : whole.changes) {
       if (std::find(tokens.changes.begin(), tokens.changes.end(), change) == tokens.changes.end()) {
         tokens.changes.push_back(std::move(change));
       }
     }
-    blocks.pop_back();
   }
   tokens.shared = shared_tokens(tokens.outputs);
   return tokens;
@@ -191,6 +198,14 @@ Result<Plan> make_plan(std::shared_ptr<const conversation::Scenario> scenario,
 Result<ContextTokens> context_tokens(const Plan& plan, const ContextPlan& context, const engine::Tokenizer& tokenizer,
                                      const std::map<std::string, std::string>& messages) {
   return tokens_with(*plan.scenario, *plan.format, context, tokenizer, messages);
+}
+
+Result<TracedTokens> output_tokens(const Plan& plan, const ContextPlan& context, std::size_t index,
+                                   const engine::Tokenizer& tokenizer,
+                                   const std::map<std::string, std::string>& messages) {
+  auto blocks = prompt::context_blocks(*plan.format, *plan.scenario, context.spec.content, messages);
+  BH_TRY(auto whole, with_prompt(*plan.scenario, *plan.format, blocks, context.outputs[index], tokenizer));
+  return std::move(whole.tokens);
 }
 
 }  // namespace bulkhead::plan

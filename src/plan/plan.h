@@ -98,6 +98,11 @@ struct Plan {
                                                    const engine::Tokenizer& tokenizer,
                                                    const std::map<std::string, std::string>& messages);
 
+// Of these, the tokens of output number `index` alone, context and prompt.
+[[nodiscard]] Result<conversation::TracedTokens> output_tokens(const Plan& plan, const ContextPlan& context,
+                                                               std::size_t index, const engine::Tokenizer& tokenizer,
+                                                               const std::map<std::string, std::string>& messages);
+
 // The plan as JSON, and as a table for people: every step with its token count.
 [[nodiscard]] Json to_json(const Plan& plan);
 [[nodiscard]] std::string to_text(const Plan& plan);

@@ -22,7 +22,11 @@ using OutputKey = std::pair<const Condition*, std::string>;  // condition, label
 
 class Scheduler {
  public:
-  explicit Scheduler(std::span<const ContextPlan> contexts) : contexts_(contexts) {}
+  explicit Scheduler(std::span<const ContextPlan> contexts) : contexts_(contexts) {
+    for (const auto& context : contexts) {
+      for (const auto& label : context.spec.content.messages_from) ++receivers_[{context.condition, label}];
+    }
+  }
 
   Result<std::vector<Step>> run() {
     std::vector<std::size_t> waiting;
@@ -35,7 +39,7 @@ class Scheduler {
       }
       add_context(*next);
       waiting.erase(next);
-      close_outputs(waiting);
+      close_outputs();
     }
     return std::move(steps_);
   }
@@ -102,6 +106,7 @@ class Scheduler {
       send.after = {source.generated, opened};
       ready.push_back(add(std::move(send)));
       source.sends.push_back(ready.back());
+      --receivers_.at({context.condition, label});
     }
     return ready;
   }
@@ -135,14 +140,9 @@ class Scheduler {
   }
 
   // Closes the partitions of outputs that none of the contexts still to come receives.
-  void close_outputs(const std::vector<std::size_t>& waiting) {
+  void close_outputs() {
     std::erase_if(open_outputs_, [&](const OutputKey& key) {
-      const bool awaited = std::any_of(waiting.begin(), waiting.end(), [&](std::size_t index) {
-        const auto& labels = contexts_[index].spec.content.messages_from;
-        return contexts_[index].condition == key.first &&
-               std::find(labels.begin(), labels.end(), key.second) != labels.end();
-      });
-      if (awaited) return false;
+      if (const auto awaited = receivers_.find(key); awaited != receivers_.end() && awaited->second > 0) return false;
       const auto& source = made_.at(key);
       auto close = blank(StepKind::kClose, source.context, source.partition);
       close.after = {source.generated};
@@ -157,7 +157,8 @@ class Scheduler {
   std::span<const ContextPlan> contexts_;
   std::vector<Step> steps_;
   std::map<OutputKey, Made> made_;
-  std::vector<OutputKey> open_outputs_;  // in the order they were made
+  std::map<OutputKey, std::size_t> receivers_;  // contexts still to come that receive it
+  std::vector<OutputKey> open_outputs_;         // in the order they were made
 };
 
 }  // namespace

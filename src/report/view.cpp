@@ -42,7 +42,9 @@ void add_condition(ConditionFigures& figures, const Json& condition, bool greedy
   const Json& isolation = member(condition, "isolation");
   ++figures.runs;
   if (flag(isolation, "achieved")) ++figures.achieved;
-  for (const auto& reason : texts(isolation, "reasons")) add_once(figures.reasons, reason);
+  for (const auto& reason : texts(isolation, "reasons")) {
+    if (figures.known_reasons.insert(reason).second) figures.reasons.push_back(reason);
+  }
   const Json& partitions = list(condition, "partitions");
   if (figures.partition_tokens.size() < partitions.size()) figures.partition_tokens.resize(partitions.size());
   for (std::size_t i = 0; i < partitions.size(); ++i) {

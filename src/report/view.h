@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -45,6 +46,7 @@ struct ConditionFigures {
   std::size_t runs = 0;
   std::size_t achieved = 0;                                   // runs in which isolation was achieved
   std::vector<std::string> reasons;                           // all that were given, each once
+  std::set<std::string> known_reasons;                        // the same, to look one up
   std::vector<std::vector<std::uint64_t>> partition_tokens;   // [partition][run] context tokens
   std::map<std::string, std::vector<double>> foreign;         // label -> counts, sampled runs; empty: not countable
   std::map<std::string, std::vector<double>> foreign_greedy;  // the same, greedy runs

@@ -11,6 +11,7 @@
 #include <chrono>
 #include <map>
 #include <optional>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -42,8 +43,17 @@ class Execution {
         engine_(engine),
         options_(options),
         contexts_(plan.contexts.size()),
-        states_(plan.steps.size(), StepState::kWaiting) {
+        states_(plan.steps.size(), StepState::kWaiting),
+        followers_(plan.steps.size()) {
+    for (const auto& context : plan.contexts) {
+      if (!needed_.contains(context.condition)) {
+        needed_[context.condition] = sequences_needed(plan, *context.condition);
+      }
+    }
     for (const auto& step : plan.steps) {
+      waits_for_.push_back(step.after.size());
+      for (const auto id : step.after) followers_[id.value()].push_back(step.id.value());
+      if (step.after.empty()) note_ready(step);
       // Messages are not there yet: what they may add is bounded.
       if (step.kind == StepKind::kPrefill && step.awaits_messages && step.output.empty()) {
         total_tokens_ += plan.contexts[step.context].shared_bound;
@@ -65,21 +75,30 @@ class Execution {
   }
 
  private:
-  [[nodiscard]] bool ready(const Step& step) {
-    if (states_[step.id.value()] != StepState::kWaiting) return false;
-    const bool free = std::all_of(step.after.begin(), step.after.end(), [&](plan::StepId id) {
-      const auto state = states_[id.value()];
-      // Closing waits for the last use, and a dropped step uses nothing any more.
-      return state == StepState::kDone || (state == StepState::kDropped && step.kind == StepKind::kClose);
-    });
-    return free && admit(*plan_.contexts[step.context].condition);
+  void note_ready(const Step& step) {
+    (step.kind == StepKind::kGenerate ? ready_to_generate_ : ready_).insert(step.id.value());
   }
+
+  // The steps that waited for this one wait for one less.
+  void release_followers(const Step& step) {
+    ready_.erase(step.id.value());
+    ready_to_generate_.erase(step.id.value());
+    const bool done = states_[step.id.value()] == StepState::kDone;
+    for (const auto index : followers_[step.id.value()]) {
+      const auto& follower = plan_.steps[index];
+      // Closing waits for the last use, and a dropped step uses nothing any more.
+      if (!done && follower.kind != StepKind::kClose) continue;
+      if (--waits_for_[index] == 0 && states_[index] == StepState::kWaiting) note_ready(follower);
+    }
+  }
+
+  [[nodiscard]] bool admitted(std::size_t step) { return admit(*plan_.contexts[plan_.steps[step].context].condition); }
 
   // A condition starts only when all its sequences have room: its contexts wait for each other's messages, so half of
   // them must never hold the room that the others need.
   bool admit(const plan::Condition& condition) {
     if (admitted_.contains(&condition)) return true;
-    const auto need = sequences_needed(plan_, condition);
+    const auto need = needed_.at(&condition);
     if (admitted_sequences_ != 0 && admitted_sequences_ + need > options_.max_sequences) return false;
     admitted_sequences_ += need;
     for (const auto& step : plan_.steps) {
@@ -92,10 +111,11 @@ class Execution {
   void finish(const Step& step, StepState how) {
     if (states_[step.id.value()] != StepState::kWaiting) return;
     states_[step.id.value()] = how;
+    release_followers(step);
     const auto& condition = *plan_.contexts[step.context].condition;
     const auto admitted = admitted_.find(&condition);
     if (admitted == admitted_.end()) return;
-    if (--admitted->second == 0) admitted_sequences_ -= sequences_needed(plan_, condition);
+    if (--admitted->second == 0) admitted_sequences_ -= needed_.at(&condition);
   }
 
   // Drops the failed step's context and whatever waits for one of the dropped steps.
@@ -115,8 +135,9 @@ class Execution {
   }
 
   bool run_one_ready_step() {
-    for (const auto& step : plan_.steps) {
-      if (step.kind == StepKind::kGenerate || !ready(step)) continue;
+    for (const auto index : ready_) {
+      if (!admitted(index)) continue;
+      const auto& step = plan_.steps[index];
       if (const auto done = run_step(step); !done.ok()) {
         drop(step, done.error());
       } else {
@@ -228,8 +249,8 @@ class Execution {
 
   bool generate_ready() {
     std::vector<const Step*> wave;
-    for (const auto& step : plan_.steps) {
-      if (step.kind == StepKind::kGenerate && ready(step)) wave.push_back(&step);
+    for (const auto index : ready_to_generate_) {
+      if (admitted(index)) wave.push_back(&plan_.steps[index]);
     }
     if (wave.empty()) return false;
     report(fmt::format("generate {} output{}", wave.size(), wave.size() == 1 ? "" : "s"));
@@ -312,8 +333,8 @@ class Execution {
       return;
     }
     // Assembled anew from the scenario, not taken from what was prefilled.
-    const auto expected =
-        plan::context_tokens(plan_, plan_.contexts[step.context], engine_.tokenizer(), context.messages);
+    const auto expected = plan::output_tokens(plan_, plan_.contexts[step.context], output_index(step),
+                                              engine_.tokenizer(), context.messages);
     if (!expected.ok()) {
       context.objections.push_back(fmt::format("output {}: {}", step.output, expected.error().to_string()));
       return;
@@ -321,7 +342,7 @@ class Execution {
     const Evidence evidence{.output = step.output,
                             .cluster = plan_.contexts[step.context].outputs[output_index(step)].cluster,
                             .partition = step.partition,
-                            .expected = expected.value().outputs[output_index(step)],
+                            .expected = expected.value(),
                             .ledger = &partition.ledger(),
                             .state = state.value(),
                             .window_tokens = engine_.facts().window_tokens};
@@ -375,9 +396,14 @@ class Execution {
   const plan::Plan& plan_;
   engine::Engine& engine_;
   const ExecuteOptions& options_;
-  std::vector<ContextState> contexts_;           // [n_contexts]
-  std::vector<StepState> states_;                // [n_steps]
-  std::map<std::string, Partition> partitions_;  // open ones, by name
+  std::vector<ContextState> contexts_;                      // [n_contexts]
+  std::vector<StepState> states_;                           // [n_steps]
+  std::vector<std::size_t> waits_for_;                      // [n_steps] how many steps before it are not done
+  std::vector<std::vector<std::uint32_t>> followers_;       // [n_steps] the steps that wait for it
+  std::set<std::uint32_t> ready_;                           // steps that wait on nothing, in the order of the plan
+  std::set<std::uint32_t> ready_to_generate_;               // the same; they go together
+  std::map<const plan::Condition*, std::uint32_t> needed_;  // sequences
+  std::map<std::string, Partition> partitions_;             // open ones, by name
   std::map<const plan::Condition*, SentMessages> sent_;
   std::map<std::size_t, engine::Duration> decode_share_;
   std::map<const plan::Condition*, std::size_t> admitted_;  // with the number of their steps not done or dropped

@@ -23,33 +23,53 @@ std::set<std::string> allowed_labels(const Cluster& cluster, const conversation:
   return labels;
 }
 
+// Whom a foreign token belongs to, with the number of such tokens, in words: the first few, and how many more there
+// are. Each output of one cache sees all other clusters, and a reason for each pair would be a reason for every two
+// clusters.
+void add_reasons(const Evidence& evidence, const std::map<std::string, std::uint32_t>& counts, std::string_view of,
+                 std::string_view end, std::vector<std::string>& reasons) {
+  constexpr std::size_t kNamed = 8;
+  std::size_t named = 0;
+  std::uint64_t rest = 0;
+  for (const auto& [what, count] : counts) {
+    if (named++ < kNamed) {
+      reasons.push_back(
+          fmt::format("output {}: its cache holds {} tokens of {}{}{}", evidence.output, count, of, what, end));
+    } else {
+      rest += count;
+    }
+  }
+  if (named <= kNamed) return;
+  reasons.push_back(fmt::format("output {}: its cache holds {} tokens of {}{} more{}", evidence.output, rest, of,
+                                named - kNamed, end));
+}
+
 void check_origins(const Evidence& evidence, const Cluster& cluster, const conversation::Scenario& scenario,
                    std::vector<std::string>& reasons) {
   const auto labels = allowed_labels(cluster, scenario);
+  std::map<int, const std::string*> owners;  // turn id -> cluster id
+  for (const auto& turn : scenario.turns) owners.emplace(turn.id, &turn.cluster);
+  const auto& tokens = evidence.ledger->tokens;
+  std::vector<std::uint32_t> counts(tokens.origins.size(), 0);
+  for (const auto origin : tokens.origin_of) ++counts[origin];
   std::map<std::string, std::uint32_t> foreign_turn_tokens;  // cluster id -> tokens
   std::map<std::string, std::uint32_t> foreign_labels;       // what, label -> tokens
-  const auto& tokens = evidence.ledger->tokens;
-  for (std::size_t i = 0; i < tokens.size(); ++i) {
-    const Origin& origin = tokens.origin(i);
+  for (std::size_t i = 0; i < counts.size(); ++i) {
+    const Origin& origin = tokens.origins[i];
+    if (counts[i] == 0) continue;
     if (origin.kind == OriginKind::kTurn) {
-      const auto* turn = scenario.find_turn(origin.turn);
-      const std::string owner = turn == nullptr ? fmt::format("unknown turn {}", origin.turn) : turn->cluster;
-      if (owner != cluster.id) ++foreign_turn_tokens[owner];
+      const auto found = owners.find(origin.turn);
+      const std::string owner = found == owners.end() ? fmt::format("unknown turn {}", origin.turn) : *found->second;
+      if (owner != cluster.id) foreign_turn_tokens[owner] += counts[i];
     } else if (origin.kind == OriginKind::kMessage && !labels.contains(origin.label)) {
-      ++foreign_labels[fmt::format("message {}", origin.label)];
+      foreign_labels[fmt::format("message {}", origin.label)] += counts[i];
     } else if ((origin.kind == OriginKind::kPrompt || origin.kind == OriginKind::kGenerated) &&
                origin.label != evidence.output) {
-      ++foreign_labels[fmt::format("{} of output {}", name(origin.kind), origin.label)];
+      foreign_labels[fmt::format("{} of output {}", name(origin.kind), origin.label)] += counts[i];
     }
   }
-  for (const auto& [owner, count] : foreign_turn_tokens) {
-    reasons.push_back(
-        fmt::format("output {}: its cache holds {} tokens of turns of {}", evidence.output, count, owner));
-  }
-  for (const auto& [what, count] : foreign_labels) {
-    reasons.push_back(fmt::format("output {}: its cache holds {} tokens of {}, which it must not receive",
-                                  evidence.output, count, what));
-  }
+  add_reasons(evidence, foreign_turn_tokens, "turns of ", "", reasons);
+  add_reasons(evidence, foreign_labels, "", ", which it must not receive", reasons);
 }
 
 void check_messages(const Evidence& evidence, const SentMessages& sent, std::vector<std::string>& reasons) {

@@ -1,14 +1,21 @@
 // SPDX-License-Identifier: MIT
 #include "run/executor.h"
 #include "engines/fake/fake_engine.h"
+#include "many_clusters.h"
 #include "run/small_scenario.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <map>
+#include <memory>
 #include <set>
+#include <span>
+#include <stop_token>
+#include <utility>
+#include <vector>
 
 namespace bulkhead::testing {
 namespace {
@@ -49,6 +56,82 @@ TEST(Executor, OnlySemanticIsIsolated) {
     EXPECT_EQ(entry.isolation.reasons.empty(), semantic) << entry.condition->name;
   }
   EXPECT_THAT(condition(result, "sequential").isolation.reasons.front(), HasSubstr("tokens of turns of cluster_2"));
+}
+
+// An engine whose tokenizer counts.
+class CountingEngine final : public engine::Engine {
+ public:
+  [[nodiscard]] const CountingTokenizer& counter() const { return tokenizer_; }
+
+  [[nodiscard]] const engine::Facts& facts() const override { return inner_->facts(); }
+  [[nodiscard]] const engine::Tokenizer& tokenizer() const override { return tokenizer_; }
+  [[nodiscard]] bool can(engine::Capability capability) const override { return inner_->can(capability); }
+  [[nodiscard]] std::uint64_t bytes_for(std::uint32_t sequences, std::uint32_t tokens_each) const override {
+    return inner_->bytes_for(sequences, tokens_each);
+  }
+  [[nodiscard]] Result<void> reserve(std::uint32_t sequences, std::uint32_t tokens_each) override {
+    return inner_->reserve(sequences, tokens_each);
+  }
+  [[nodiscard]] Result<engine::SequenceId> open(const engine::OpenOptions& options) override {
+    return inner_->open(options);
+  }
+  [[nodiscard]] Result<engine::PrefillResult> prefill(engine::SequenceId sequence,
+                                                      std::span<const engine::Token> tokens, std::stop_token cancel,
+                                                      const engine::PrefillProgress& progress) override {
+    return inner_->prefill(sequence, tokens, std::move(cancel), progress);
+  }
+  [[nodiscard]] Result<engine::ForkResult> fork(engine::SequenceId source, std::uint32_t tokens,
+                                                const engine::OpenOptions& options) override {
+    return inner_->fork(source, tokens, options);
+  }
+  [[nodiscard]] std::vector<Result<engine::GenerateResult>> generate(
+      std::span<const engine::GenerateRequest> requests) override {
+    return inner_->generate(requests);
+  }
+  [[nodiscard]] Result<std::vector<double>> score(engine::SequenceId sequence,
+                                                  std::span<const engine::Token> tokens) override {
+    return inner_->score(sequence, tokens);
+  }
+  [[nodiscard]] Result<engine::SequenceState> inspect(engine::SequenceId sequence) const override {
+    return inner_->inspect(sequence);
+  }
+  [[nodiscard]] Result<engine::Snapshot> snapshot(engine::SequenceId sequence) override {
+    return inner_->snapshot(sequence);
+  }
+  [[nodiscard]] Result<engine::SequenceId> restore(const engine::Snapshot& snapshot,
+                                                   const engine::OpenOptions& options) override {
+    return inner_->restore(snapshot, options);
+  }
+  [[nodiscard]] Result<void> close(engine::SequenceId sequence) override { return inner_->close(sequence); }
+
+ private:
+  std::unique_ptr<engine::Engine> inner_ = make_fake_engine();
+  CountingTokenizer tokenizer_{inner_->tokenizer()};
+};
+
+// Each output's own input is assembled anew once it was generated, so twice the clusters are four times the text. To
+// assemble all outputs' inputs for each output would be eight times, and was.
+TEST(Executor, BookkeepingGrowsAsTheInputsDo) {
+  const auto work = [](int clusters) {
+    CountingEngine engine;
+    auto format = prompt::load_format("raw");
+    auto plan =
+        plan::make_plan(scenario_of(clusters), std::make_shared<const prompt::Format>(std::move(format).value()),
+                        engine.tokenizer(), {.conditions = {}, .prompt_set = {}, .new_tokens = 2});
+    EXPECT_TRUE(plan.ok());
+    const auto planned = engine.counter().bytes();
+    const auto result = execute(engine, plan.value());
+    EXPECT_TRUE(result.complete) << result.incomplete_reason;
+    std::size_t reasons = 0;
+    for (const auto& entry : result.conditions) reasons += entry.isolation.reasons.size();
+    EXPECT_LE(reasons, 3U * 9U * static_cast<std::size_t>(clusters)) << "no reason for each pair of clusters";
+    return std::pair{planned, engine.counter().bytes() - planned};
+  };
+  const auto [planned_half, ran_half] = work(40);
+  const auto [planned, ran] = work(80);
+  EXPECT_LT(planned, 5 * planned_half);
+  EXPECT_LT(ran, 5 * ran_half);
+  EXPECT_LT(ran, 3 * planned) << "once when it is put together, once when it is questioned";
 }
 
 TEST(Executor, EachContextIsPrefilledOnce) {
