@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "engine/transcript.h"
 
+#include "engine/generation.h"
 #include "engine/json_fields.h"
 
 #include <fmt/format.h>
@@ -89,6 +90,7 @@ Result<GenerateOptions> options_of(const JsonView& call) {
   BH_TRY(options.speculate, flag(object, "speculate"));
   BH_TRY(const auto stop, object.at("stop"));
   BH_TRY(options.stop, stop.strings());
+  if (const auto checked = check_options(options); !checked.ok()) return object.fail(checked.error().message);
   return options;
 }
 
@@ -99,6 +101,10 @@ Result<CallKind> kind_of(const JsonView& object) {
     if (spelling == word) return kind;
   }
   return field.fail(fmt::format("unknown call \"{}\"", word));
+}
+
+Error wrong_count(const JsonView& object, std::string_view what, std::size_t count, std::size_t tokens) {
+  return object.fail(fmt::format("there are {} {} of {} tokens", count, what, tokens));
 }
 
 Result<Call> call_of(const JsonView& object) {
@@ -123,25 +129,81 @@ Result<Call> call_of(const JsonView& object) {
     BH_TRY(call.options, options_of(object));
     BH_TRY(call.finish, text(object, "finish"));
     BH_TRY(call.logit_hashes, bits_list(object, "logits"));
+    const auto hashes = call.logit_hashes.size();
+    if (hashes != 0 && hashes != call.tokens.size()) return wrong_count(object, "logits", hashes, call.tokens.size());
   }
   if (call.kind == CallKind::kScore) {
     BH_TRY(call.score_bits, bits_list(object, "log_probabilities"));
+    const auto scores = call.score_bits.size();
+    if (scores > call.tokens.size()) return wrong_count(object, "log probabilities", scores, call.tokens.size());
   }
   return call;
 }
 
-// What follows is replayed on an engine: a call about a sequence that is not open is found here.
-Result<void> check_open(const Call& call, std::set<std::uint32_t>& made, const JsonView& object) {
-  const auto missing = [&](std::uint32_t sequence) {
-    return object.fail(fmt::format("sequence {} was not opened before", sequence));
-  };
-  if (call.kind == CallKind::kFork && !made.contains(call.source)) return missing(call.source);
-  if (!makes_sequence(call.kind)) return made.contains(call.sequence) ? Result<void>() : missing(call.sequence);
-  if (!made.insert(call.sequence).second) {
-    return object.fail(fmt::format("sequence {} is opened a second time", call.sequence));
+// What a recorder leaves behind: calls in their order, about sequences that are open. All else is found here, before an
+// engine is asked to do it again.
+class CallOrder {
+ public:
+  Result<void> add(const Call& call, const JsonView& object) {
+    BH_CHECK(check_number(call, object));
+    BH_CHECK(makes_sequence(call.kind) ? make(call, object) : use(call, object));
+    last_ = call.number;
+    last_kind_ = call.kind;
+    return {};
   }
-  return {};
-}
+
+ private:
+  struct Sequence {
+    bool open = true;
+    std::uint64_t most_tokens = 0;  // that it may hold
+  };
+
+  Result<void> check_number(const Call& call, const JsonView& object) {
+    const bool joins = call.kind == CallKind::kGenerate && last_kind_ == CallKind::kGenerate && last_ == call.number;
+    if (!joins) members_.clear();
+    if (last_ && call.number <= *last_ && !joins) {
+      return object.fail(fmt::format("call {} comes after call {}", call.number, *last_));
+    }
+    if (call.kind != CallKind::kGenerate || call.outcome != "ok" || members_.insert(call.sequence).second) return {};
+    return object.fail(fmt::format("sequence {} is twice in call {}", call.sequence, call.number));
+  }
+
+  Result<void> make(const Call& call, const JsonView& object) {
+    if (call.sequence != sequences_.size()) {
+      return object.fail(fmt::format("sequence {} is opened, the next one is {}", call.sequence, sequences_.size()));
+    }
+    if (call.outcome != "ok") return object.fail("a sequence that was not made is in no transcript");
+    Sequence made;
+    if (call.kind == CallKind::kFork) {
+      BH_CHECK(check_open(call.source, object));
+      made.most_tokens = call.at;
+      if (const auto most = sequences_[call.source].most_tokens; call.at > most) {
+        return object.fail(fmt::format("{} tokens are taken over of {}", call.at, most));
+      }
+    }
+    sequences_.push_back(made);
+    return {};
+  }
+
+  Result<void> use(const Call& call, const JsonView& object) {
+    BH_CHECK(check_open(call.sequence, object));
+    auto& sequence = sequences_[call.sequence];
+    sequence.most_tokens += call.tokens.size();
+    sequence.open = call.kind != CallKind::kClose;
+    return {};
+  }
+
+  [[nodiscard]] Result<void> check_open(std::uint32_t sequence, const JsonView& object) const {
+    if (sequence >= sequences_.size()) return object.fail(fmt::format("sequence {} was not opened before", sequence));
+    if (!sequences_[sequence].open) return object.fail(fmt::format("sequence {} was closed before", sequence));
+    return {};
+  }
+
+  std::vector<Sequence> sequences_;
+  std::optional<std::uint32_t> last_;
+  CallKind last_kind_ = CallKind::kOpen;
+  std::set<std::uint32_t> members_;  // of the generate call that is going on
+};
 
 }  // namespace
 
@@ -169,7 +231,7 @@ std::string to_json_lines(const Transcript& transcript, const Json& header) {
 Result<ReadTranscript> transcript_from_json_lines(const std::string& text, const std::string& name) {
   std::optional<JsonDocument> header;
   Transcript transcript;
-  std::set<std::uint32_t> made;
+  CallOrder order;
   std::size_t begin = 0;
   for (std::size_t line = 1; begin < text.size(); ++line) {
     const auto end = std::min(text.find('\n', begin), text.size());
@@ -181,7 +243,7 @@ Result<ReadTranscript> transcript_from_json_lines(const std::string& text, const
     }
     const JsonView object(document);
     BH_TRY(auto call, call_of(object));
-    BH_CHECK(check_open(call, made, object));
+    BH_CHECK(order.add(call, object));
     transcript.calls.push_back(std::move(call));
   }
   if (!header) return Error{ErrorCode::kBadInput, "the transcript is empty", name, {}};

@@ -52,8 +52,9 @@ struct ReadTranscript {
   Transcript transcript;
 };
 
-// kBadInput, with `name` and line, when a line is no JSON or breaks the form of to_json_lines(), or when a call is
-// about a sequence that is not open.
+// kBadInput, with `name` and line, when a line is no JSON or breaks the form of to_json_lines(), or when the calls are
+// none that a recorder leaves behind: one about a sequence that is not open, numbers out of order, options out of their
+// ranges. What an engine can hold is not looked at.
 [[nodiscard]] Result<ReadTranscript> transcript_from_json_lines(const std::string& text, const std::string& name);
 
 }  // namespace bulkhead::engine

@@ -23,19 +23,45 @@ bool shows_something(const Call& call) {
          !call.tokens.empty();
 }
 
-// Sequence -> index of the first call that is no longer its own or its descendant's history.
-std::map<std::uint32_t, std::size_t> lineage(const Transcript& transcript, std::uint32_t sequence) {
-  std::map<std::uint32_t, std::size_t> until = {{sequence, transcript.calls.size()}};
-  for (std::size_t i = transcript.calls.size(); i-- > 0;) {
-    const auto& call = transcript.calls[i];
-    if (call.kind != CallKind::kFork) continue;
-    const auto child = until.find(call.sequence);
-    if (child == until.end() || i >= child->second) continue;
-    auto& source = until[call.source];  // 0 if it is new
-    source = std::max(source, i);
+// Whose calls are where: finding a sequence's history must not mean reading the whole transcript for each.
+class Histories {
+ public:
+  explicit Histories(const Transcript& transcript) : transcript_(transcript), own_(transcript.sequences()) {
+    for (std::size_t i = 0; i < transcript.calls.size(); ++i) own_[transcript.calls[i].sequence].push_back(i);
   }
-  return until;
-}
+
+  [[nodiscard]] std::vector<Call> calls_of(std::uint32_t sequence) const {
+    std::vector<std::size_t> found;
+    auto until = transcript_.calls.size();
+    for (auto one = sequence; one < own_.size() && !own_[one].empty();) {
+      for (const auto i : own_[one]) {
+        if (i < until && counts(transcript_.calls[i])) found.push_back(i);
+      }
+      const auto& first = transcript_.calls[own_[one].front()];
+      // A source is older than its fork.
+      if (first.kind != CallKind::kFork || first.source >= one) break;
+      until = std::min(until, own_[one].front());
+      one = first.source;
+    }
+    std::sort(found.begin(), found.end());
+    std::vector<Call> calls;
+    for (const auto i : found) calls.push_back(transcript_.calls[i]);
+    return calls;
+  }
+
+  [[nodiscard]] bool shows(std::uint32_t sequence) const {
+    return std::any_of(own_[sequence].begin(), own_[sequence].end(),
+                       [&](std::size_t i) { return shows_something(transcript_.calls[i]); });
+  }
+
+ private:
+  static bool counts(const Call& call) {
+    return call.outcome == "ok" && !(call.kind == CallKind::kGenerate && call.tokens.empty());
+  }
+
+  const Transcript& transcript_;
+  std::vector<std::vector<std::size_t>> own_;  // by sequence: indices of its calls
+};
 
 // One sequence alone: makes its calls again and compares.
 class Solo {
@@ -66,6 +92,12 @@ class Solo {
     return engine_.reserve(std::max(sequences, 1U), tokens);
   }
 
+  [[nodiscard]] Result<engine::SequenceId> open(std::uint32_t number) const {
+    const auto found = open_.find(number);
+    if (found != open_.end()) return found->second;
+    return Error{ErrorCode::kBadInput, fmt::format("sequence {} is not open", number), {}, {}};
+  }
+
   Result<void> make(std::span<const Call> members) {
     const Call& call = members.front();
     switch (call.kind) {
@@ -76,19 +108,22 @@ class Solo {
         return {};
       }
       case CallKind::kFork: {
-        BH_TRY(const auto made, engine_.fork(open_.at(call.source), call.at, {.capacity_tokens = call.capacity}));
+        BH_TRY(const auto source, open(call.source));
+        BH_TRY(const auto made, engine_.fork(source, call.at, {.capacity_tokens = call.capacity}));
         open_.emplace(call.sequence, made.sequence);
         names_[call.sequence] = call.partition;
         return {};
       }
       case CallKind::kPrefill: {
-        BH_TRY([[maybe_unused]] const auto done, engine_.prefill(open_.at(call.sequence), call.tokens));
+        BH_TRY(const auto sequence, open(call.sequence));
+        BH_TRY([[maybe_unused]] const auto done, engine_.prefill(sequence, call.tokens));
         return {};
       }
       case CallKind::kScore: return score(call);
       case CallKind::kGenerate: return generate(members);
       case CallKind::kClose: {
-        BH_CHECK(engine_.close(open_.at(call.sequence)));
+        BH_TRY(const auto sequence, open(call.sequence));
+        BH_CHECK(engine_.close(sequence));
         open_.erase(call.sequence);
         return {};
       }
@@ -97,7 +132,8 @@ class Solo {
   }
 
   Result<void> score(const Call& call) {
-    BH_TRY(const auto scores, engine_.score(open_.at(call.sequence), call.tokens));
+    BH_TRY(const auto sequence, open(call.sequence));
+    BH_TRY(const auto scores, engine_.score(sequence, call.tokens));
     for (std::size_t i = 0; i < call.score_bits.size(); ++i) {
       const auto again = i < scores.size() ? std::bit_cast<std::uint64_t>(scores[i]) : 0;
       compare(call, "log probability", i, call.score_bits[i], again);
@@ -114,7 +150,11 @@ class Solo {
       if (call.finish == "cancelled") {
         options.on_token = [last = call.tokens.size()](const TokenEvent& event) { return event.index + 1 < last; };
       }
-      requests.push_back({open_.at(call.sequence), std::move(options)});
+      // One more than was drawn shows that it would have gone on: a limit that nobody reached is no work to be done.
+      const auto drawn = static_cast<std::uint32_t>(call.tokens.size());
+      options.max_tokens = std::min(options.max_tokens, drawn + 1);
+      BH_TRY(const auto sequence, open(call.sequence));
+      requests.push_back({sequence, std::move(options)});
     }
     const auto results = engine_.generate(requests);
     for (std::size_t i = 0; i < members.size(); ++i) {
@@ -187,16 +227,7 @@ std::vector<Call> with_foreign_token(std::vector<Call> calls) {
 }  // namespace
 
 std::vector<Call> calls_of(const Transcript& transcript, std::uint32_t sequence) {
-  const auto until = lineage(transcript, sequence);
-  std::vector<Call> calls;
-  for (std::size_t i = 0; i < transcript.calls.size(); ++i) {
-    const auto& call = transcript.calls[i];
-    const auto found = until.find(call.sequence);
-    const bool own = found != until.end() && i < found->second;
-    const bool empty = call.kind == CallKind::kGenerate && call.tokens.empty();
-    if (own && call.outcome == "ok" && !empty) calls.push_back(call);
-  }
-  return calls;
+  return Histories(transcript).calls_of(sequence);
 }
 
 Result<CheckResult> replay_transcript(const Transcript& transcript, const MakeEngine& make_engine,
@@ -204,18 +235,15 @@ Result<CheckResult> replay_transcript(const Transcript& transcript, const MakeEn
   CheckResult check{.name = "run_replay",
                     .about = "what each partition showed in the run equals what its own calls give alone, bit for bit",
                     .control = "a token that is not its own, put into a partition's text"};
-  std::vector<std::vector<Call>> solos;
+  const Histories histories(transcript);
+  std::vector<std::uint32_t> solos;
   for (std::uint32_t sequence = 0; sequence < transcript.sequences(); ++sequence) {
-    auto calls = calls_of(transcript, sequence);
-    const bool shows = std::any_of(calls.begin(), calls.end(), [&](const Call& call) {
-      return call.sequence == sequence && shows_something(call);
-    });
-    if (shows) solos.push_back(std::move(calls));
+    if (histories.shows(sequence)) solos.push_back(sequence);
   }
   std::uint64_t done = 0;
-  for (const auto& calls : solos) {
+  for (const auto sequence : solos) {
     if (options.cancel.stop_requested()) return Error{ErrorCode::kInterrupted, "verify was stopped", {}, {}};
-    BH_TRY(auto difference, run_alone(calls, make_engine, check));
+    BH_TRY(auto difference, run_alone(histories.calls_of(sequence), make_engine, check));
     if (difference) {
       ++check.differences;
       if (check.first.empty()) check.first = std::move(*difference);
@@ -225,7 +253,7 @@ Result<CheckResult> replay_transcript(const Transcript& transcript, const MakeEn
   check.detail["solo_runs"] = solos.size();
   if (solos.empty()) return check;
   CheckResult control;
-  BH_TRY(const auto caught, run_alone(with_foreign_token(solos.front()), make_engine, control));
+  BH_TRY(const auto caught, run_alone(with_foreign_token(histories.calls_of(solos.front())), make_engine, control));
   check.control_caught = caught.has_value();
   return check;
 }

@@ -59,10 +59,41 @@ TEST(TranscriptFile, IsRefusedByLineAndField) {
   };
   EXPECT_NE(refused(R"("do":"fork")", R"("do":"fly")").find("line 4"), std::string::npos);
   EXPECT_NE(refused(R"("source":0)", R"("source":8)").find("sequence 8 was not opened"), std::string::npos);
+  EXPECT_NE(refused(R"("source":0)", R"("source":1)").find("sequence 1 was not opened"), std::string::npos) << "itself";
+  EXPECT_NE(refused(R"("at":2)", R"("at":4)").find("4 tokens are taken over of 3"), std::string::npos);
+  EXPECT_NE(refused(R"("do":"fork","sequence":1)", R"("do":"fork","sequence":2000000000)").find("the next one is 1"),
+            std::string::npos);
+  EXPECT_NE(refused(R"("call":4)", R"("call":1)").find("call 1 comes after call 3"), std::string::npos);
+  EXPECT_NE(refused(R"(["fedcba9876543210")", R"(["1","fedcba9876543210")").find("3 logits of 2 tokens"),
+            std::string::npos);
+  EXPECT_NE(refused(R"(["8000000000000001"])", R"(["1","2"])").find("2 log probabilities of 1"), std::string::npos);
+  EXPECT_NE(refused(R"("top_p":1.0)", R"("top_p":1e300)").find("top_p"), std::string::npos);
   EXPECT_NE(refused("fedcba9876543210", "fedcba987654321g").find("hexadecimal"), std::string::npos);
   EXPECT_NE(refused(R"("tokens":[5,6,7])", R"("tokens":[5,-6,7])").find("tokens[1]"), std::string::npos);
   EXPECT_NE(refused(R"({"call":1)", R"({"call")").find("line 3"), std::string::npos);
   EXPECT_FALSE(transcript_from_json_lines("", "t.jsonl").ok());
+}
+
+// Of crafted transcripts: they threw, or asked an engine for what it never did.
+TEST(TranscriptFile, CallsThatNoRecorderLeavesAreRefused) {
+  const auto refusal = [](const Transcript& transcript) {
+    const auto read = transcript_from_json_lines(to_json_lines(transcript, {{"transcript_version", 1}}), "t.jsonl");
+    return read.ok() ? std::string() : read.error().to_string();
+  };
+  auto after_close = sample();
+  after_close.calls.push_back({.number = 7, .kind = CallKind::kPrefill, .sequence = 0, .tokens = {5}});
+  EXPECT_NE(refusal(after_close).find("sequence 0 was closed before"), std::string::npos) << refusal(after_close);
+  auto fork_of_closed = sample();
+  fork_of_closed.calls.push_back({.number = 7, .kind = CallKind::kFork, .sequence = 2, .source = 0});
+  EXPECT_NE(refusal(fork_of_closed).find("sequence 0 was closed before"), std::string::npos);
+  auto twice = sample();
+  twice.calls.insert(twice.calls.begin() + 4, twice.calls[3]);
+  EXPECT_NE(refusal(twice).find("sequence 1 is twice in call 3"), std::string::npos) << refusal(twice);
+  twice.calls[3].outcome = twice.calls[4].outcome = "usage";
+  EXPECT_EQ(refusal(twice), "") << "an engine refuses it, and that is kept";
+  auto never_made = sample();
+  never_made.calls[2].outcome = "resource";
+  EXPECT_NE(refusal(never_made).find("not made"), std::string::npos);
 }
 
 }  // namespace
