@@ -224,11 +224,13 @@ Command add_eval(CLI::App& program, const Invocation& invocation) {
   command->add_option("--format", flags->format,
                       "how turns become text; default: the model's chat template, raw text for base models");
   command->add_option("--conditions", flags->options.conditions, fmt::format("which of {} (all)", known))
-      ->delimiter(',');
+      ->delimiter(',')
+      ->allow_extra_args(false);
   command
       ->add_option("--kinds", flags->options.kinds,
                    "which of own, updated, absent, relay, compare, sum, reference, output, sample (all)")
-      ->delimiter(',');
+      ->delimiter(',')
+      ->allow_extra_args(false);
   command
       ->add_option("--conversations", flags->options.conversations,
                    "so many of them, evenly spaced over the data set; 0: all")

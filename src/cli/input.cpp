@@ -2,6 +2,7 @@
 #include "cli/input.h"
 
 #include "base/log.h"
+#include "conversation/input_text.h"
 
 #include <fmt/format.h>
 
@@ -49,16 +50,15 @@ Result<std::vector<std::shared_ptr<const conversation::Scenario>>> read_scenario
     for (auto& conversation : dataset.conversations) {
       auto& scenario = conversation.scenario;
       if (!conversation.names_topics) return no_topics(scenario);
-      const auto known =
-          std::find_if(scenarios.begin(), scenarios.end(), [&](const auto& one) { return one->id == scenario.id; });
-      if (known == scenarios.end()) {
-        scenarios.push_back(std::make_shared<const conversation::Scenario>(std::move(scenario)));
-      } else if ((*known)->sha256 == scenario.sha256) {
+      // The bytes of the path, which name the file again; messages show what can be shown of them.
+      if (scenario.path == conversation::input_name(path)) scenario.path = path;
+      const bool known = std::any_of(scenarios.begin(), scenarios.end(), [&](const auto& one) {
+        return one->id == scenario.id && one->sha256 == scenario.sha256;
+      });
+      if (known) {
         log::get().warn("{}: the scenario \"{}\" is given twice and taken once", scenario.path, scenario.id);
       } else {
-        return Error{ErrorCode::kBadInput,
-                     fmt::format("the id \"{}\" is used by another scenario, of {}", scenario.id, (*known)->path),
-                     scenario.path, "give each scenario an id of its own"};
+        scenarios.push_back(std::make_shared<const conversation::Scenario>(std::move(scenario)));
       }
     }
   }

@@ -19,7 +19,7 @@ inline constexpr const char* kInputHelp =
 [[nodiscard]] Result<dataset::Dataset> read_conversations(const std::string& path);
 
 // The scenarios of all paths, in order. kBadInput for a conversation that names no topics, since these commands keep
-// topics apart, and for an id that two different scenarios have. One that is given twice is taken once, with a warning.
+// topics apart. Scenarios of one id and other contents are two; one that is given twice is taken once, with a warning.
 [[nodiscard]] Result<std::vector<std::shared_ptr<const conversation::Scenario>>> read_scenarios(
     const std::vector<std::string>& paths);
 

@@ -23,7 +23,9 @@ void add_experiment_flags(CLI::App& app, ExperimentFlags& flags) {
   app.add_option("--format", flags.format,
                  "how turns become text: a built-in name or a file.json; "
                  "default: the model's chat template, raw text for base models");
-  app.add_option("--conditions", flags.conditions, fmt::format("which of {} (all)", known))->delimiter(',');
+  app.add_option("--conditions", flags.conditions, fmt::format("which of {} (all)", known))
+      ->delimiter(',')
+      ->allow_extra_args(false);
   app.add_option("--prompts", flags.prompts,
                  "prompt set: neutral, targeted or another of the format; default: the format's");
   app.add_option("-n,--predict", flags.new_tokens, "new tokens of each output; default: the format's")

@@ -59,7 +59,8 @@ Result<int> open_plain_file(const std::filesystem::path& path, int flags) {
   // A FIFO without a reader, and a socket.
   if (descriptor < 0 && errno == ENXIO) return not_plain(path, "a FIFO or a socket");
   if (descriptor < 0) {
-    const bool missing = errno == ENOENT && (flags & O_CREAT) == 0;
+    const bool absent = errno == ENOENT || errno == ENOTDIR || errno == ENAMETOOLONG;
+    const bool missing = absent && (flags & O_CREAT) == 0;
     auto error = file_error("cannot open the file", path, errno);
     if (missing) error.code = ErrorCode::kBadInput;
     return error;

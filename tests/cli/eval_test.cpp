@@ -156,6 +156,8 @@ TEST(Eval, KilledAtRandomMomentsItEndsWithTheSameCells) {
                                     "8",
                                     "--analysis",
                                     analysis,
+                                    "--clock",
+                                    "2026-01-02T03:04:05",
                                     "--out",
                                     (folder / name).string()};
   };

@@ -457,7 +457,7 @@ TEST(LlamaEngine, RepeatPenaltyIsApplied) {
   const auto fork = engine->fork(id, 30, {.capacity_tokens = 512}).value().sequence;
   const auto plain = generate(*engine, id, 40).tokens;
   auto options = greedy(40);
-  options.sampling.repeat_penalty = 1e6F;
+  options.sampling.repeat_penalty = 100;  // the most that is allowed
   options.sampling.repeat_last_n = 1000;
   const engine::GenerateRequest request{fork, options};
   const auto penalized = engine->generate({&request, 1})[0].value().tokens;

@@ -121,7 +121,7 @@ TEST(LlamaKernels, UnknownKernelsAreAUsageError) {
 
 // These tests switch flash attention off, so that nothing but the products with weights is ours: they are invariant,
 // and what is left to say against the model is this.
-constexpr std::string_view kOnlyAttention = "flash attention is off, so attention is ggml's";
+constexpr std::string_view kOnlyAttention = "flash attention is off (-fa), so attention is ggml's";
 
 TEST(LlamaKernels, OneProcessHoldsAModelOfEachKind) {
   const testing::TemporaryFolder folder;

@@ -4,6 +4,7 @@
 #include "report/markdown.h"
 #include "report/table.h"
 #include "report/view.h"
+#include "sealed.h"
 
 #include <gtest/gtest.h>
 
@@ -73,6 +74,7 @@ TEST(TextReports, TermsThatCannotBeCountedAreNotZero) {
   }
   const Folder folder;
   folder.write("results.json", json_text(results));
+  testing::seal_folder(folder.path(), "run", {"results.json"});
   ASSERT_TRUE(read_results(folder.path()).ok());
   EXPECT_TRUE(contains(to_table(results), "countable/not")) << to_table(results);
   const auto report = to_markdown(results);
