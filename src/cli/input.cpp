@@ -51,7 +51,7 @@ Result<std::vector<std::shared_ptr<const conversation::Scenario>>> read_scenario
       auto& scenario = conversation.scenario;
       if (!conversation.names_topics) return no_topics(scenario);
       // The bytes of the path, which name the file again; messages show what can be shown of them.
-      if (scenario.path == conversation::input_name(path)) scenario.path = path;
+      if (path != "-" && scenario.path == conversation::input_name(path)) scenario.path = path;
       const bool known = std::any_of(scenarios.begin(), scenarios.end(), [&](const auto& one) {
         return one->id == scenario.id && one->sha256 == scenario.sha256;
       });
