@@ -163,7 +163,7 @@ def judge(tally: Tally, command: str, arguments: list[bytes], folder: Path) -> s
     """Runs the program once; what was wrong, or nothing."""
     begin = time.monotonic()
     try:
-        ended = subprocess.run(arguments, cwd=folder, capture_output=True, stdin=subprocess.DEVNULL, timeout=HANG_SECONDS, preexec_fn=limit)
+        ended = subprocess.run(arguments, cwd=folder, capture_output=True, stdin=subprocess.DEVNULL, timeout=HANG_SECONDS, check=False, preexec_fn=limit)
     except subprocess.TimeoutExpired:
         tally.hangs += 1
         return "hang"

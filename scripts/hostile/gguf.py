@@ -29,16 +29,9 @@ DAMAGED = (4,)
 EDGES = (0, 1, 2, 3, 7, 513, 65535, 2**31 - 1, 2**31, 2**32 - 1)
 Case = tuple[str, bytes, tuple[int, ...]]
 
-COUNTS = (".block_count .context_length .embedding_length .feed_forward_length .vocab_size .attention.head_count .attention.head_count_kv "
-          ".attention.key_length .attention.value_length .attention.key_length_swa .attention.sliding_window .attention.sliding_window_pattern "
-          ".attention.shared_kv_layers .attention.kv_lora_rank .rope.dimension_count .rope.dimension_count_swa .rope.dimension_sections "
-          ".rope.scaling.original_context_length .expert_count .expert_used_count .expert_group_count .expert_group_used_count "
-          ".expert_shared_count .expert_feed_forward_length .expert_gating_func .leading_dense_block_count .nextn_predict_layers "
-          ".embedding_length_out .embedding_length_per_layer_input .pooling_type .attention.causal .rope.scaling.type").split()
-NUMBERS = (".attention.layer_norm_rms_epsilon .attention.layer_norm_epsilon .rope.freq_base .rope.freq_base_swa .rope.scaling.factor "
-           ".rope.scaling.attn_factor .attn_logit_softcapping .final_logit_softcapping .attention.scale .logit_scale .embedding_scale "
-           ".attention.max_alibi_bias .attention.clamp_kqv .expert_weights_scale").split()
-TOKENS = "bos eos unknown padding eot eom seperator mask cls fim_pre fim_suf fim_mid fim_pad fim_rep fim_sep".split()
+COUNTS = [".block_count", ".context_length", ".embedding_length", ".feed_forward_length", ".vocab_size", ".attention.head_count", ".attention.head_count_kv", ".attention.key_length", ".attention.value_length", ".attention.key_length_swa", ".attention.sliding_window", ".attention.sliding_window_pattern", ".attention.shared_kv_layers", ".attention.kv_lora_rank", ".rope.dimension_count", ".rope.dimension_count_swa", ".rope.dimension_sections", ".rope.scaling.original_context_length", ".expert_count", ".expert_used_count", ".expert_group_count", ".expert_group_used_count", ".expert_shared_count", ".expert_feed_forward_length", ".expert_gating_func", ".leading_dense_block_count", ".nextn_predict_layers", ".embedding_length_out", ".embedding_length_per_layer_input", ".pooling_type", ".attention.causal", ".rope.scaling.type"]
+NUMBERS = [".attention.layer_norm_rms_epsilon", ".attention.layer_norm_epsilon", ".rope.freq_base", ".rope.freq_base_swa", ".rope.scaling.factor", ".rope.scaling.attn_factor", ".attn_logit_softcapping", ".final_logit_softcapping", ".attention.scale", ".logit_scale", ".embedding_scale", ".attention.max_alibi_bias", ".attention.clamp_kqv", ".expert_weights_scale"]
+TOKENS = ["bos", "eos", "unknown", "padding", "eot", "eom", "seperator", "mask", "cls", "fim_pre", "fim_suf", "fim_mid", "fim_pad", "fim_rep", "fim_sep"]
 OTHER_ARCHITECTURES = ("", "bert", "nomic-bert", "t5", "clip", "mamba", "mamba2", "rwkv6", "jamba", "gemma2", "gemma3n", "gemma4", "deepseek2",
                        "qwen3moe", "qwen3next", "gpt-oss", "llama4", "falcon-h1", "whisper", "wavtokenizer-dec", "llada", "dream", "phi3",
                        "gpt2", "bloom", "mpt", "starcoder", "minicpm3", "plamo2", "command-r", "dbrx", "olmo2", "glm4moe", "kimi-linear")

@@ -210,7 +210,7 @@ def redirects() -> list[Mode]:
         Mode("promise of the first hop, other bytes", of_file("http://localhost:OTHERPATH", UNPROMISED, X_Linked_Etag=f'"{SUM}"'), CORRUPT,
              lambda asked, answer: answer.file(asked, OTHER, **forged)),
         Mode("promise of a redirect only", of_file("http://localhost:OTHERPATH", UNPROMISED), OK,
-             lambda asked, answer: answer.file(asked, **{"X_Linked_Etag": f'"{SUM}"'}), verified=False),
+             lambda asked, answer: answer.file(asked, X_Linked_Etag=f'"{SUM}"'), verified=False),
         Mode("forged promise of a redirect", of_file("http://localhost:OTHERPATH"), CORRUPT, lambda asked, answer: answer.file(asked, OTHER, **forged)),
     ]
 

@@ -40,7 +40,7 @@ class Tries:
 
         begin = time.monotonic()
         child = subprocess.Popen([self.program, *arguments], env=os.environ | self.environment, stdin=subprocess.DEVNULL,
-                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, preexec_fn=limit)
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, preexec_fn=limit)  # noqa: PLW1509 (one thread)
         try:
             output, errors = child.communicate(timeout=patience or self.patience)
             hung = False
@@ -64,7 +64,7 @@ class Tries:
             return
         place.append(name)
         said = ascii((outcome.errors or outcome.output)[-300:])
-        print(f"FOUND {ascii(name)}: {kind}: {said}", flush=True)
+        print(f"FOUND {name!a}: {kind}: {said}", flush=True)
 
     def summary(self) -> int:
         print(f"{self.count} tries, {len(self.signals)} signals, {len(self.hangs)} hangs, {len(self.wrong)} wrong codes")
