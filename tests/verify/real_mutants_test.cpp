@@ -97,7 +97,7 @@ TEST_F(RealMutants, OfTheSurfaceAreTheOnlyCause) {
   auto surface = Surface::make({.path = path_, .context_tokens = 192, .threads = 1});
   ASSERT_TRUE(surface.ok()) << surface.error().to_string();
   CampaignOptions options;
-  options.traces = 60;
+  options.traces = 20;
   options.shape = {.surface = true};
   const auto campaign = run_campaign(surface.value().runner(), options);
   ASSERT_TRUE(campaign.ok()) << campaign.error().to_string();

@@ -30,7 +30,7 @@ TEST(SurfaceRun, RandomTracesAreClean) {
   auto surface = Surface::make(fake());
   ASSERT_TRUE(surface.ok()) << surface.error().to_string();
   CampaignOptions options;
-  options.traces = 1000;
+  options.traces = 300;
   options.prefix = kSurfacePrefix;
   options.shape = {.surface = true};
   const auto campaign = run_campaign(surface.value().runner(), options);
