@@ -6,6 +6,7 @@
 
 #include <bulkhead/error.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -44,6 +45,11 @@ inline Json& ok(Said& said) {
 
 inline Json& result(Said& said) {
   return said.head["ok"]["results"][0]["ok"];
+}
+
+// The tail without its last bytes; at most all of them.
+inline void cut_tail(Said& said, std::size_t bytes) {
+  said.tail.resize(said.tail.size() - std::min(bytes, said.tail.size()));
 }
 
 inline std::string nested(std::string_view begin, std::string_view end) {
@@ -105,7 +111,7 @@ inline const std::vector<Misbehaviour>& misbehaviours() {
     {"load_refused_unknown_code", "load", false, [](S s) { s.head = {{"id", s.head["id"]}, {"error", {{"code", "zzz"}, {"message", "x"}}}}; }, ErrorCode::kInternal, "x"},
     // The vocabulary.
     {"words_none", "vocabulary", false, [](S s) { s.tail.clear(); }, ErrorCode::kRemote, "less than"},
-    {"words_cut", "vocabulary", false, [](S s) { s.tail.resize(s.tail.size() - 3); }, ErrorCode::kRemote, "less than"},
+    {"words_cut", "vocabulary", false, [](S s) { cut_tail(s, 3); }, ErrorCode::kRemote, "less than"},
     {"words_more", "vocabulary", false, [](S s) { s.tail.resize(s.tail.size() + 3); }, ErrorCode::kRemote, "more than"},
     {"word_endless", "vocabulary", false, [](S s) { for (int i = 0; i < 4; ++i) s.tail.at(static_cast<std::size_t>(i)) = std::byte{255}; }, ErrorCode::kRemote, "less than"},
     {"bos_outside", "vocabulary", false, [](S s) { ok(s)["bos"] = std::int64_t{1} << 40U; }, ErrorCode::kRemote, "outside"},
@@ -161,7 +167,7 @@ inline const std::vector<Misbehaviour>& misbehaviours() {
     {"inspect_no_hash", "inspect", false, [](S s) { ok(s)["token_sha256"] = "\x1b[31m"; }, ErrorCode::kRemote, "SHA-256"},
     {"inspect_beyond_the_context", "inspect", false, [](S s) { ok(s)["tokens"] = kHuge; }, ErrorCode::kRemote, "outside"},
     {"hash_as_number", "state_hash", false, [](S s) { ok(s)["hash"] = 5; }, ErrorCode::kRemote, "expected a string"},
-    {"scores_too_few", "score", false, [](S s) { s.tail.resize(s.tail.size() - 8); }, ErrorCode::kRemote, "bytes of scores"},
+    {"scores_too_few", "score", false, [](S s) { cut_tail(s, 8); }, ErrorCode::kRemote, "bytes of scores"},
     {"scores_too_many", "score", false, [](S s) { s.tail.resize(s.tail.size() + 8); }, ErrorCode::kRemote, "at most"},
     {"score_not_a_number", "score", false, [](S s) { for (auto& byte : s.tail) byte = std::byte{255}; }, ErrorCode::kRemote, "finite"},
     {"memory_as_text", "memory", false, [](S s) { ok(s)["peak_rss_bytes"] = "x"; }, ErrorCode::kRemote, "expected an integer"},
