@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Mutated run folders through `bulkhead report` and `bulkhead verify`, and damaged stores of evaluations through `report`.
 
-    scripts/hostile/runs.py PROGRAM [--tries 650] [--stores 200] [--seed 1] [--keep FOLDER] [MODEL.gguf]
+    scripts/hostile/runs.py PROGRAM [--tries 650] [--stores 200] [--seed 1] [--keep FOLDER] [--memory GIB] [MODEL.gguf]
 
 Every document of a folder is another's word. A folder that was changed ends with code 4; one whose sums were made anew, as a forger would,
 with any code but 1, and none ends by a signal or without an end. A damaged store gives the same cells or code 4. Prints
@@ -22,7 +22,7 @@ import sys
 import tempfile
 
 SECONDS = 60
-MEMORY = 6 << 30
+MEMORY_GIB = 6
 VALUES = [None, True, False, 0, -1, 1, 1e308, -1e308, 1e-320, 0.5, 1000, 100000, 2**31 - 1, 2**31, 2**32, 2**63, 2**64 - 1, -2**63, 2**70, "", " ", "\0", "ok", "\x1b[31m",
           "a" * 70000, "{}", "../../etc/passwd", "/dev/zero", "llama", "fake", "f" * 16, "f" * 64, "\u202e", [], {}, [[]], [1, 2, 3], [[1], [2]], {"a": 1}, [None], [""]]
 SCENARIO = {
@@ -146,14 +146,15 @@ def change(rng, name, data):
 
 
 class Campaign:
-    def __init__(self, program, work, keep):
-        self.program, self.work, self.keep = program, work, keep
+    def __init__(self, program, work, keep, memory):
+        self.program, self.work, self.keep, self.memory = program, work, keep, memory
         self.count = collections.Counter()
         self.codes = collections.Counter()
 
     def run(self, *arguments):
         def limit():
-            resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+            if self.memory:
+                resource.setrlimit(resource.RLIMIT_AS, (self.memory, self.memory))
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         return subprocess.run([self.program, *arguments], capture_output=True, timeout=SECONDS, preexec_fn=limit, check=False)
 
@@ -238,12 +239,13 @@ def main():
     parser.add_argument("--stores", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep")
+    parser.add_argument("--memory", type=int, default=MEMORY_GIB, help="GiB that the program may address; 0: no limit, as sanitizers need it")
     parser.add_argument("--dataset", default=str(pathlib.Path(__file__).parents[2] / "datasets/bulkhead-bench/conversations.jsonl"))
     flags = parser.parse_args()
     rng = random.Random(flags.seed)
     with tempfile.TemporaryDirectory(prefix="bulkhead-runs-") as name:
         work = pathlib.Path(name)
-        campaign = Campaign(os.path.abspath(flags.program), work, flags.keep)
+        campaign = Campaign(os.path.abspath(flags.program), work, flags.keep, flags.memory << 30)
         (work / "scenario.json").write_text(json.dumps(SCENARIO))
         bases = []
         for engine in [["--engine", "fake"]] + ([["-m", os.path.abspath(flags.model)]] if flags.model else []):

@@ -65,7 +65,7 @@ Result<FolderSeal> FolderSeal::read(const std::filesystem::path& folder) {
   if (!has_form(seal.manifest_)) return damaged(path, "is no manifest of a run, an evaluation or a comparison");
   auto unsealed = seal.manifest_;
   unsealed.erase("sha256");
-  if (sha256_hex(text_of(unsealed)) != seal.manifest_["sha256"]) {
+  if (seal.manifest_["sha256"].get<std::string>() != sha256_hex(text_of(unsealed))) {
     return damaged(path, "its own SHA-256 does not match what it says");
   }
   seal.kind_ = seal.manifest_["kind"];

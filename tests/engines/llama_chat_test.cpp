@@ -10,6 +10,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <jinja/budget.h>
 
 #include <algorithm>
 #include <chrono>
@@ -155,6 +156,18 @@ TEST(HostileTemplates, DeepValuesAreLetGoOneAfterTheOther) {
     if (!parsed.ok()) {
       EXPECT_EQ(parsed.error().code, ErrorCode::kCorrupt);
     }
+  }
+}
+
+// Nothing else holds a value that holds itself; without an end to it each chat would leave some behind.
+TEST(HostileTemplates, ValuesThatHoldThemselvesAreLetGo) {
+  const auto before = jinja::values_alive;
+  for (const std::string source : {"{% set a = [] %}{% set _ = a.append(a) %}x",
+                                   "{% for i in [1, 2] %}{% set a = [] %}{% set _ = a.append([a, i]) %}{% endfor %}x",
+                                   "{% set ns = namespace(l=[]) %}{% set ns.l = [ns, {'a': ns}] %}x",
+                                   "{% set a = [] %}{% set _ = a.append(a.append) %}x"}) {
+    EXPECT_TRUE(render(source, {{"user", "U"}}).ok()) << source;
+    EXPECT_EQ(jinja::values_alive, before) << source;
   }
 }
 

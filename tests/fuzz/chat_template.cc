@@ -8,7 +8,7 @@
 
 int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace bulkhead;
-  const auto program = engines::llama::ChatTemplate::parse(std::string(fuzz::text(data, size)), "<bos>", "<eos>");
+  const auto program = engines::llama::ChatTemplate::parse(std::string(fuzz::text(data, size)), "<bos>", "<eos>", 0);
   if (!program.ok()) return 0;
   const std::array<engine::ChatMessage, 3> messages = {
       {{"system", "Be brief."}, {"user", "Is {{ this }} content?"}, {"assistant", "It is."}}};

@@ -6,7 +6,6 @@
 
 #include <bulkhead/error.h>
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -49,7 +48,7 @@ inline Json& result(Said& said) {
 
 // The tail without its last bytes; at most all of them.
 inline void cut_tail(Said& said, std::size_t bytes) {
-  said.tail.resize(said.tail.size() - std::min(bytes, said.tail.size()));
+  while (bytes-- > 0 && !said.tail.empty()) said.tail.pop_back();
 }
 
 inline std::string nested(std::string_view begin, std::string_view end) {
