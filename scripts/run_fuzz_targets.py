@@ -62,7 +62,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("words", nargs="*", help="seconds for each target, and names of targets")
     parser.add_argument("--dry", type=int, default=0, help="end a target when no new edge came for so many seconds")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     seconds = next((int(word) for word in arguments.words if word.isdigit()), 30)
     known = sorted(path.stem for path in (ROOT / "tests" / "fuzz").glob("*.cc"))
     targets = [word for word in arguments.words if not word.isdigit()] or known

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <fstream>
 #include <random>
 #include <thread>
@@ -165,7 +166,7 @@ TEST(Eval, KilledAtRandomMomentsItEndsWithTheSameCells) {
   ASSERT_EQ(subprocess::run_child({.arguments = arguments("whole")}, {}, {})->exit_code, 0);
   const auto whole_ms = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begin);
   std::mt19937 random(std::random_device{}());
-  const auto most = static_cast<unsigned>(std::max<std::int64_t>(40, whole_ms.count() / 3));
+  auto most = static_cast<unsigned>(std::max<std::int64_t>(40, whole_ms.count() / 3));
   int kills = 0;
   int code = 137;
   while (code == 137 && kills < 500) {
@@ -181,6 +182,13 @@ TEST(Eval, KilledAtRandomMomentsItEndsWithTheSameCells) {
       ++kills;
     }
     code = child->end(std::chrono::seconds(10));
+    // The machine was busier while the whole was timed: once more, killed sooner.
+    if (code == 0 && kills < 3 && most > 1) {
+      std::filesystem::remove_all(folder / "killed");
+      most = std::max(1U, most / 4);
+      kills = 0;
+      code = 137;
+    }
   }
   EXPECT_EQ(code, 0);
   EXPECT_GE(kills, 3) << "it was over before it could be killed";
