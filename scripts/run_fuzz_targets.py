@@ -25,7 +25,8 @@ def run(target: str, seconds: int, dry: int) -> tuple[list[str], bool]:
     learnt, found = BUILD / "corpus" / target, BUILD / "found"
     learnt.mkdir(parents=True, exist_ok=True)
     found.mkdir(exist_ok=True)
-    corpora = [learnt, ROOT / "tests" / "fuzz" / "corpus" / target, *(ROOT / seed for seed in SEEDS.get(target, []))]
+    seeds = [ROOT / "tests" / "fuzz" / "corpus" / target, *(ROOT / seed for seed in SEEDS.get(target, []))]
+    corpora = [learnt, *(seed for seed in seeds if seed.is_dir())]
     command = [
         "nice", "-n", "5", BUILD / "tests" / "fuzz" / f"fuzz_{target}", *corpora,
         f"-max_total_time={seconds}", f"-max_len={MOST_BYTES.get(target, 4096)}", "-timeout=10", "-rss_limit_mb=2560",
