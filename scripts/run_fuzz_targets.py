@@ -29,7 +29,7 @@ def run(target: str, seconds: int, dry: int) -> tuple[list[str], bool]:
     corpora = [learnt, *(seed for seed in seeds if seed.is_dir())]
     command = [
         "nice", "-n", "5", BUILD / "tests" / "fuzz" / f"fuzz_{target}", *corpora,
-        f"-max_total_time={seconds}", f"-max_len={MOST_BYTES.get(target, 4096)}", "-timeout=10", "-rss_limit_mb=2560",
+        f"-max_total_time={seconds}", f"-max_len={MOST_BYTES.get(target, 4096)}", "-timeout=60", "-rss_limit_mb=2560",
         f"-artifact_prefix={found}/{target}-",
     ]  # fmt: skip
     began = time.monotonic()
