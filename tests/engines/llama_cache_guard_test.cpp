@@ -140,7 +140,7 @@ TEST_F(CacheCellsDeathTest, AForeignReadOrWriteEndsTheProcessWithSeven) {
   const auto foreign = map.tensors().back().stream(1);
   const auto touch = [&](bool write) {
     end_on_guard_fault();
-    const CacheGuard guard(Guard::kPages, map, own, own);
+    const CacheGuard guard(Guard::kPages, map.foreign_cells(own), {});
     auto* middle = static_cast<volatile std::byte*>(foreign.data() + foreign.size() / 2);
     if (write) *middle = std::byte{1};
     std::fprintf(stderr, "read %d", static_cast<int>(*middle));
@@ -148,7 +148,7 @@ TEST_F(CacheCellsDeathTest, AForeignReadOrWriteEndsTheProcessWithSeven) {
   EXPECT_EXIT(touch(false), ::testing::ExitedWithCode(7), "interference");
   EXPECT_EXIT(touch(true), ::testing::ExitedWithCode(7), "interference");
   const auto mine = map.tensors().back().stream(0);
-  const CacheGuard guard(Guard::kPages, map, own, own);
+  const CacheGuard guard(Guard::kPages, map.foreign_cells(own), {});
   EXPECT_EQ(mine[mine.size() / 2], std::byte{0}) << "its own can be read";
 }
 
@@ -157,7 +157,7 @@ TEST_F(CacheCells, MostBytesAreLockedAndAllAreOpenAfterwards) {
   const auto& map = *place.context->cache;
   const auto before = guard_totals();
   const std::vector<std::uint32_t> own = {0};
-  { const CacheGuard guard(Guard::kPages, map, own, own); }
+  { const CacheGuard guard(Guard::kPages, map.foreign_cells(own), {}); }
   const auto after = guard_totals();
   const auto foreign = static_cast<double>(after.foreign_bytes - before.foreign_bytes);
   const auto share = static_cast<double>(after.guarded_bytes - before.guarded_bytes) / foreign;

@@ -85,9 +85,9 @@ class ModelCancelledBatch : public ::testing::TestWithParam<std::string> {
 
   Sequence opened(ContextPool& pool, const Text& text) {
     Sequence sequence;
-    sequence.place = pool.take(kCapacity, false, nullptr).value();
+    sequence.cells = std::move(pool.open(kCapacity, false, nullptr)).value();
     sequence.capacity = kCapacity;
-    EXPECT_TRUE(append(sequence, std::span(text.tokens).first(text.prefilled), vocabulary_).ok());
+    EXPECT_TRUE(append(sequence, std::span(text.tokens).first(text.prefilled)).ok());
     return sequence;
   }
 
@@ -104,7 +104,7 @@ class ModelCancelledBatch : public ::testing::TestWithParam<std::string> {
       drafts.emplace_back(next + 1, next + 1 + drafted);
     }
     std::vector<std::uint64_t> hashes;
-    for (const auto& outcome : decode_step(sequences, drafts, vocabulary_)) {
+    for (const auto& outcome : decode_step(sequences, drafts)) {
       hashes.push_back(outcome.error ? 0 : xxh3_64(std::as_bytes(outcome.logits[0])));
     }
     return hashes;
@@ -114,25 +114,21 @@ class ModelCancelledBatch : public ::testing::TestWithParam<std::string> {
     auto sequence = opened(*alone_, text);
     std::vector<std::uint64_t> hashes;
     for (std::uint32_t i = 0; i < kSteps; ++i) hashes.push_back(step({&sequence}, {&text})[0]);
-    ContextPool::release(sequence.place);
     return hashes;
   }
 
-  static std::uint64_t state_of(const Sequence& sequence) {
-    auto* context = sequence.place.context->handle.get();
-    std::vector<std::uint8_t> state(llama_state_seq_get_size(context, sequence.place.id));
-    EXPECT_EQ(llama_state_seq_get_data(context, state.data(), state.size(), sequence.place.id), state.size());
-    return xxh3_64(std::as_bytes(std::span(state)));
+  static std::uint64_t state_of(const Sequence& sequence) { return sequence.cells->hash().value(); }
+  static PoolContext& context_of(const Sequence& sequence) {
+    return static_cast<PoolContext&>(sequence.cells->decoder());
   }
 
   // Questions while one sequence makes one step.
   int questions_of_a_step() {
     const auto its_text = text(8);
     auto sequence = opened(*alone_, its_text);
-    countdown_.watch(*sequence.place.context);
+    countdown_.watch(context_of(sequence));
     countdown_.stop_at(0);
     static_cast<void>(step({&sequence}, {&its_text}));
-    ContextPool::release(sequence.place);
     return countdown_.asked();
   }
 
@@ -167,7 +163,7 @@ TEST_P(ModelCancelledBatch, EachGoesOnAsAlone) {
       texts.push_back(text(static_cast<std::uint32_t>(length + more + random_() % 4)));
     }
     for (const auto& its : texts) sequences.push_back(opened(*among_, its));
-    countdown_.watch(*sequences[0].place.context);
+    countdown_.watch(context_of(sequences[0]));
 
     std::vector<Sequence*> members;
     std::vector<const Text*> member_texts;
@@ -189,7 +185,7 @@ TEST_P(ModelCancelledBatch, EachGoesOnAsAlone) {
     for (std::size_t room = 0; room < kRooms; ++room) {
       auto& sequence = sequences[room];
       ASSERT_FALSE(sequence.poisoned);
-      EXPECT_EQ(llama_memory_seq_pos_max(sequence.place.context->memory(), sequence.place.id) + 1, sequence.cached());
+      EXPECT_EQ(sequence.cells->last_position() + 1, sequence.cached());
       EXPECT_EQ(state_of(sequence), before[room]) << "room " << room << " holds what it held";
       std::vector<std::uint64_t> shown;
       for (std::uint32_t i = 0; i < kSteps; ++i) shown.push_back(step({&sequence}, {&texts[room]})[0]);
@@ -199,7 +195,6 @@ TEST_P(ModelCancelledBatch, EachGoesOnAsAlone) {
                     << " goes on otherwise than alone; room 0 has " << texts[0].prefilled;
     }
     differ += differs ? 1 : 0;
-    for (const auto& sequence : sequences) ContextPool::release(sequence.place);
   }
   RecordProperty("rounds", rounds());
   RecordProperty("differ", differ);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What is particular to the llama engine: its pool of contexts, sliding windows, KV types, batches, failures.
+// What is particular to the llama engine: rooms of its contexts, sliding windows, KV types, batches, failures.
 #include "engines/llama/llama_engine.h"
 
 #include "base/hash.h"
@@ -50,6 +50,13 @@ std::unique_ptr<Engine> tiny_engine(std::uint32_t window = 0, ModelOptions optio
   auto made = make_llama_engine(options);
   EXPECT_TRUE(made.ok()) << (made.ok() ? "" : made.error().to_string());
   return made.ok() ? std::move(made).value() : nullptr;
+}
+
+// Products and attention of ggml: such models keep their cells in rooms of libllama's contexts.
+ModelOptions stock() {
+  auto options = one_thread();
+  options.kernels = "stock";
+  return options;
 }
 
 std::vector<Token> noise(std::size_t count, std::uint32_t start = 1) {
@@ -115,7 +122,7 @@ TEST_P(LlamaWindow, ForkEqualsColdPrefill) {
   EXPECT_EQ(fork.value().reused_tokens > 0, param.reused);
   const auto state = engine->inspect(fork.value().sequence).value();
   EXPECT_EQ(state.tokens, param.fork_at);
-  EXPECT_EQ(state.last_position, static_cast<std::int64_t>(param.fork_at) - 1);
+  EXPECT_EQ(state.last_position, static_cast<std::int64_t>(param.fork_at - state.pending_tokens) - 1);
   EXPECT_LE(state.first_position, std::max<std::int64_t>(0, std::int64_t{param.fork_at} - testing::kTinyWindow));
 
   const auto cold_engine = tiny_engine(testing::kTinyWindow, options);
@@ -155,10 +162,10 @@ TEST(LlamaEngine, MaskedForksOfALongWindowedPrefixFindCells) {
   }
 }
 
-// ---- the pool -------------------------------------------------------------------------------------------------------
+// ---- rooms ----------------------------------------------------------------------------------------------------------
 
 TEST(LlamaEngine, ForkIntoAnotherContextGoesOnTheSame) {
-  const auto engine = tiny_engine();
+  const auto engine = tiny_engine(0, stock());
   const auto source = open_with(*engine, noise(100), 512);
   const auto expected = generate(*engine, source, 4).tokens;
   const auto size = engine->inspect(source).value().tokens;
@@ -174,12 +181,11 @@ TEST(LlamaEngine, ForkIntoAnotherContextGoesOnTheSame) {
 
 // libllama's state of a windowed sequence ends at the window: an earlier position in another context must not use it.
 TEST(LlamaEngine, WindowedForkIntoAnotherContextGoesOnTheSame) {
-  const auto engine = tiny_engine(testing::kTinyWindow);
+  const auto engine = tiny_engine(testing::kTinyWindow, stock());
   const auto tokens = noise(200);
   const auto source = open_with(*engine, tokens, 512);
   const auto whole = engine->fork(source, 200, {.capacity_tokens = 2000}).value();
-  // What the window has left behind is not copied, and the rest would lie in other cells: other last bits.
-  EXPECT_EQ(whole.prefilled_tokens, engine->facts().batch_invariant ? 200U : 0U);
+  EXPECT_EQ(whole.prefilled_tokens, 0U);
   const auto earlier = engine->fork(source, 180, {.capacity_tokens = 2000}).value();
   EXPECT_EQ(earlier.prefilled_tokens, 180U);
   const auto cold = open_with(*engine, {tokens.begin(), tokens.begin() + 180}, 2000);
@@ -187,9 +193,9 @@ TEST(LlamaEngine, WindowedForkIntoAnotherContextGoesOnTheSame) {
   EXPECT_EQ(generate(*engine, whole.sequence, 16).tokens, generate(*engine, source, 16).tokens);
 }
 
-// libllama's own bytes do not fit a context with another number of buffers; ours do (stored_cells.h).
+// libllama's own bytes do not fit a context with another number of buffers; ours do (room_state.h).
 TEST(LlamaEngine, ForkOutOfALoneContextTakesItsCells) {
-  const auto engine = tiny_engine();
+  const auto engine = tiny_engine(0, stock());
   ASSERT_TRUE(engine->reserve(1, 512).ok());
   const auto source = open_with(*engine, noise(100), 512);
   const auto fork = engine->fork(source, 100, {.capacity_tokens = 512}).value();
@@ -199,7 +205,7 @@ TEST(LlamaEngine, ForkOutOfALoneContextTakesItsCells) {
 
 // A copy between buffers runs with the next decode only; libllama's state interface would read what lies there before.
 TEST(LlamaEngine, ACopyThatStillWaitsIsNotReadHalfDone) {
-  const auto engine = tiny_engine();
+  const auto engine = tiny_engine(0, stock());
   ASSERT_TRUE(engine->reserve(2, 512).ok());
   const auto source = open_with(*engine, noise(100), 512);
   const auto first = engine->fork(source, 100, {.capacity_tokens = 512}).value().sequence;
@@ -208,7 +214,7 @@ TEST(LlamaEngine, ACopyThatStillWaitsIsNotReadHalfDone) {
 }
 
 TEST(LlamaEngine, AForkOutlivesItsSourcesRoom) {
-  const auto engine = tiny_engine();
+  const auto engine = tiny_engine(0, stock());
   ASSERT_TRUE(engine->reserve(3, 512).ok());
   const auto source = open_with(*engine, noise(100), 512);
   const auto expected =
@@ -221,7 +227,7 @@ TEST(LlamaEngine, AForkOutlivesItsSourcesRoom) {
 }
 
 TEST(LlamaEngine, RoomsAreUsedAgain) {
-  const auto engine = tiny_engine();
+  const auto engine = tiny_engine(0, stock());
   ASSERT_TRUE(engine->reserve(2, 256).ok());
   std::uint64_t allocated = 0;
   for (int i = 0; i < 50; ++i) {
@@ -236,7 +242,7 @@ TEST(LlamaEngine, RoomsAreUsedAgain) {
 }
 
 TEST(LlamaEngine, ManySequencesAreSpreadOverContexts) {
-  const auto engine = tiny_engine();
+  const auto engine = tiny_engine(0, stock());
   ASSERT_TRUE(engine->reserve(300, 64).ok());
   std::vector<engine::GenerateRequest> requests;
   for (std::uint32_t i = 0; i < 300; ++i) requests.push_back({open_with(*engine, noise(4, i), 64), greedy(2)});
@@ -303,6 +309,35 @@ TEST_F(LlamaPool, FootprintIsWhatLibllamaAllocates) {
 
 // ---- batches --------------------------------------------------------------------------------------------------------
 
+// Rooms of a context that no pool made.
+class LooseCells final : public Cells {
+ public:
+  LooseCells(PoolContext& context, llama_seq_id id) : context_(&context), id_(id) {}
+
+  [[nodiscard]] Decoder& decoder() override { return *context_; }
+  [[nodiscard]] std::uint32_t order() const override { return static_cast<std::uint32_t>(id_); }
+  [[nodiscard]] bool trim(std::uint32_t tokens) override {
+    return llama_memory_seq_rm(context_->memory(), id_, static_cast<llama_pos>(tokens), -1);
+  }
+  [[nodiscard]] bool covers(std::uint32_t /*position*/) const override { return true; }
+  [[nodiscard]] bool copy(Cells& /*source*/, std::uint32_t /*tokens*/) override { return false; }
+  [[nodiscard]] std::optional<StoredCells> store() override { return std::nullopt; }
+  [[nodiscard]] bool restore(const StoredCells& /*bytes*/, std::span<const Token> /*tokens*/) override { return false; }
+  [[nodiscard]] std::int64_t first_position() const override {
+    return llama_memory_seq_pos_min(context_->memory(), id_);
+  }
+  [[nodiscard]] std::int64_t last_position() const override {
+    return llama_memory_seq_pos_max(context_->memory(), id_);
+  }
+  [[nodiscard]] std::uint64_t bytes_used() const override { return 0; }
+  [[nodiscard]] std::uint64_t bytes_allocated() const override { return 0; }
+  [[nodiscard]] Result<std::uint64_t> hash() override { return std::uint64_t{0}; }
+
+ private:
+  PoolContext* context_;
+  llama_seq_id id_;
+};
+
 // A context of its own that counts how often the model is computed.
 class CountingContext {
  public:
@@ -326,15 +361,15 @@ class CountingContext {
     context_.tokens_each = 256;
     context_.taken.assign(sequences, true);
     context_.written_cells.assign(sequences, 0);
-    vocabulary_ = static_cast<std::uint32_t>(llama_vocab_n_tokens(llama_model_get_vocab(model_.get())));
+    context_.vocabulary = static_cast<std::uint32_t>(llama_vocab_n_tokens(llama_model_get_vocab(model_.get())));
   }
 
   // A sequence that holds some tokens and one pending.
   Sequence sequence(llama_seq_id id) {
     Sequence made;
-    made.place = {&context_, id};
+    made.cells = std::make_unique<LooseCells>(context_, id);
     made.capacity = 256;
-    EXPECT_TRUE(append(made, noise(20, static_cast<std::uint32_t>(id)), vocabulary_).ok());
+    EXPECT_TRUE(append(made, noise(20, static_cast<std::uint32_t>(id))).ok());
     made.tokens.push_back(300);
     made.pending = true;
     made.logits.reset();
@@ -346,7 +381,7 @@ class CountingContext {
     for (auto& sequence : sequences) pointers.push_back(&sequence);
     computations_ = 0;
     const std::vector<std::vector<Token>> no_drafts(sequences.size());
-    return decode_step(pointers, no_drafts, vocabulary_);
+    return decode_step(pointers, no_drafts);
   }
 
   [[nodiscard]] int computations() const { return computations_; }
@@ -356,7 +391,6 @@ class CountingContext {
   int computations_ = 0;
   ModelHandle model_;
   PoolContext context_;
-  std::uint32_t vocabulary_ = 0;
 };
 
 TEST(LlamaBatch, EightNeighboursAreOneComputation) {
@@ -400,7 +434,7 @@ TEST(LlamaBatch, OneBadSequenceDoesNotTakeTheOthersAlong) {
       return std::max_element(logits.begin(), logits.end()) - logits.begin();
     };
     EXPECT_EQ(best(outcomes[i].logits[0]), best(good[i].logits[0]));
-    EXPECT_EQ(llama_memory_seq_pos_max(counting.memory(), sequences[i].place.id), 20);
+    EXPECT_EQ(sequences[i].cells->last_position(), 20);
   }
 }
 

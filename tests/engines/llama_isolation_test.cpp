@@ -90,13 +90,23 @@ TEST_F(LlamaIsolation, AutoTakesFastThereAndSaysWhy) {
   expect_fast(masked, "--grade mask");
 }
 
-TEST_F(LlamaIsolation, FastIsTakenWhenAskedForAndSavesTheCellsBehindAWindow) {
-  const auto bytes = [&](Isolation isolation) {
-    return make_llama_engine(tiny({.window = testing::kTinyWindow}, isolation)).value()->bytes_for(1, 2048);
+// Strict too, where cells lie in pages; rooms save them only when they need not be strict.
+TEST_F(LlamaIsolation, TheCellsBehindAWindowAreSaved) {
+  const auto bytes = [&](ModelOptions options, Isolation isolation) {
+    options.isolation = isolation;
+    return make_llama_engine(options).value()->bytes_for(1, 2048);
   };
+  const auto windowed = tiny({.window = testing::kTinyWindow});
   EXPECT_EQ(facts_of(tiny({}, Isolation::kFast)).isolation, Isolation::kFast);
-  EXPECT_LT(bytes(Isolation::kFast), bytes(Isolation::kStrict));
-  EXPECT_EQ(bytes(Isolation::kAuto), bytes(Isolation::kStrict));
+  EXPECT_EQ(bytes(windowed, Isolation::kFast), bytes(windowed, Isolation::kStrict));
+  auto kept = windowed;
+  kept.full_window_cache = true;
+  EXPECT_LT(bytes(windowed, Isolation::kStrict), bytes(kept, Isolation::kStrict));
+  auto rooms = windowed;
+  rooms.kernels = "stock";
+  auto kept_rooms = kept;
+  kept_rooms.kernels = "stock";
+  EXPECT_LT(bytes(rooms, Isolation::kFast), bytes(kept_rooms, Isolation::kFast));
 }
 
 // Facts are found by decoding a token: what another thread decodes meanwhile is no part of them.

@@ -6,6 +6,8 @@
 #include "base/json.h"
 #include "engines/llama/llama_engine.h"
 #include "engines/llama/loaded_model.h"
+#include "engines/llama/room_cells.h"
+#include "engines/llama/room_state.h"
 #include "engines/llama/sequence_image.h"
 #include "engines/tiny_model.h"
 #include "temporary_folder.h"
@@ -32,13 +34,17 @@ using engine::Token;
 const std::string kStory = "The lighthouse keeper ";
 const std::string kOther = "A recipe for bread nee";
 
-class LlamaSnapshot : public ::testing::TestWithParam<Grade> {
+// Where cells lie: in pages, in rooms with a buffer each, in rooms of one buffer.
+enum class Where { kPages, kRooms, kOneBuffer };
+
+class LlamaSnapshot : public ::testing::TestWithParam<Where> {
  protected:
   void SetUp() override {
     ASSERT_TRUE(testing::write_tiny_model(folder_ / "tiny.gguf"));
     ModelOptions options;
     options.path = folder_ / "tiny.gguf";
-    options.grade = GetParam();
+    options.grade = GetParam() == Where::kOneBuffer ? Grade::kMask : Grade::kBuffer;
+    if (GetParam() != Where::kPages) options.kernels = "stock";
     options.threads = 1;
     options.context_tokens = 2048;
     auto made = make_llama_engine(options);
@@ -121,23 +127,43 @@ TEST_P(LlamaSnapshot, CellsFitContextsOfAnyShape) {
   for (const auto copy : copies) EXPECT_NE(next_logits(copy), computed);
 }
 
-// Where the fields of an image of cells begin: their number, then position, sequences and sequence of each.
+// Where the fields of libllama's cells begin: their number, then position, sequences and sequence of each.
 constexpr std::size_t kCellsBegin = 4;
 constexpr std::size_t kCellBytes = 12;
+
+class LlamaRoomSnapshot : public LlamaSnapshot {};
+
+// What rooms store of the layers without a window, in front of all else (engines/llama/room_state.h), changed.
+void change_cells(SequenceImage& image, const std::function<void(std::vector<std::byte>&)>& change) {
+  ByteReader reader(*image.cells);
+  const auto block = [&] {
+    const auto bytes = reader.bytes(reader.number<std::uint64_t>());
+    return std::vector(bytes.begin(), bytes.end());
+  };
+  auto full = block();
+  const auto window = block();
+  change(full);
+  ByteWriter writer;
+  for (const auto& part : {full, window}) {
+    writer.number(std::uint64_t{part.size()});
+    writer.bytes(part);
+  }
+  image.cells = std::move(writer).take();
+}
 
 void put(std::vector<std::byte>& bytes, std::size_t at, std::uint32_t value) {
   ASSERT_LE(at + sizeof(value), bytes.size());
   std::memcpy(&bytes[at], &value, sizeof(value));
 }
 
-TEST_P(LlamaSnapshot, CellsThatLibllamaRefusesAreComputedAnew) {
+TEST_P(LlamaRoomSnapshot, CellsThatLibllamaRefusesAreComputedAnew) {
   const auto neighbour = open_with(kOther);
   const auto hash = engine_->state_hash(neighbour).value();
   const auto snapshot = engine_->snapshot(open_with(kStory)).value();
   const auto type_of_keys = kCellsBegin + tokens(kStory).size() * kCellBytes + 8;
   for (const std::uint32_t type : {0U, 8U, 1'000'000U}) {
     auto image = image_of(snapshot);
-    put(image.cells->full, type_of_keys, type);
+    change_cells(image, [&](auto& cells) { put(cells, type_of_keys, type); });
     const auto copy = engine_->restore(forged(snapshot, kStory, image), {.capacity_tokens = 256});
     ASSERT_TRUE(copy.ok()) << copy.error().to_string();
     EXPECT_EQ(engine_->inspect(copy.value()).value().last_position,
@@ -148,7 +174,7 @@ TEST_P(LlamaSnapshot, CellsThatLibllamaRefusesAreComputedAnew) {
 }
 
 // libllama believes what it reads, and cannot take out a cell at the largest position: the room was lost with it.
-TEST_P(LlamaSnapshot, CellsThatNoSequenceHasAreRefusedAndLeaveTheRoomEmpty) {
+TEST_P(LlamaRoomSnapshot, CellsThatNoSequenceHasAreRefusedAndLeaveTheRoomEmpty) {
   const auto neighbour = open_with(kOther);
   const auto hash = engine_->state_hash(neighbour).value();
   const auto story = open_with(kStory);
@@ -174,13 +200,35 @@ TEST_P(LlamaSnapshot, CellsThatNoSequenceHasAreRefusedAndLeaveTheRoomEmpty) {
       [](auto& cells) { cells.insert(cells.end(), cells.begin(), cells.end()); }};  // as if of the next buffer, too
   for (std::size_t i = 0; i < spoilers.size(); ++i) {
     auto image = image_of(snapshot);
-    spoilers[i](image.cells->full);
+    change_cells(image, spoilers[i]);
     const auto refused = engine_->restore(forged(snapshot, kStory, image), {.capacity_tokens = 256});
     ASSERT_FALSE(refused.ok()) << i;
     EXPECT_EQ(refused.error().code, ErrorCode::kCorrupt) << refused.error().to_string();
     const auto next = open_with(kStory);
     EXPECT_EQ(next_logits(next), expected) << i << ": its room goes to the next";
     ASSERT_TRUE(engine_->close(next).ok());
+    EXPECT_EQ(engine_->state_hash(neighbour).value(), hash);
+  }
+}
+
+// The cells of another length, of a form that is not known, or that claim a window has left them.
+TEST_P(LlamaSnapshot, CellsOfAnotherLengthAreRefused) {
+  const auto neighbour = open_with(kOther);
+  const auto hash = engine_->state_hash(neighbour).value();
+  const auto snapshot = engine_->snapshot(open_with(kStory)).value();
+  const std::vector<std::function<void(std::vector<std::byte>&)>> spoilers = {
+      [](auto& cells) { cells.resize(cells.size() - 1); },
+      [](auto& cells) { cells.resize(cells.size() + 1); },
+      [](auto& cells) { cells.clear(); },
+      [](auto& cells) { put(cells, 0, 0xffffffffU); },
+      [](auto& cells) { put(cells, 4, 1); },
+      [](auto& cells) { put(cells, 4, 0xffffffffU); }};
+  for (std::size_t i = 0; i < spoilers.size(); ++i) {
+    auto image = image_of(snapshot);
+    spoilers[i](*image.cells);
+    const auto refused = engine_->restore(forged(snapshot, kStory, image), {.capacity_tokens = 256});
+    ASSERT_FALSE(refused.ok()) << i;
+    EXPECT_EQ(refused.error().code, ErrorCode::kCorrupt) << i << ": " << refused.error().to_string();
     EXPECT_EQ(engine_->state_hash(neighbour).value(), hash);
   }
 }
@@ -198,14 +246,15 @@ TEST_P(LlamaSnapshot, AnImageThatContradictsItselfIsRefused) {
 }
 
 // What was written into cells and given up must not be read as a neighbour's: NaN times a weight of 0 is NaN.
-TEST_P(LlamaSnapshot, CellsOfARefusedRestoreAreNobodysNumbers) {
+TEST_P(LlamaRoomSnapshot, CellsOfARefusedRestoreAreNobodysNumbers) {
   const auto story = open_with(kStory);
   const auto snapshot = engine_->snapshot(story).value();
   const auto expected = next_logits(story);
   auto image = image_of(snapshot);
   const auto first_row = kCellsBegin + tokens(kStory).size() * kCellBytes + 8 + 12;
-  std::fill(image.cells->full.begin() + static_cast<std::ptrdiff_t>(first_row), image.cells->full.end(),
-            std::byte{0xff});
+  change_cells(image, [&](auto& cells) {
+    std::fill(cells.begin() + static_cast<std::ptrdiff_t>(first_row), cells.end(), std::byte{0xff});
+  });
   const auto copy = engine_->restore(forged(snapshot, kStory, image), {.capacity_tokens = 256});
   if (copy.ok()) static_cast<void>(engine_->close(copy.value()));
   const auto next = open_with(kStory);
@@ -326,25 +375,35 @@ TEST(LlamaRoom, ARoomThatCannotBeEmptiedIsGivenUp) {
   options.threads = 1;
   ASSERT_TRUE(testing::write_tiny_model(options.path));
   const auto model = LoadedModel::load(options).value();
-  const Cancellation cancellation;
+  Cancellation cancellation;
   ContextPool pool(*model, cancellation);
   ASSERT_TRUE(pool.reserve(2, 256).ok());
-  Sequence sequence;
-  sequence.place = pool.take(256, false, nullptr).value();
-  const std::vector<Token> text = {300, 301};
-  ASSERT_TRUE(append(sequence, text, model->facts().vocabulary).ok());
-  auto cells = read_cells(sequence.place).value();
-  put(cells.full, kCellsBegin + kCellBytes, std::numeric_limits<std::int32_t>::max());
-  ASSERT_TRUE(write_cells(sequence.place, cells)) << "libllama takes it";
-  ContextPool::release(sequence.place);
+  llama_seq_id spoiled = -1;
+  {
+    Sequence sequence;
+    sequence.cells = std::move(pool.open(256, false, nullptr)).value();
+    const auto place = static_cast<const RoomCells&>(*sequence.cells).place();
+    spoiled = place.id;
+    const std::vector<Token> text = {300, 301};
+    ASSERT_TRUE(append(sequence, text).ok());
+    auto cells = read_state(place).value();
+    // Behind the number of bytes of this block.
+    put(cells, sizeof(std::uint64_t) + kCellsBegin + kCellBytes, std::numeric_limits<std::int32_t>::max());
+    ASSERT_TRUE(write_state(place, cells)) << "libllama takes it";
+  }
   const auto next = pool.take(256, false, nullptr).value();
-  EXPECT_NE(next.id, sequence.place.id);
+  EXPECT_NE(next.id, spoiled);
   ContextPool::release(next);
   EXPECT_EQ(pool.take(256, false, nullptr).value().id, next.id) << "a room that can be is used again";
 }
 
-INSTANTIATE_TEST_SUITE_P(BothGrades, LlamaSnapshot, ::testing::Values(Grade::kBuffer, Grade::kMask),
-                         [](const auto& instance) { return std::string(engine::name(instance.param)); });
+std::string place_name(const ::testing::TestParamInfo<Where>& instance) {
+  return instance.param == Where::kPages ? "pages" : instance.param == Where::kRooms ? "rooms" : "one_buffer";
+}
+
+INSTANTIATE_TEST_SUITE_P(Everywhere, LlamaSnapshot, ::testing::Values(Where::kPages, Where::kRooms, Where::kOneBuffer),
+                         place_name);
+INSTANTIATE_TEST_SUITE_P(Rooms, LlamaRoomSnapshot, ::testing::Values(Where::kRooms, Where::kOneBuffer), place_name);
 
 }  // namespace
 }  // namespace bulkhead::engines::llama

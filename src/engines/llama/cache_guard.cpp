@@ -78,21 +78,15 @@ GuardTotals guard_totals() noexcept {
   return {computations.load(), foreign_bytes.load(), guarded_bytes.load()};
 }
 
-CacheGuard::CacheGuard(Guard guard, const CacheMap& map, std::span<const std::uint32_t> own,
-                       std::span<const std::uint32_t> free_from) {
+CacheGuard::CacheGuard(Guard guard, std::span<const GuardedCells> foreign, std::span<const GuardedCells> free) {
   if (guard == Guard::kNone) return;
   ++computations;
-  for (const auto& tensor : map.tensors()) {
-    for (std::uint32_t stream = 0; stream < tensor.streams; ++stream) {
-      const auto found = std::find(own.begin(), own.end(), stream);
-      if (found == own.end()) {
-        foreign_bytes += tensor.stream_bytes;
-        guard == Guard::kPages ? lock(tensor.stream(stream)) : poison(tensor, tensor.stream(stream));
-      } else if (guard == Guard::kPoison && tensor.row_bytes > 0) {
-        const auto used = tensor.row_bytes * free_from[static_cast<std::size_t>(found - own.begin())];
-        if (used < tensor.stream_bytes) fill_with_nan(tensor.type, tensor.stream(stream).subspan(used));
-      }
-    }
+  for (const auto& cells : foreign) {
+    foreign_bytes += cells.bytes.size();
+    guard == Guard::kPages ? lock(cells.bytes) : poison(cells);
+  }
+  if (guard == Guard::kPoison) {
+    for (const auto& cells : free) fill_with_nan(cells.type, cells.bytes);
   }
   if (guard == Guard::kPages) locked_now = &locked_;
 }
@@ -104,10 +98,10 @@ void CacheGuard::lock(std::span<std::byte> foreign) {
   guarded_bytes += pages.size();
 }
 
-void CacheGuard::poison(const CacheTensor& tensor, std::span<std::byte> cells) {
-  saved_.push_back({cells, std::vector<std::byte>(cells.begin(), cells.end())});
-  fill_with_nan(tensor.type, cells);
-  guarded_bytes += cells.size();
+void CacheGuard::poison(const GuardedCells& cells) {
+  saved_.push_back({cells.bytes, std::vector<std::byte>(cells.bytes.begin(), cells.bytes.end())});
+  fill_with_nan(cells.type, cells.bytes);
+  guarded_bytes += cells.bytes.size();
 }
 
 CacheGuard::~CacheGuard() {

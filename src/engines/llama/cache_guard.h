@@ -4,13 +4,11 @@
 //   poison   the cells of all other sequences hold NaN, and so do the free cells behind its own: a value read is seen
 #pragma once
 
-#include "engines/llama/cache_map.h"
-
 #include <bulkhead/options.h>
+#include <ggml.h>
 
 #include <cstddef>
 #include <cstdint>
-#include <set>
 #include <span>
 #include <vector>
 
@@ -25,21 +23,26 @@ struct GuardTotals {
 
 [[nodiscard]] GuardTotals guard_totals() noexcept;
 
-// Around one computation with the sequences `own`. When it ends, the others are as before; free cells of `own` keep the
-// NaN, since nobody may read them. `map` must outlive it.
+// Cells that lie side by side, of one type.
+struct GuardedCells {
+  std::span<std::byte> bytes;
+  ggml_type type = GGML_TYPE_F16;
+};
+
+// Around one computation. When it ends, foreign cells are as before; free ones keep the NaN, since nobody may read
+// them.
 class CacheGuard {
  public:
-  // `free_from`: for each of `own`, its first free cell. Locking fails where the system does not allow it; then those
-  // bytes count as foreign and not as guarded.
-  CacheGuard(Guard guard, const CacheMap& map, std::span<const std::uint32_t> own,
-             std::span<const std::uint32_t> free_from);
+  // `foreign`: the cells of all sequences that it is not about; `free`: those of its own that hold nothing yet. Locking
+  // fails where the system does not allow it; then those bytes count as foreign and not as guarded.
+  CacheGuard(Guard guard, std::span<const GuardedCells> foreign, std::span<const GuardedCells> free);
   ~CacheGuard();
   CacheGuard(const CacheGuard&) = delete;
   CacheGuard& operator=(const CacheGuard&) = delete;
 
  private:
   void lock(std::span<std::byte> foreign);
-  void poison(const CacheTensor& tensor, std::span<std::byte> cells);
+  void poison(const GuardedCells& cells);
 
   struct Saved {
     std::span<std::byte> where;

@@ -21,6 +21,29 @@ std::uint64_t CacheMap::bytes() const {
   return sum;
 }
 
+std::vector<GuardedCells> CacheMap::foreign_cells(std::span<const std::uint32_t> own) const {
+  std::vector<GuardedCells> found;
+  for (const auto& tensor : tensors_) {
+    for (std::uint32_t stream = 0; stream < tensor.streams; ++stream) {
+      if (std::ranges::find(own, stream) == own.end()) found.push_back({tensor.stream(stream), tensor.type});
+    }
+  }
+  return found;
+}
+
+std::vector<GuardedCells> CacheMap::free_cells(std::span<const std::uint32_t> own,
+                                               std::span<const std::uint32_t> free_from) const {
+  std::vector<GuardedCells> found;
+  for (const auto& tensor : tensors_) {
+    for (std::size_t i = 0; i < own.size(); ++i) {
+      const auto used = tensor.row_bytes * free_from[i];
+      if (own[i] >= tensor.streams || tensor.row_bytes == 0 || used >= tensor.stream_bytes) continue;
+      found.push_back({tensor.stream(own[i]).subspan(used), tensor.type});
+    }
+  }
+  return found;
+}
+
 void CacheMap::clear(std::uint32_t stream, std::uint32_t cells) const {
   for (const auto& tensor : tensors_) {
     if (stream >= tensor.streams) continue;

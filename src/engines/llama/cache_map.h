@@ -4,6 +4,8 @@
 // pages.
 #pragma once
 
+#include "engines/llama/cache_guard.h"
+
 #include <ggml.h>
 #include <llama.h>
 
@@ -40,6 +42,11 @@ class CacheMap {
   // Layer by layer, K and V; empty before the first computation.
   [[nodiscard]] const std::vector<CacheTensor>& tensors() const { return tensors_; }
   [[nodiscard]] std::uint64_t bytes() const;
+
+  // The cells of all streams but `own`; and of these those from `free_from` on, one number for each.
+  [[nodiscard]] std::vector<GuardedCells> foreign_cells(std::span<const std::uint32_t> own) const;
+  [[nodiscard]] std::vector<GuardedCells> free_cells(std::span<const std::uint32_t> own,
+                                                     std::span<const std::uint32_t> free_from) const;
 
   // Fills the first `cells` cells of a stream with zeros, as they were when the context was made.
   void clear(std::uint32_t stream, std::uint32_t cells) const;

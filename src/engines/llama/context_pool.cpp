@@ -2,8 +2,11 @@
 #include "engines/llama/context_pool.h"
 
 #include "base/log.h"
-#include "engines/llama/backend.h"
+#include "engines/llama/cache_guard.h"
+#include "engines/llama/context_batch.h"
 #include "engines/llama/mutant.h"
+#include "engines/llama/room_cells.h"
+#include "engines/llama/room_state.h"
 #include "measure/available_memory.h"
 
 #include <fmt/format.h>
@@ -15,20 +18,6 @@ namespace {
 
 // Rooms that open() makes at once when nothing is free: those of one context can be decoded together.
 constexpr std::uint32_t kRoomsAtOnce = 4;
-
-// libllama asks this between the nodes of a graph.
-bool stop_asked(void* cancellation) {
-  return static_cast<const Cancellation*>(cancellation)->requested();
-}
-
-Error too_little_memory(std::uint64_t needed, std::uint64_t available, std::uint32_t sequences,
-                        std::uint32_t tokens_each) {
-  return {ErrorCode::kResource,
-          fmt::format("{} sequences of {} tokens need {} MiB, {} MiB are available: {} MiB too few", sequences,
-                      tokens_each, needed >> 20U, available >> 20U, ((needed - available) >> 20U) + 1),
-          {},
-          "use a shorter context, fewer sequences or a smaller KV cache type"};
-}
 
 // The first computation tells where the cells lie; a guard must know before the first of a partition's own.
 Result<void> find_cells(PoolContext& context) {
@@ -42,11 +31,45 @@ Result<void> find_cells(PoolContext& context) {
   return {};
 }
 
+// Notes which cells will be written, and keeps all others out of reach if that was asked for.
+std::unique_ptr<CacheGuard> guarded(PoolContext& context, std::span<const BatchToken> batch) {
+  std::vector<std::uint32_t> own;
+  std::vector<std::uint32_t> free_from;
+  for (const auto& token : batch) {
+    const auto id = token.cells->order();
+    auto& written = context.written_cells[id];
+    written = std::max(written, token.position + 1);
+    if (std::find(own.begin(), own.end(), id) != own.end()) continue;
+    own.push_back(id);
+    free_from.push_back(token.position);
+  }
+  // What carries out a waiting copy computes nothing, and must read the source.
+  if (context.guard == Guard::kNone || context.copy_waits) return nullptr;
+  return std::make_unique<CacheGuard>(context.guard, context.cache->foreign_cells(own),
+                                      context.cache->free_cells(own, free_from));
+}
+
 }  // namespace
 
-bool Cancellation::requested() const {
-  return !tokens_.empty() &&
-         std::all_of(tokens_.begin(), tokens_.end(), [](const auto& token) { return token.stop_requested(); });
+Decoded PoolContext::decode(std::span<const BatchToken> batch, std::string& reason) {
+  ContextBatch rows;
+  for (BatchToken token : batch) {
+    auto id = token.cells->order();
+    if (mutant(Mutant::kWrongSequence) && batch.size() > 1) id = (id + 1) % static_cast<std::uint32_t>(taken.size());
+    if (mutant(Mutant::kOffByOnePosition) && token.position < batch.size() && batch.size() > 1 &&
+        std::ranges::count(taken, true) > 1)
+      ++token.position;
+    rows.add(token, static_cast<llama_seq_id>(id));
+  }
+  const auto kept_out = guarded(*this, batch);
+  const auto decoded = rows.decode(*handle, attention, reason);
+  // Copies are carried out at the head of a decode, so only what failed before may have left them.
+  if (decoded != Decoded::kFailed) copy_waits = false;
+  return decoded;
+}
+
+std::span<const float> PoolContext::row(std::size_t index) const {
+  return logits_of(*handle, index, vocabulary);
 }
 
 std::uint32_t PoolContext::free_rooms() const {
@@ -77,19 +100,6 @@ std::uint64_t ContextPool::bytes_for(std::uint32_t sequences, std::uint32_t toke
   return bytes.ok() ? bytes.value().total() : 0;
 }
 
-Result<void> ContextPool::check_tokens(std::uint32_t tokens_each) const {
-  const auto& facts = model_->facts();
-  if (tokens_each == 0) return Error{ErrorCode::kBadInput, "a sequence needs room for at least one token", {}, {}};
-  if (tokens_each > facts.context_tokens) {
-    return Error{ErrorCode::kResource,
-                 fmt::format("{} tokens are {} more than the context of {} (the model was trained for {})", tokens_each,
-                             tokens_each - facts.context_tokens, facts.context_tokens, facts.trained_context_tokens),
-                 {},
-                 "use less text, or a larger context (-c) where the model allows it"};
-  }
-  return {};
-}
-
 Result<void> ContextPool::check_memory(std::uint32_t sequences, std::uint32_t tokens_each) const {
   BH_TRY(const auto needed, footprint(sequences, tokens_each));
   if (const auto available = measure::available_memory(); needed.on_host > available) {
@@ -112,10 +122,10 @@ Result<void> ContextPool::add(std::uint32_t sequences, std::uint32_t tokens_each
     auto cache = model_->cells_in_order() ? std::make_unique<CacheMap>() : nullptr;
     BH_TRY(auto handle, model_->make_context(here, tokens_each, cache.get()));
     threads_.attach(handle.get());
-    // libllama takes an untyped pointer and hands it back unchanged.
-    llama_set_abort_callback(handle.get(), stop_asked, const_cast<Cancellation*>(cancellation_));  // NOLINT
-    PoolContext context;
+    set_cancellation(*handle, *cancellation_);
+    auto& context = contexts_.emplace_back();
     context.handle = std::move(handle);
+    context.vocabulary = model_->facts().vocabulary;
     context.tokens_each = LoadedModel::padded(tokens_each);
     context.kv_bytes_each = footprint.kv / here;
     context.taken.assign(here, false);
@@ -123,16 +133,20 @@ Result<void> ContextPool::add(std::uint32_t sequences, std::uint32_t tokens_each
     context.cache = std::move(cache);
     context.written_cells.assign(here, 0);
     context.guard = model_->guard();
-    if (context.guard != Guard::kNone) BH_CHECK(find_cells(context));
     context.own_buffers = model_->facts().grade == Grade::kBuffer;
+    if (context.guard != Guard::kNone) {
+      if (auto found = find_cells(context); !found.ok()) {
+        contexts_.pop_back();
+        return found.error();
+      }
+    }
     context.empty_state_bytes = llama_state_seq_get_size(context.handle.get(), 0);
-    contexts_.push_back(std::move(context));
   }
   return {};
 }
 
 Result<void> ContextPool::reserve(std::uint32_t sequences, std::uint32_t tokens_each) {
-  BH_CHECK(check_tokens(tokens_each));
+  BH_CHECK(model_->check_capacity(tokens_each));
   if (sequences == 0) return {};
   for (const auto& context : contexts_) {
     if (context.tokens_each >= tokens_each && context.free_rooms() >= sequences) return {};
@@ -152,7 +166,7 @@ PoolContext* ContextPool::smallest_fit(std::uint32_t capacity) {
 }
 
 Result<Place> ContextPool::take(std::uint32_t capacity, bool only_forked, PoolContext* preferred) {
-  BH_CHECK(check_tokens(capacity));
+  BH_CHECK(model_->check_capacity(capacity));
   PoolContext* context = preferred;
   if (context == nullptr || context->tokens_each < capacity || context->free_rooms() == 0)
     context = smallest_fit(capacity);
@@ -168,6 +182,16 @@ Result<Place> ContextPool::take(std::uint32_t capacity, bool only_forked, PoolCo
   const auto id = only_forked ? high : low;
   taken[static_cast<std::size_t>(id)] = true;
   return Place{context, static_cast<llama_seq_id>(id)};
+}
+
+Result<std::unique_ptr<Cells>> ContextPool::open(std::uint32_t capacity, bool only_forked, const Cells* beside) {
+  auto* preferred = beside == nullptr ? nullptr : dynamic_cast<const RoomCells&>(*beside).place().context;
+  BH_TRY(const auto place, take(capacity, only_forked, preferred));
+  return std::unique_ptr<Cells>(std::make_unique<RoomCells>(*this, place));
+}
+
+bool ContextPool::are_cells_of(const StoredCells& bytes, std::uint32_t tokens) const {
+  return is_state_of(bytes, tokens, model_->cells_have_places());
 }
 
 void ContextPool::release(const Place& place) {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-// The pool: libllama contexts by size, and which of their sequence ids are taken.
+// Cells in rooms: libllama contexts by size, whose sequence ids are the rooms. For models that cannot be paged.
 #pragma once
 
 #include "engines/llama/cache_map.h"
+#include "engines/llama/cells.h"
 #include "engines/llama/compute_threads.h"
 #include "engines/llama/loaded_model.h"
 
@@ -10,42 +11,15 @@
 #include <list>
 #include <memory>
 #include <optional>
-#include <stop_token>
-#include <utility>
 #include <vector>
 
 namespace bulkhead::engines::llama {
 
-// What can stop the computation that is running: the tokens of all whom it serves. One of them alone does not stop what
-// the others wait for.
-class Cancellation {
- public:
-  // False when there are none.
-  [[nodiscard]] bool requested() const;
-
- private:
-  friend class CancelScope;
-  std::vector<std::stop_token> tokens_;
-};
-
-// Puts stop tokens where running decodes look, for as long as it lives.
-class CancelScope {
- public:
-  CancelScope(Cancellation& cancellation, std::vector<std::stop_token> tokens)
-      : cancellation_(&cancellation), before_(std::exchange(cancellation.tokens_, std::move(tokens))) {}
-  ~CancelScope() { cancellation_->tokens_ = std::move(before_); }
-  CancelScope(const CancelScope&) = delete;
-  CancelScope& operator=(const CancelScope&) = delete;
-
- private:
-  Cancellation* cancellation_;
-  std::vector<std::stop_token> before_;
-};
-
 // One libllama context. Its sequence ids are the rooms.
-struct PoolContext {
+struct PoolContext final : Decoder {
   ContextHandle handle;
   std::uint32_t tokens_each = 0;  // capacity of each room
+  std::uint32_t vocabulary = 0;
   std::uint64_t kv_bytes_each = 0;
   std::vector<bool> taken;  // [n_sequences]
   kernels::AttentionChoice attention = kernels::AttentionChoice::kStock;
@@ -57,6 +31,11 @@ struct PoolContext {
   // read or written through libllama's state interface, which knows nothing of it.
   bool copy_waits = false;
   std::size_t empty_state_bytes = 0;  // what libllama says of a sequence that holds nothing
+
+  // libllama joins only ascending ids into one computation.
+  [[nodiscard]] Decoded decode(std::span<const BatchToken> batch, std::string& reason) override;
+  [[nodiscard]] std::span<const float> row(std::size_t index) const override;
+  [[nodiscard]] std::size_t most_sequences() const override { return taken.size(); }
 
   [[nodiscard]] llama_memory_t memory() const { return llama_get_memory(handle.get()); }
   [[nodiscard]] std::uint32_t free_rooms() const;
@@ -70,15 +49,23 @@ struct Place {
   llama_seq_id id = -1;
 };
 
-class ContextPool {
+class ContextPool final : public CellStore {
  public:
-  // Both must outlive the pool. `cancellation` stops a running decode of any of its contexts.
-  ContextPool(const LoadedModel& model, const Cancellation& cancellation)
+  // Both must outlive the pool, and the pool all that it opens. `cancellation` stops a running decode of any of its
+  // contexts.
+  ContextPool(const LoadedModel& model, Cancellation& cancellation)
       : model_(&model), cancellation_(&cancellation), threads_(model.facts().threads) {}
 
-  // See engine::Engine. More than 256 sequences are spread over several contexts.
-  [[nodiscard]] std::uint64_t bytes_for(std::uint32_t sequences, std::uint32_t tokens_each) const;
-  [[nodiscard]] Result<void> reserve(std::uint32_t sequences, std::uint32_t tokens_each);
+  // More than 256 sequences are spread over several contexts.
+  [[nodiscard]] std::uint64_t bytes_for(std::uint32_t sequences, std::uint32_t tokens_each) const override;
+  [[nodiscard]] Result<void> reserve(std::uint32_t sequences, std::uint32_t tokens_each) override;
+  [[nodiscard]] Result<std::unique_ptr<Cells>> open(std::uint32_t capacity, bool only_forked,
+                                                    const Cells* beside) override;
+  [[nodiscard]] bool can_grow(std::span<const Growth> /*growths*/) const override { return true; }
+  [[nodiscard]] bool are_cells_of(const StoredCells& bytes, std::uint32_t tokens) const override;
+
+  [[nodiscard]] const LoadedModel& model() const { return *model_; }
+  [[nodiscard]] Cancellation& cancellation() const { return *cancellation_; }
 
   // The smallest free room with enough capacity, in `preferred` if that has one; makes a small context when none is
   // free. libllama decodes sequences in one go only where their ids follow one another without a gap: so ids are given
@@ -91,13 +78,12 @@ class ContextPool {
  private:
   // Of all the contexts that so many sequences take.
   [[nodiscard]] Result<Footprint> footprint(std::uint32_t sequences, std::uint32_t tokens_each) const;
-  [[nodiscard]] Result<void> check_tokens(std::uint32_t tokens_each) const;
   [[nodiscard]] Result<void> check_memory(std::uint32_t sequences, std::uint32_t tokens_each) const;
   [[nodiscard]] Result<void> add(std::uint32_t sequences, std::uint32_t tokens_each);
   [[nodiscard]] PoolContext* smallest_fit(std::uint32_t capacity);
 
   const LoadedModel* model_;
-  const Cancellation* cancellation_;
+  Cancellation* cancellation_;
   ComputeThreads threads_;           // of all contexts: they are used one at a time
   std::list<PoolContext> contexts_;  // a list: places point into it
 };

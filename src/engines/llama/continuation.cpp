@@ -29,7 +29,7 @@ std::vector<Token> padded_draft(std::span<const Token> tokens, std::size_t lengt
 }
 
 // All forks lie in one context, the longest continuation comes first, and all their rows fit into kScoreTokens.
-void score_group(std::span<Continuation* const> group, std::uint32_t vocabulary) {
+void score_group(std::span<Continuation* const> group) {
   const auto longest = group.front()->tokens.size();
   std::vector<Sequence*> forks;
   std::vector<std::vector<Token>> drafts;
@@ -40,7 +40,7 @@ void score_group(std::span<Continuation* const> group, std::uint32_t vocabulary)
     forks.push_back(one->fork);
     drafts.push_back(padded_draft(one->tokens, longest - 2));
   }
-  const auto outcomes = decode_step(forks, drafts, vocabulary);
+  const auto outcomes = decode_step(forks, drafts);
   for (std::size_t i = 0; i < group.size(); ++i) {
     Continuation& one = *group[i];
     const auto& rows = outcomes[i].logits;
@@ -61,7 +61,7 @@ double log_probability(std::span<const float> logits, Token token) {
   return logit_of(logits, token) - log_sum(logits);
 }
 
-void score_batch(std::span<const float> logits, std::span<Continuation> batch, std::uint32_t vocabulary) {
+void score_batch(std::span<const float> logits, std::span<Continuation> batch) {
   const double sum = log_sum(logits);
   std::vector<Continuation*> waiting;
   for (auto& one : batch) {
@@ -72,12 +72,13 @@ void score_batch(std::span<const float> logits, std::span<Continuation> batch, s
   std::stable_sort(waiting.begin(), waiting.end(),
                    [](const Continuation* a, const Continuation* b) { return a->tokens.size() > b->tokens.size(); });
   while (!waiting.empty()) {
-    const auto* context = waiting.front()->fork->place.context;
-    const auto rest = std::stable_partition(
-        waiting.begin(), waiting.end(), [&](const Continuation* one) { return one->fork->place.context == context; });
+    const auto* decoder = &waiting.front()->fork->cells->decoder();
+    const auto rest = std::stable_partition(waiting.begin(), waiting.end(), [&](const Continuation* one) {
+      return &one->fork->cells->decoder() == decoder;
+    });
     const auto fit = static_cast<std::ptrdiff_t>(kScoreTokens / (waiting.front()->tokens.size() - 1));
     const auto end = waiting.begin() + std::min(fit, rest - waiting.begin());
-    score_group(std::span(waiting.begin(), end), vocabulary);
+    score_group(std::span(waiting.begin(), end));
     waiting.erase(waiting.begin(), end);
   }
 }

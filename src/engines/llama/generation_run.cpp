@@ -20,16 +20,22 @@ void GenerationRun::run(std::span<Generation* const> generations) {
   for (;;) {
     end_those_that_are_done(generations);
     if (std::none_of(generations.begin(), generations.end(), active)) break;
-    std::map<PoolContext*, std::vector<Generation*>> to_decode;
+    std::map<Decoder*, std::vector<Generation*>> to_decode;
     for (auto* generation : generations) {
       if (!generation->active) continue;
       if (generation->sequence->logits) {
         draw_first(*generation);
       } else {
-        to_decode[generation->sequence->place.context].push_back(generation);
+        to_decode[&generation->sequence->cells->decoder()].push_back(generation);
       }
     }
-    for (const auto& [context, members] : to_decode) decode_and_draw(members);
+    for (const auto& [decoder, members] : to_decode) {
+      for (std::span<Generation* const> rest(members); !rest.empty();) {
+        const auto some = rest.first(std::min(rest.size(), decoder->most_sequences()));
+        decode_and_draw(some);
+        rest = rest.subspan(some.size());
+      }
+    }
   }
   const auto milliseconds = [](Clock::duration time) {
     return std::chrono::duration<double, std::milli>(time).count();
@@ -45,16 +51,17 @@ void GenerationRun::end(Generation& generation, Finish finish) {
 }
 
 void GenerationRun::end_those_that_are_done(std::span<Generation* const> generations) {
-  const bool any_cancelled = std::any_of(generations.begin(), generations.end(), [](const auto* generation) {
-    return generation->options->cancel.stop_requested();
-  });
+  const auto any_cancelled = [&] {
+    return std::any_of(generations.begin(), generations.end(),
+                       [](const auto* generation) { return generation->options->cancel.stop_requested(); });
+  };
   for (auto* generation : generations) {
     if (!generation->active) continue;
     const bool enough = generation->result.tokens.size() >= generation->options->max_tokens;
     const bool full = generation->sequence->size() >= generation->sequence->capacity;
     if (enough || full) {
       end(*generation, Finish::kLength);
-    } else if (generation->options->cancel.stop_requested() || (mutant(Mutant::kCancelEndsAll) && any_cancelled)) {
+    } else if (generation->options->cancel.stop_requested() || (mutant(Mutant::kCancelEndsAll) && any_cancelled())) {
       end(*generation, Finish::kCancelled);
     }
   }
@@ -114,7 +121,7 @@ void GenerationRun::decode_and_draw(std::span<Generation* const> generations) {
     drafts.push_back(filled(proposals[i], length, sequences[i]->tokens.back()));
   const CancelScope scope(*cancellation_, std::move(cancels));
   const auto before = Clock::now();
-  auto outcomes = decode_step(sequences, drafts, vocabulary_);
+  auto outcomes = decode_step(sequences, drafts);
   times_.learn(static_cast<std::uint32_t>(generations.size()) * (1 + length),
                std::chrono::duration<double>(Clock::now() - before).count());
   for (std::size_t i = 0; i < generations.size(); ++i) {

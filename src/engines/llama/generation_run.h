@@ -37,8 +37,8 @@ class GenerationRun {
  public:
   // `cancellation` is the one that stops decodes. All must outlive the run. `draft`: verify drafts in the steps; only
   // where logits do not depend on what else is in the batch, since the tokens could be others elsewhere.
-  GenerationRun(const engine::Tokenizer& tokenizer, std::uint32_t vocabulary, Cancellation& cancellation, bool draft)
-      : tokenizer_(&tokenizer), vocabulary_(vocabulary), cancellation_(&cancellation), draft_(draft) {}
+  GenerationRun(const engine::Tokenizer& tokenizer, Cancellation& cancellation, bool draft)
+      : tokenizer_(&tokenizer), cancellation_(&cancellation), draft_(draft) {}
 
   // Runs all to their ends. A failure ends one of them, with its error set, and a cancel the one whose token it was: in
   // the middle of a decode only where all of that decode are cancelled, else after it.
@@ -56,7 +56,6 @@ class GenerationRun {
   void draw(Generation& generation, std::span<const float> logits);
 
   const engine::Tokenizer* tokenizer_;
-  std::uint32_t vocabulary_;
   Cancellation* cancellation_;
   bool draft_;
   Clock::time_point begin_ = Clock::now();

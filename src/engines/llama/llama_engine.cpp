@@ -10,9 +10,9 @@
 #include "engines/llama/generation_run.h"
 #include "engines/llama/loaded_model.h"
 #include "engines/llama/mutant.h"
+#include "engines/llama/paged_cells.h"
 #include "engines/llama/sequence.h"
 #include "engines/llama/sequence_image.h"
-#include "engines/llama/stored_cells.h"
 #include "engines/llama/tokenizer.h"
 
 #include <fmt/format.h>
@@ -50,12 +50,15 @@ std::vector<Token> tokens_where(std::uint32_t vocabulary, const auto& predicate)
 
 class LlamaEngine final : public engine::Engine {
  public:
-  LlamaEngine(std::shared_ptr<const LoadedModel> model, std::string clock)
+  // `store` computes with `model`, and looks at `cancellation`.
+  LlamaEngine(std::shared_ptr<const LoadedModel> model, std::unique_ptr<Cancellation> cancellation,
+              std::unique_ptr<CellStore> store, std::string clock)
       : model_(std::move(model)),
         tokenizer_(model_->model(), engine::seconds_of(clock)),
         facts_(model_->facts()),
         end_tokens_(tokens_where(facts_.vocabulary, [&](Token token) { return tokenizer_.ends_generation(token); })),
-        pool_(*model_, cancellation_) {
+        cancellation_(std::move(cancellation)),
+        store_(std::move(store)) {
     for (const auto& file : files_of_model(facts_.model_path)) model_files_.emplace_back(file, std::ios::binary);
     facts_.chat_template = tokenizer_.has_chat_template();
     facts_.clock = std::move(clock);
@@ -78,10 +81,10 @@ class LlamaEngine final : public engine::Engine {
   }
 
   [[nodiscard]] std::uint64_t bytes_for(std::uint32_t sequences, std::uint32_t tokens_each) const override {
-    return pool_.bytes_for(sequences, tokens_each);
+    return store_->bytes_for(sequences, tokens_each);
   }
   [[nodiscard]] Result<void> reserve(std::uint32_t sequences, std::uint32_t tokens_each) override {
-    return pool_.reserve(sequences, tokens_each);
+    return store_->reserve(sequences, tokens_each);
   }
 
   [[nodiscard]] Result<SequenceId> open(const OpenOptions& options) override;
@@ -102,18 +105,14 @@ class LlamaEngine final : public engine::Engine {
   [[nodiscard]] Result<Sequence*> find(SequenceId id);
   [[nodiscard]] Result<void> check_tokens(std::span<const Token> tokens) const;
   [[nodiscard]] Result<void> check_append(const Sequence& sequence, std::span<const Token> tokens) const;
-  [[nodiscard]] Result<SequenceId> open_beside(const OpenOptions& options, PoolContext* preferred);
-  [[nodiscard]] bool covers(const Place& place, std::uint32_t position) const;
-  [[nodiscard]] bool copy_cells(const Sequence& source, const Sequence& made);
-  [[nodiscard]] bool take_over(const Sequence& source, std::uint32_t tokens, Sequence& made);
-  [[nodiscard]] bool finish_copies(const Sequence& sequence);
-  [[nodiscard]] std::optional<StoredCells> cells_of(const Sequence& sequence);
-  [[nodiscard]] bool put_cells(const Sequence& made, const StoredCells& cells, std::uint32_t count);
+  [[nodiscard]] Result<void> check_room(std::span<const CellStore::Growth> growths) const;
+  [[nodiscard]] Result<SequenceId> open_beside(const OpenOptions& options, const Cells* beside);
+  [[nodiscard]] static bool take_over(const Sequence& source, std::uint32_t tokens, Sequence& made);
   [[nodiscard]] Result<engine::SnapshotFit> fit();
   [[nodiscard]] bool is_image_of(std::span<const Token> tokens, const SequenceImage& image) const;
-  [[nodiscard]] Result<void> fill(Sequence& made, std::vector<Token> tokens, const SequenceImage& image);
+  [[nodiscard]] static Result<void> fill(Sequence& made, std::vector<Token> tokens, const SequenceImage& image);
   [[nodiscard]] Result<Generation> start(const GenerateRequest& request, std::span<const GenerateRequest> earlier);
-  [[nodiscard]] Result<void> ensure_logits(Sequence& sequence) const;
+  [[nodiscard]] static Result<void> ensure_logits(Sequence& sequence);
   [[nodiscard]] Result<std::vector<Continuation>> fork_each(SequenceId source,
                                                             std::span<const std::vector<Token>> continuations,
                                                             std::vector<SequenceId>& forks);
@@ -122,8 +121,8 @@ class LlamaEngine final : public engine::Engine {
   LlamaTokenizer tokenizer_;
   engine::Facts facts_;
   std::vector<Token> end_tokens_;
-  Cancellation cancellation_;
-  ContextPool pool_;
+  std::unique_ptr<Cancellation> cancellation_;
+  std::unique_ptr<CellStore> store_;          // outlives the sequences
   std::map<SequenceId, Sequence> sequences_;  // open and poisoned ones
   std::vector<Token> last_closed_;            // for a mutant
   std::uint32_t opened_ = 0;                  // for a mutant
@@ -166,11 +165,19 @@ Result<void> LlamaEngine::check_append(const Sequence& sequence, std::span<const
   return {};
 }
 
-Result<SequenceId> LlamaEngine::open_beside(const OpenOptions& options, PoolContext* preferred) {
-  BH_TRY(const auto place, pool_.take(options.capacity_tokens, options.only_forked, preferred));
+Result<void> LlamaEngine::check_room(std::span<const CellStore::Growth> growths) const {
+  if (store_->can_grow(growths)) return {};
+  return Error{ErrorCode::kResource,
+               "there is no memory left for so many tokens",
+               {},
+               "close partitions, or use fewer or shorter ones"};
+}
+
+Result<SequenceId> LlamaEngine::open_beside(const OpenOptions& options, const Cells* beside) {
+  BH_TRY(auto cells, store_->open(options.capacity_tokens, options.only_forked, beside));
   const auto id = mutant(Mutant::kIdsOfItsOwn) ? SequenceId(opened_++) : engine::new_sequence_id();
   Sequence sequence;
-  sequence.place = place;
+  sequence.cells = std::move(cells);
   sequence.capacity = options.capacity_tokens;
   sequences_.emplace(id, std::move(sequence));
   return id;
@@ -180,7 +187,7 @@ Result<SequenceId> LlamaEngine::open(const OpenOptions& options) {
   auto made = open_beside(options, nullptr);
   if (mutant(Mutant::kWarmSlot) && made.ok() && !last_closed_.empty() &&
       last_closed_.size() < options.capacity_tokens) {
-    BH_CHECK(append(sequences_.at(made.value()), last_closed_, facts_.vocabulary));
+    BH_CHECK(append(sequences_.at(made.value()), last_closed_));
   }
   return made;
 }
@@ -190,101 +197,32 @@ Result<PrefillResult> LlamaEngine::prefill(SequenceId id, std::span<const Token>
   const auto begin = Clock::now();
   BH_TRY(auto* sequence, find(id));
   BH_CHECK(check_append(*sequence, tokens));
-  const CancelScope scope(cancellation_, {std::move(cancel)});
-  BH_CHECK(append(*sequence, tokens, facts_.vocabulary, progress));
+  const CellStore::Growth growth{sequence->cells.get(), sequence->size() + static_cast<std::uint32_t>(tokens.size())};
+  BH_CHECK(check_room(std::span(&growth, 1)));
+  const CancelScope scope(*cancellation_, {std::move(cancel)});
+  BH_CHECK(append(*sequence, tokens, progress));
   if (mutant(Mutant::kMessageToAll)) {
     for (auto& [other_id, other] : sequences_) {
-      if (other_id != id && check_append(other, tokens).ok()) BH_CHECK(append(other, tokens, facts_.vocabulary));
+      if (other_id != id && check_append(other, tokens).ok()) BH_CHECK(append(other, tokens));
     }
   }
   return PrefillResult{static_cast<std::uint32_t>(tokens.size()), Clock::now() - begin};
 }
 
-// Whether the cache still holds all that a token at `position` can see.
-bool LlamaEngine::covers(const Place& place, std::uint32_t position) const {
-  const auto window = facts_.window_tokens;
-  const std::int64_t oldest_needed = window == 0 || position <= window ? 0 : position - window;
-  const auto first = llama_memory_seq_pos_min(place.context->memory(), place.id);
-  return first >= 0 && first <= oldest_needed;
-}
-
-// Defect D13; see mutant.h. Within the newest cell of the last layer: more, and libllama would see it and refuse.
-void keep_last_bytes(StoredCells& cells) {
-  static std::array<std::byte, 32> last{};
-  std::swap_ranges(last.begin(), last.end(), cells.full.end() - static_cast<std::ptrdiff_t>(last.size()));
-}
-
-// Has libllama carry out what waits in the sequence's context, so that its state can be read and written.
-bool LlamaEngine::finish_copies(const Sequence& sequence) {
-  const std::stop_source stopped;
-  stopped.request_stop();
-  const CancelScope scope(cancellation_, {stopped.get_token()});
-  return carry_out_copies(sequence);
-}
-
-// The cells as bytes, where those are all that the sequence needs to go on bit for bit.
-std::optional<StoredCells> LlamaEngine::cells_of(const Sequence& sequence) {
-  if (llama_model_is_recurrent(model_->model()) || llama_model_is_hybrid(model_->model())) return std::nullopt;
-  // libllama leaves out what the window has left behind, and what remains then lies in other cells than before. Our
-  // attention adds up by blocks of cells, so last bits would move; computing anew gives the very same ones.
-  const auto window = facts_.window_tokens;
-  if (facts_.batch_invariant && window > 0 && sequence.cached() > window) return std::nullopt;
-  if (!finish_copies(sequence)) return std::nullopt;
-  auto cells = read_cells(sequence.place);
-  if (mutant(Mutant::kSharedStaging) && cells) keep_last_bytes(*cells);
-  return cells;
-}
-
-// Gives `made`, which is empty, `count` cells. False when they are not what is needed; it is then empty again.
-bool LlamaEngine::put_cells(const Sequence& made, const StoredCells& cells, std::uint32_t count) {
-  if (!finish_copies(made)) return false;
-  auto& written = made.place.context->written_cells[static_cast<std::size_t>(made.place.id)];
-  written = std::max(written, count);  // whether they stay or not
-  if (!write_cells(made.place, cells)) return false;
-  auto* const memory = made.place.context->memory();
-  const auto newest = llama_memory_seq_pos_max(memory, made.place.id);
-  if (newest + 1 == static_cast<llama_pos>(count) && covers(made.place, count)) return true;
-  llama_memory_seq_rm(memory, made.place.id, -1, -1);
-  return false;
-}
-
-// Copies all that is cached of `source`.
-bool LlamaEngine::copy_cells(const Sequence& source, const Sequence& made) {
-  PoolContext& from = *source.place.context;
-  if (&from == made.place.context) {
-    llama_memory_seq_cp(from.memory(), source.place.id, made.place.id, -1, -1);
-    from.copy_waits = from.own_buffers;
-    auto& written = from.written_cells[static_cast<std::size_t>(made.place.id)];
-    written = std::max(written, from.written_cells[static_cast<std::size_t>(source.place.id)]);
-    // A guard would keep the next computation from reading the source.
-    return from.guard == Guard::kNone || finish_copies(made);
-  }
-  const auto cells = cells_of(source);
-  return cells && put_cells(made, *cells, source.cached());
-}
-
 // Takes over the cache of `source` up to `tokens`. False when it cannot serve that position; `made` is then empty.
 bool LlamaEngine::take_over(const Sequence& source, std::uint32_t tokens, Sequence& made) {
+  // Earlier than the end, the logits are not known: the last token is computed once more, as one that was just drawn.
   const bool whole = tokens == source.size();
-  const std::uint32_t cells = std::min(tokens, source.cached());
+  const std::uint32_t cells = whole ? source.cached() : tokens - 1;
   if (cells > 0) {
-    // Earlier than the end, the last token may have to be decoded once more: then its window must be there.
-    const std::uint32_t next = whole ? cells : cells - 1;
-    if (!covers(source.place, next)) return false;
-    auto* const memory = made.place.context->memory();
-    const auto cut = [&] {
-      return whole || mutant(Mutant::kShallowTrim) ||
-             llama_memory_seq_rm(memory, made.place.id, static_cast<llama_pos>(cells), -1);
-    };
-    // Asked again of the copy: libllama's state leaves out what is behind the window of the source's end.
-    if (!copy_cells(source, made) || !cut() || !covers(made.place, next)) {
-      llama_memory_seq_rm(memory, made.place.id, -1, -1);
+    if (!source.cells->covers(cells) || !made.cells->copy(*source.cells, cells)) return false;
+    if (!made.cells->covers(cells)) {
+      static_cast<void>(made.cells->trim(0));
       return false;
     }
   }
-  if (mutant(Mutant::kSharedCache) && whole) made.place = source.place;
   made.tokens.assign(source.tokens.begin(), source.tokens.begin() + static_cast<std::ptrdiff_t>(tokens));
-  made.pending = whole && source.pending;
+  made.pending = !whole || source.pending;
   if (whole) made.logits = source.logits;
   return true;
 }
@@ -302,12 +240,12 @@ Result<ForkResult> LlamaEngine::fork(SequenceId source, std::uint32_t tokens, co
                  {},
                  "fork it with more room"};
   }
-  BH_TRY(const auto id, open_beside(options, from->place.context));
+  BH_TRY(const auto id, open_beside(options, from->cells.get()));
   Sequence& made = sequences_.at(id);
   const bool reused = tokens == 0 || take_over(*from, tokens, made);
   if (!reused) {
     const std::vector<Token> history(from->tokens.begin(), from->tokens.begin() + static_cast<std::ptrdiff_t>(tokens));
-    if (const auto appended = append(made, history, facts_.vocabulary); !appended.ok()) {
+    if (const auto appended = append(made, history); !appended.ok()) {
       static_cast<void>(close(id));
       return appended.error();
     }
@@ -331,13 +269,25 @@ Result<Generation> LlamaEngine::start(const GenerateRequest& request, std::span<
 std::vector<Result<GenerateResult>> LlamaEngine::generate(std::span<const GenerateRequest> requests) {
   std::vector<Result<Generation>> started;
   started.reserve(requests.size());
-  for (std::size_t i = 0; i < requests.size(); ++i) started.push_back(start(requests[i], requests.first(i)));
+  std::vector<CellStore::Growth> growths;
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    started.push_back(start(requests[i], requests.first(i)));
+    if (!started.back().ok()) continue;
+    const auto& sequence = *started.back()->sequence;
+    const auto most = std::uint64_t{sequence.size()} + requests[i].options.max_tokens;
+    growths.push_back(
+        {sequence.cells.get(), static_cast<std::uint32_t>(std::min<std::uint64_t>(most, sequence.capacity))});
+    if (const auto room = check_room(growths); !room.ok()) {
+      growths.pop_back();
+      started.back() = room.error();
+    }
+  }
   std::vector<Generation*> running;
   const bool one_refused = std::any_of(started.begin(), started.end(), [](const auto& one) { return !one.ok(); });
   for (auto& generation : started) {
     if (generation.ok() && !(one_refused && mutant(Mutant::kSharedOverflow))) running.push_back(&generation.value());
   }
-  GenerationRun(tokenizer_, facts_.vocabulary, cancellation_, facts_.batch_invariant).run(running);
+  GenerationRun(tokenizer_, *cancellation_, facts_.batch_invariant).run(running);
   std::vector<Result<GenerateResult>> results;
   for (auto& generation : started) {
     if (!generation.ok()) {
@@ -351,11 +301,10 @@ std::vector<Result<GenerateResult>> LlamaEngine::generate(std::span<const Genera
   return results;
 }
 
-Result<void> LlamaEngine::ensure_logits(Sequence& sequence) const {
+Result<void> LlamaEngine::ensure_logits(Sequence& sequence) {
   prepare_to_draw(sequence);
   if (sequence.logits) return {};
-  auto rows =
-      decode_chunk(sequence, sequence.cached(), std::span(sequence.tokens).last(1), Want::kLast, facts_.vocabulary);
+  auto rows = decode_chunk(sequence, sequence.cached(), std::span(sequence.tokens).last(1), Want::kLast);
   if (!rows.ok()) {
     sequence.poisoned = true;
     return rows.error();
@@ -374,7 +323,7 @@ Result<std::vector<double>> LlamaEngine::score(SequenceId id, std::span<const To
   scores.reserve(tokens.size());
   while (!tokens.empty()) {
     const auto chunk = tokens.first(std::min<std::size_t>(tokens.size(), kScoreTokens));
-    auto rows = decode_chunk(*sequence, sequence->cached(), chunk, Want::kAll, facts_.vocabulary);
+    auto rows = decode_chunk(*sequence, sequence->cached(), chunk, Want::kAll);
     if (!rows.ok()) {
       sequence->poisoned = true;
       return rows.error();
@@ -407,7 +356,7 @@ Result<std::vector<std::vector<double>>> LlamaEngine::score_continuations(
     const auto some = continuations.subspan(first, std::min<std::size_t>(kContinuations, continuations.size() - first));
     std::vector<SequenceId> forks;
     auto batch = fork_each(id, some, forks);
-    if (batch.ok()) score_batch(*source->logits, batch.value(), facts_.vocabulary);
+    if (batch.ok()) score_batch(*source->logits, batch.value());
     for (const auto fork : forks) static_cast<void>(close(fork));
     if (!batch.ok()) return batch.error();
     for (auto& one : batch.value()) {
@@ -437,33 +386,31 @@ Result<std::vector<Continuation>> LlamaEngine::fork_each(SequenceId source,
   return batch;
 }
 
+auto cached_end(const Sequence& sequence) {
+  return sequence.tokens.begin() + static_cast<std::ptrdiff_t>(sequence.cached());
+}
+
 Result<SequenceState> LlamaEngine::inspect(SequenceId id) const {
   const auto found = sequences_.find(id);
   if (found == sequences_.end() || found->second.poisoned) return not_open(id);
   const Sequence& sequence = found->second;
-  auto* const memory = sequence.place.context->memory();
   SequenceState state;
   state.tokens = sequence.size();
   state.pending_tokens = sequence.pending ? 1 : 0;
-  state.first_position = llama_memory_seq_pos_min(memory, sequence.place.id);
-  state.last_position = llama_memory_seq_pos_max(memory, sequence.place.id);
-  state.token_sha256 = sha256_of_tokens(sequence.tokens);
-  const auto cells = static_cast<std::uint32_t>(state.last_position + 1);
-  state.kv_bytes_used = model_->kv_bytes(cells, state.first_position);
-  state.kv_bytes_allocated = sequence.place.context->kv_bytes_each;
+  state.first_position = sequence.cells->first_position();
+  state.last_position = sequence.cells->last_position();
+  auto tokens = sequence.cells->witness().value_or(std::vector(sequence.tokens.begin(), cached_end(sequence)));
+  tokens.insert(tokens.end(), cached_end(sequence), sequence.tokens.end());
+  state.token_sha256 = sha256_of_tokens(tokens);
+  state.kv_bytes_used = sequence.cells->bytes_used();
+  state.kv_bytes_allocated = sequence.cells->bytes_allocated();
   return state;
 }
 
 Result<std::uint64_t> LlamaEngine::state_hash(SequenceId id) const {
   const auto found = sequences_.find(id);
   if (found == sequences_.end() || found->second.poisoned) return not_open(id);
-  const Place& place = found->second.place;
-  if (place.context->copy_waits) {
-    return Error{ErrorCode::kUnsupported, "a copy of cells waits for the next computation", {}, {}};
-  }
-  std::vector<std::uint8_t> state(llama_state_seq_get_size(place.context->handle.get(), place.id));
-  const auto written = llama_state_seq_get_data(place.context->handle.get(), state.data(), state.size(), place.id);
-  return xxh3_64(std::as_bytes(std::span(state).first(written)));
+  return found->second.cells->hash();
 }
 
 // The model's own bytes are read once, at the first snapshot.
@@ -484,14 +431,14 @@ Result<engine::Snapshot> LlamaEngine::snapshot(SequenceId id) {
   BH_TRY(const auto* sequence, find(id));
   BH_TRY(const auto its_fit, fit());
   SequenceImage image{.pending = sequence->pending, .logits = sequence->logits, .cells = {}};
-  if (sequence->cached() > 0) image.cells = cells_of(*sequence);
+  if (sequence->cached() > 0) image.cells = sequence->cells->store();
   return engine::pack_snapshot(its_fit, sequence->tokens, to_bytes(image));
 }
 
 Result<void> LlamaEngine::fill(Sequence& made, std::vector<Token> tokens, const SequenceImage& image) {
   const auto cached = static_cast<std::uint32_t>(tokens.size()) - (image.pending ? 1U : 0U);
-  if (cached > 0 && !(image.cells && put_cells(made, *image.cells, cached))) {
-    BH_CHECK(append(made, std::span<const Token>(tokens).first(cached), facts_.vocabulary));
+  if (cached > 0 && !(image.cells && made.cells->restore(*image.cells, std::span<const Token>(tokens).first(cached)))) {
+    BH_CHECK(append(made, std::span<const Token>(tokens).first(cached)));
   }
   made.tokens = std::move(tokens);
   made.pending = image.pending;
@@ -505,7 +452,7 @@ bool LlamaEngine::is_image_of(std::span<const Token> tokens, const SequenceImage
       tokens, [&](Token token) { return token >= 0 && token < static_cast<Token>(facts_.vocabulary); });
   if (!known || (image.pending && (tokens.empty() || image.logits))) return false;
   const auto cached = static_cast<std::uint32_t>(tokens.size()) - (image.pending ? 1U : 0U);
-  return !image.cells || are_cells_of(*image.cells, cached, model_->cells_have_places());
+  return !image.cells || store_->are_cells_of(*image.cells, cached);
 }
 
 Result<SequenceId> LlamaEngine::restore(const engine::Snapshot& snapshot, const OpenOptions& options) {
@@ -523,8 +470,9 @@ Result<SequenceId> LlamaEngine::restore(const engine::Snapshot& snapshot, const 
   }
   BH_TRY(const auto id, open(options));
   if (mutant(Mutant::kRestoreToAll) && sequences_.size() > 1 && image->cells) {
-    const auto& oldest = sequences_.begin()->second;
-    static_cast<void>(finish_copies(oldest) && write_cells(oldest.place, *image->cells));
+    const auto cached = content.tokens.size() - (image->pending ? 1U : 0U);
+    auto& oldest = *sequences_.begin()->second.cells;
+    static_cast<void>(oldest.restore(*image->cells, std::span<const Token>(content.tokens).first(cached)));
   }
   if (const auto filled = fill(sequences_.at(id), std::move(content.tokens), *image); !filled.ok()) {
     static_cast<void>(close(id));
@@ -537,9 +485,6 @@ Result<void> LlamaEngine::close(SequenceId id) {
   const auto found = sequences_.find(id);
   if (found == sequences_.end()) return not_open(id);
   if (mutant(Mutant::kWarmSlot)) last_closed_ = found->second.tokens;
-  // Others may still be copies of what is about to be cleared.
-  static_cast<void>(finish_copies(found->second));
-  ContextPool::release(found->second.place);
   sequences_.erase(found);
   return {};
 }
@@ -551,7 +496,15 @@ Result<std::unique_ptr<engine::Engine>> make_llama_engine(const ModelOptions& op
   auto timeless = options;  // weights are shared whatever the time
   timeless.clock.clear();
   BH_TRY(auto model, LoadedModel::load(timeless));
-  return std::unique_ptr<engine::Engine>(std::make_unique<LlamaEngine>(std::move(model), std::move(clock)));
+  auto cancellation = std::make_unique<Cancellation>();
+  std::unique_ptr<CellStore> store;
+  if (model->paged()) {
+    BH_TRY(store, make_paged_store(*model, *cancellation));
+  } else {
+    store = std::make_unique<ContextPool>(*model, *cancellation);
+  }
+  return std::unique_ptr<engine::Engine>(
+      std::make_unique<LlamaEngine>(std::move(model), std::move(cancellation), std::move(store), std::move(clock)));
 }
 
 }  // namespace bulkhead::engines::llama

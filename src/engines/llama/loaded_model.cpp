@@ -86,7 +86,7 @@ std::uint32_t positive(std::int32_t value) {
 
 // For Facts::implementation.
 std::map<std::string, std::string> implementation_of(const llama_model* model, const ModelOptions& options,
-                                                     kernels::AttentionChoice attention) {
+                                                     kernels::AttentionChoice attention, bool paged) {
   std::array<char, 128> described{};
   llama_model_desc(model, described.data(), described.size());
   const bool own_attention = attention == kernels::AttentionChoice::kBulkhead;
@@ -95,8 +95,9 @@ std::map<std::string, std::string> implementation_of(const llama_model* model, c
           {"context", "token arrays"},
           {"generation", "llama_decode(), all sequences in one batch"},
           {"sampling", "logits as f32, drawn here with a generator for each output"},
-          {"cache", options.grade == Grade::kMask ? "one buffer for all sequences, an attention mask between them"
-                                                  : "one buffer for each sequence, copied by a fork"},
+          {"cache", paged ? "pages of 64 cells, own table for each sequence, shared by forks until written"
+                    : options.grade == Grade::kMask ? "one buffer for all sequences, an attention mask between them"
+                                                    : "one buffer for each sequence, copied by a fork"},
           {"attention", own_attention             ? "flash attention, Bulkhead's kernels"
                         : options.flash_attention ? "flash attention, ggml"
                                                   : "ggml"},
@@ -144,7 +145,7 @@ Result<void> LoadedModel::note_facts() {
             .flash_attention = options_.flash_attention,
             .chat_template = false,
             .grade = options_.grade,
-            .implementation = implementation_of(model, options_, attention_)};
+            .implementation = {}};
   if (facts_.context_tokens == 0) facts_.context_tokens = std::min(trained, kDefaultContext);
   if (facts_.context_tokens > trained) {
     return Error{ErrorCode::kResource,
@@ -173,7 +174,7 @@ Result<void> LoadedModel::measure_cells() {
 // code alone knows.
 Result<std::string> LoadedModel::attention_of_ggml() const {
   constexpr std::uint32_t kCells = 256;
-  BH_TRY(const auto context, make(weights_->model(), 1, kCells));
+  BH_TRY(const auto context, make(weights_->model(), context_params(1, kCells)));
   const kernels::AttentionScope scope(attention_);
   const auto taken = kernels::attention_taken();
   llama_token token = 0;
@@ -190,13 +191,32 @@ Result<std::string> LoadedModel::attention_of_ggml() const {
                                             : std::string("this model's attention is not flash attention");
 }
 
+// Tried: the memory of a context is exchanged, and a token decoded in it.
+bool LoadedModel::can_be_paged() const {
+  if (attention_ != kernels::AttentionChoice::kBulkhead || !options_.flash_attention || on_gpu(options_)) return false;
+  PagePool pool(1);
+  PageTable table;
+  const BoundTables bound = {&table};
+  const AssertionScope assertions;
+  const auto context = make_paged_context(pool, bound);
+  if (!context.ok() || !pool.make_writable(table, 1)) return false;
+  const kernels::AttentionScope scope(attention_);
+  llama_token token = 0;
+  try {
+    return llama_decode(context.value().get(), llama_batch_get_one(&token, 1)) == 0;
+  } catch (const std::exception& failure) {
+    log::get().debug("this model is not paged: {}", failure.what());
+    return false;
+  }
+}
+
 // The reason why logits may depend on what is computed beside them; empty: they do not.
 Result<std::string> LoadedModel::find_variance() const {
   const auto* model = weights_->model();
   if (auto reason = variance_of(options_); !reason.empty()) return reason;
   if (!weights_->variance().empty()) return weights_->variance();
   if (llama_model_is_recurrent(model) || llama_model_is_hybrid(model)) return std::string("the model is recurrent");
-  if (facts_.window_tokens > 0 && !context_params(1, 1).swa_full) {
+  if (facts_.window_tokens > 0 && !paged_ && !context_params(1, 1).swa_full) {
     return std::string("the cache keeps a window only, whose cells lie where there was room");
   }
   BH_TRY(const auto left, attention_of_ggml());
@@ -204,6 +224,8 @@ Result<std::string> LoadedModel::find_variance() const {
 }
 
 Result<void> LoadedModel::choose_isolation() {
+  paged_ = can_be_paged();
+  facts_.implementation = implementation_of(weights_->model(), options_, attention_, paged_);
   facts_.isolation = options_.isolation == Isolation::kFast ? Isolation::kFast : Isolation::kStrict;
   BH_TRY(facts_.variance, find_variance());
   facts_.batch_invariant = facts_.variance.empty();
@@ -248,10 +270,7 @@ bool LoadedModel::cells_have_places() const {
   return rope == LLAMA_ROPE_TYPE_MROPE || rope == LLAMA_ROPE_TYPE_IMROPE;
 }
 
-Result<ContextHandle> LoadedModel::make(llama_model* model, std::uint32_t sequences, std::uint32_t tokens_each,
-                                        CacheMap* cache) const {
-  auto params = context_params(sequences, tokens_each);
-  if (cache != nullptr) cache->watch(params);
+Result<ContextHandle> LoadedModel::make(llama_model* model, const llama_context_params& params) const {
   const LoggedErrors errors;
   const AssertionScope assertions;
   std::string thrown;
@@ -261,19 +280,47 @@ Result<ContextHandle> LoadedModel::make(llama_model* model, std::uint32_t sequen
     thrown = std::string(": ") + failure.what();
   }
   return Error{ErrorCode::kResource,
-               fmt::format("libllama cannot make a context for {} sequences of {} tokens: {}{}", sequences, tokens_each,
-                           errors.text(), thrown),
+               fmt::format("libllama cannot make a context for {} sequences of {} tokens in all: {}{}",
+                           params.n_seq_max, params.n_ctx, errors.text(), thrown),
                options_.path,
                {}};
 }
 
 Result<ContextHandle> LoadedModel::make_context(std::uint32_t sequences, std::uint32_t tokens_each,
                                                 CacheMap* cache) const {
-  return make(weights_->model(), sequences, tokens_each, cache);
+  auto params = context_params(sequences, tokens_each);
+  if (cache != nullptr) cache->watch(params);
+  return make(weights_->model(), params);
+}
+
+Result<ContextHandle> LoadedModel::make_paged_context(PagePool& pool, const BoundTables& bound) const {
+  auto params = context_params(static_cast<std::uint32_t>(bound.size()), kChunkTokens);
+  params.n_ctx = kChunkTokens;
+  params.kv_unified = true;
+  params.swa_full = true;
+  BH_TRY(auto made, make(weights_->model(), params));
+  if (attach_pages(*made, pool, bound, padded(facts_.context_tokens))) return made;
+  return Error{ErrorCode::kUnsupported, "the memory of this model cannot be paged", options_.path, {}};
+}
+
+std::uint64_t LoadedModel::work_bytes_of(const llama_context& context, std::uint32_t rows) const {
+  std::uint64_t sum = std::uint64_t{facts_.vocabulary} * rows * sizeof(float);
+  for (const auto& [buffer_type, bytes] : llama_get_memory_breakdown(&context)) sum += bytes.compute;
+  return sum;
+}
+
+Result<void> LoadedModel::check_capacity(std::uint32_t tokens_each) const {
+  if (tokens_each == 0) return Error{ErrorCode::kBadInput, "a sequence needs room for at least one token", {}, {}};
+  if (tokens_each <= facts_.context_tokens) return {};
+  return Error{ErrorCode::kResource,
+               fmt::format("{} tokens are {} more than the context of {} (the model was trained for {})", tokens_each,
+                           tokens_each - facts_.context_tokens, facts_.context_tokens, facts_.trained_context_tokens),
+               {},
+               "use less text, or a larger context (-c) where the model allows it"};
 }
 
 Result<Footprint> LoadedModel::footprint(std::uint32_t sequences, std::uint32_t tokens_each) const {
-  auto made = make(weights_->outline(), sequences, tokens_each);
+  auto made = make(weights_->outline(), context_params(sequences, tokens_each));
   if (!made.ok()) {
     Error error = made.error();
     error.code = ErrorCode::kUnsupported;  // nothing was allocated, so memory is not the reason

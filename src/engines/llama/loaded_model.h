@@ -4,7 +4,9 @@
 
 #include "engine/engine.h"
 #include "engines/llama/cache_map.h"
+#include "engines/llama/cells.h"
 #include "engines/llama/kernels/attention_op.h"
+#include "engines/llama/paged_memory.h"
 #include "engines/llama/weights.h"
 
 #include <bulkhead/options.h>
@@ -23,12 +25,6 @@ struct FreeContext {
 };
 using ContextHandle = std::unique_ptr<llama_context, FreeContext>;
 
-// Tokens decoded at a time in a prefill: chunk boundaries lie at its multiples, counted from the call's first token.
-// With 512 the activations of a large model's layer no longer stay in a cache: measured on Zen 5, 512 tokens of Qwen
-// 1.5B take 1.19 s in one chunk, 1.13 s in two or four, of Gemma 270M 0.166, 0.144 and 0.147 s.
-inline constexpr std::uint32_t kChunkTokens = 256;
-// Tokens scored at a time: each costs one row of logits.
-inline constexpr std::uint32_t kScoreTokens = 32;
 // libllama's limit of sequences in one context.
 inline constexpr std::uint32_t kMostSequences = 256;
 
@@ -66,6 +62,17 @@ class LoadedModel {
                                                    CacheMap* cache = nullptr) const;
   // What make_context() would allocate; allocates nothing. kUnsupported when the model cannot run with these options.
   [[nodiscard]] Result<Footprint> footprint(std::uint32_t sequences, std::uint32_t tokens_each) const;
+  // Cells lie in pages (paged_cells.h): attention is ours, and libllama's memory of this model can be exchanged.
+  [[nodiscard]] bool paged() const { return paged_; }
+  // One context for all sequences of an engine, its cells in `pool`; as many of them in a decode as `bound` has
+  // elements. kUnsupported: this model's memory cannot be paged.
+  [[nodiscard]] Result<ContextHandle> make_paged_context(PagePool& pool, const BoundTables& bound) const;
+  // Compute buffers of a context, and its logits for `rows` rows.
+  [[nodiscard]] std::uint64_t work_bytes_of(const llama_context& context, std::uint32_t rows) const;
+  // kBadInput: no room at all; kResource: more than the context of this model.
+  [[nodiscard]] Result<void> check_capacity(std::uint32_t tokens_each) const;
+  // Cells of windowed layers stay when the window has moved on.
+  [[nodiscard]] bool keeps_whole_window() const { return options_.full_window_cache; }
   [[nodiscard]] Guard guard() const { return options_.guard; }
   // Each sequence has cells of its own in main memory, position p in cell p.
   [[nodiscard]] bool cells_in_order() const;
@@ -84,14 +91,15 @@ class LoadedModel {
   [[nodiscard]] Result<void> measure_cells();
   [[nodiscard]] Result<std::string> find_variance() const;
   [[nodiscard]] Result<std::string> attention_of_ggml() const;
+  [[nodiscard]] bool can_be_paged() const;
   [[nodiscard]] llama_context_params context_params(std::uint32_t sequences, std::uint32_t tokens_each) const;
-  [[nodiscard]] Result<ContextHandle> make(llama_model* model, std::uint32_t sequences, std::uint32_t tokens_each,
-                                           CacheMap* cache = nullptr) const;
+  [[nodiscard]] Result<ContextHandle> make(llama_model* model, const llama_context_params& params) const;
 
   ModelOptions options_;
   std::shared_ptr<const Weights> weights_;
   engine::Facts facts_;
   kernels::AttentionChoice attention_ = kernels::AttentionChoice::kStock;
+  bool paged_ = false;
   std::uint64_t full_cell_bytes_ = 0;    // one token in the layers that keep all tokens
   std::uint64_t window_cell_bytes_ = 0;  // one token in the layers that keep a window
 };

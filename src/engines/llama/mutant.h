@@ -18,7 +18,7 @@ enum class Mutant {
   kWarmSlot,              // D3: a new sequence begins with what the last closed one held
   kShallowTrim,           // D4: a fork at an earlier token keeps the cells behind it
   kRowsMixedUp,           // D5: from three rows on, each gets its neighbour's logits
-  kSharedCache,           // D6: a fork at the end is the same cells
+  kSharedCache,           // D6: a fork writes into the cells of its source
   kHalfWritten,           // D11: what a failed or refused computation wrote stays
   kOverread,              // D12: a row's logits are moved by what its neighbour holds
   kSharedStaging,         // D13: what is copied out passes through one buffer that keeps its last bytes
@@ -33,9 +33,13 @@ enum class Mutant {
   kCloseClearsNeighbour,  // M8: closing one drops the newest cell of the next room
   kRestoreToAll,          // M9: a restore also reaches the oldest other sequence
   kCancelEndsAll,         // M10: one request's cancellation ends its whole batch
+  kUnscrubbedPage,        // M14: a page goes to its next owner with what it held
+  kWindowTooEarly,        // M15: a window's page is given back while tokens still see it
   kIdsOfItsOwn,           // half of M11, harmless by itself: every engine counts its sequences from 0
 };
 
+// Those that random traces kill. M14 shows under a guard, M15 against libllama's own cache only: a sequence alone has
+// it too (tests/engines/llama_pages_test.cpp).
 inline constexpr std::array<std::pair<std::string_view, Mutant>, 20> kMutants = {
     {{"D1", Mutant::kStaleRoom},       {"D2", Mutant::kUnsyncedInputs},  {"D3", Mutant::kWarmSlot},
      {"D4", Mutant::kShallowTrim},     {"D5", Mutant::kRowsMixedUp},     {"D6", Mutant::kSharedCache},

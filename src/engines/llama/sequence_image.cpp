@@ -29,10 +29,7 @@ std::vector<std::byte> to_bytes(const SequenceImage& image) {
   writer.number((image.pending ? kPending : 0) | (image.cells ? kCells : 0));
   writer.number(static_cast<std::uint32_t>(image.logits ? image.logits->size() : 0));
   if (image.logits) writer.list(std::span<const float>(*image.logits));
-  if (image.cells) {
-    write_block(writer, image.cells->full);
-    write_block(writer, image.cells->window);
-  }
+  if (image.cells) write_block(writer, *image.cells);
   return std::move(writer).take();
 }
 
@@ -44,11 +41,7 @@ std::optional<SequenceImage> image_from(std::span<const std::byte> bytes, std::u
   SequenceImage image;
   image.pending = (flags & kPending) != 0;
   if (logits != 0) image.logits = std::make_shared<const Logits>(reader.list<float>(logits));
-  if ((flags & kCells) != 0) {
-    image.cells = StoredCells{};
-    image.cells->full = read_block(reader);
-    image.cells->window = read_block(reader);
-  }
+  if ((flags & kCells) != 0) image.cells = read_block(reader);
   if (reader.failed() || reader.left() != 0) return std::nullopt;
   return image;
 }

@@ -3,7 +3,6 @@
 #pragma once
 
 #include "engines/llama/sequence.h"
-#include "engines/llama/stored_cells.h"
 
 #include <cstddef>
 #include <memory>

@@ -85,10 +85,10 @@ BULKHEAD_INLINE void convert_cell(CellType type, const char* cell, int size, flo
 // The cells of one block as rows of 16 * n elements of a type that can be loaded.
 struct BlockCells {
   const char* first;
-  size_t stride;  // bytes
-  CellType type;  // never a quantized one
-  int count;      // cells of the block that are there
-  size_t ahead;   // bytes to the same cell of the block that this thread reads next
+  size_t stride;    // bytes
+  CellType type;    // never a quantized one
+  int count;        // cells of the block that are there
+  ptrdiff_t ahead;  // bytes to the same cell of the block that this thread reads next
 };
 
 BULKHEAD_INLINE int cell_bytes(CellType type, int size) {
@@ -102,9 +102,8 @@ BULKHEAD_INLINE int cell_bytes(CellType type, int size) {
 
 // The block as it lies, or converted to `scratch` [count][size] where that pays: always for quantized cells, and when
 // many rows read it. Conversion is exact, so the choice moves no bit.
-static BlockCells open_block(const char* first, size_t stride, CellType type, int size, int count, int ahead_cells,
+static BlockCells open_block(const char* first, size_t stride, CellType type, int size, int count, ptrdiff_t ahead,
                              bool convert, float* scratch) {
-  const size_t ahead = static_cast<size_t>(ahead_cells) * stride;
   if (!is_quantized(type) && (!convert || type == CellType::kF32)) return {first, stride, type, count, ahead};
   const int bytes = cell_bytes(type, size);
   for (int c = 0; c < count; ++c) {

@@ -110,10 +110,31 @@ static void soften_block(TilePass& pass, float* states, size_t row_stride, bool 
   }
 }
 
+// Where a block's cells begin, in cells behind tile.keys.
+BULKHEAD_INLINE size_t first_cell(const AttentionTile& tile, int block) {
+  if (tile.pages == nullptr) return static_cast<size_t>(block) * kBlockCells;
+  return static_cast<size_t>(tile.pages[block]) * static_cast<size_t>(tile.page_stride);
+}
+
+// From a block's cells to those that this thread reads next: what a prefetch may ask for. Of paged cells never
+// another's: behind the last of its own there is none.
+BULKHEAD_INLINE ptrdiff_t cells_ahead(const AttentionTile& tile, int block) {
+  if (tile.pages == nullptr) return tile.prefetch;
+  const int next = block + tile.prefetch / kBlockCells;
+  if (next * kBlockCells >= tile.cells) return 0;
+  return static_cast<ptrdiff_t>(first_cell(tile, next)) - static_cast<ptrdiff_t>(first_cell(tile, block));
+}
+
+BULKHEAD_INLINE uint64_t look(const TilePass& pass, int token, int block) {
+  float* bias = pass.bias + token * kBlockCells;
+  return pass.tile.pages == nullptr ? look_at_mask(pass.tile, token, block, bias)
+                                    : look_at_position(pass.tile, token, block, bias);
+}
+
 static void attend_cells(TilePass& pass, int block, float* states, size_t row_stride, bool merge) {
   const AttentionTile& tile = pass.tile;
   uint64_t any = 0;
-  for (int t = 0; t < tile.tokens; ++t) any |= pass.seen[t] = look(tile, t, block, pass.bias + t * kBlockCells);
+  for (int t = 0; t < tile.tokens; ++t) any |= pass.seen[t] = look(pass, t, block);
   if (!merge) {
     for (int row = 0; row < pass.rows; ++row) states[static_cast<size_t>(row) * row_stride + 1] = 0.0F;
   }
@@ -121,12 +142,13 @@ static void attend_cells(TilePass& pass, int block, float* states, size_t row_st
 
   const int first = block * kBlockCells;
   const int count = tile.cells - first < kBlockCells ? tile.cells - first : kBlockCells;
-  const char* keys = tile.keys + static_cast<size_t>(first) * tile.key_cell;
-  const char* values = tile.values + static_cast<size_t>(first) * tile.value_cell;
-  score_block(pass, open_block(keys, tile.key_cell, tile.key_type, tile.key_size, count, tile.prefetch, pass.convert,
-                               pass.keys));
-  const BlockCells open = open_block(values, tile.value_cell, tile.value_type, tile.value_size, count, tile.prefetch,
-                                     pass.convert, pass.values);
+  const size_t at = first_cell(tile, block);
+  const ptrdiff_t ahead = cells_ahead(tile, block);
+  score_block(pass, open_block(tile.keys + at * tile.key_cell, tile.key_cell, tile.key_type, tile.key_size, count,
+                               ahead * static_cast<ptrdiff_t>(tile.key_cell), pass.convert, pass.keys));
+  const BlockCells open =
+      open_block(tile.values + at * tile.value_cell, tile.value_cell, tile.value_type, tile.value_size, count,
+                 ahead * static_cast<ptrdiff_t>(tile.value_cell), pass.convert, pass.values);
   soften_block(pass, states, row_stride, merge);
   // Tokens next to each other that see the same cells share one pass over the values.
   for (int t = 0; t < tile.tokens;) {
@@ -144,11 +166,17 @@ static int blocks_of(const AttentionTile& tile) {
   return (tile.cells + kBlockCells - 1) / kBlockCells;
 }
 
+// The first block that any token sees. A mask tells only where it is looked at.
+static int first_block(const AttentionTile& tile) {
+  const bool windowed = tile.pages != nullptr && tile.window != 0 && tile.position >= tile.window;
+  return windowed ? (tile.position - tile.window + 1) / kBlockCells : 0;
+}
+
 static void attend(const AttentionTile& tile) {
   TilePass pass = open_tile(tile);
   const int stride = state_floats(tile.value_size);
   for (int row = 0; row < pass.rows; ++row) clear_state(pass.states + row * stride, tile.value_size);
-  for (int block = 0; block < blocks_of(tile); ++block) {
+  for (int block = first_block(tile); block < blocks_of(tile); ++block) {
     attend_cells(pass, block, pass.states, static_cast<size_t>(stride), true);
   }
   for (int row = 0; row < pass.rows; ++row) finish_row(tile, row, pass.states + row * stride);

@@ -2,7 +2,9 @@
 #include "engines/llama/kernels/attention_op.h"
 
 #include "engines/llama/kernels/attention.h"
+#include "engines/llama/kernels/attention_operation.h"
 #include "engines/llama/kernels/attention_plan.h"
+#include "engines/llama/kernels/paged_attention.h"
 
 #include <fmt/format.h>
 #include <ggml-backend-impl.h>
@@ -13,18 +15,18 @@
 
 #include <array>
 #include <atomic>
-#include <cmath>
 #include <cstring>
-#include <optional>
 #include <vector>
 
 namespace bulkhead::engines::llama::kernels {
 namespace {
 
-// The operation's last parameter slot, which ggml leaves 0.
+// The operation's last parameter slot, which ggml leaves 0. Before it stands the plan's address where cells are paged.
 constexpr int kMarkSlot = GGML_MAX_OP_PARAMS / static_cast<int>(sizeof(std::int32_t)) - 1;
+constexpr std::size_t kPlanBytes = sizeof(void*);  // its address
+constexpr int kPlanSlot = kMarkSlot - static_cast<int>(kPlanBytes / sizeof(std::int32_t));
 constexpr std::int32_t kMark = 0x62756c6b;
-constexpr int kMaxHeadSize = 1024;
+constexpr std::int32_t kPagedMark = 0x62756c70;
 
 std::atomic<const AttentionTable*> table{nullptr};
 std::atomic<AttentionChoice> process_choice{AttentionChoice::kStock};
@@ -37,80 +39,17 @@ bool chosen() {
   return choice == AttentionChoice::kBulkhead;
 }
 
-std::optional<CellType> cell_type(const ggml_tensor* cells) {
-  const std::int64_t size = cells->ne[0];
-  if (cells->nb[0] != ggml_type_size(cells->type) || size <= 0 || size > kMaxHeadSize || size % 16 != 0) return {};
-  switch (cells->type) {
-    case GGML_TYPE_F32: return CellType::kF32;
-    case GGML_TYPE_F16: return CellType::kF16;
-    case GGML_TYPE_BF16: return CellType::kBF16;
-    case GGML_TYPE_Q8_0: return size % 32 == 0 ? std::optional(CellType::kQ8_0) : std::nullopt;
-    case GGML_TYPE_Q4_0: return size % 32 == 0 ? std::optional(CellType::kQ4_0) : std::nullopt;
-    default: return {};
-  }
-}
-
-AttentionSize size_of(const ggml_tensor* operation) {
-  const ggml_tensor* queries = operation->src[0];
-  const ggml_tensor* keys = operation->src[1];
-  AttentionSize size;
-  size.key_size = static_cast<int>(keys->ne[0]);
-  size.value_size = static_cast<int>(operation->src[2]->ne[0]);
-  size.tokens = static_cast<int>(queries->ne[1]);
-  size.heads = static_cast<int>(queries->ne[2]);
-  size.streams = static_cast<int>(queries->ne[3]);
-  size.kv_heads = static_cast<int>(keys->ne[2]);
-  size.cells = static_cast<int>(keys->ne[1]);
-  return size;
-}
-
-float parameter(const ggml_tensor* operation, int index) {
-  float value = 0;
-  std::memcpy(&value, &operation->op_params[index], sizeof(value));
-  return value;
-}
-
-// ALiBi: how often the mask counts for each head. Heads beyond a power of two take the odd powers of a finer series.
-std::vector<float> slopes_of(const ggml_tensor* operation) {
-  const auto heads = static_cast<unsigned>(operation->src[0]->ne[2]);
-  const float max_bias = parameter(operation, 1);
-  std::vector<float> slopes(heads, 1.0F);
-  if (max_bias <= 0.0F) return slopes;
-  unsigned power = 1;
-  while (power * 2 <= heads) power *= 2;
-  const float coarse = std::pow(2.0F, -max_bias / static_cast<float>(power));
-  const float fine = std::pow(2.0F, -max_bias / 2.0F / static_cast<float>(power));
-  for (unsigned h = 0; h < heads; ++h) {
-    slopes[h] = h < power ? std::pow(coarse, static_cast<float>(h + 1))
-                          : std::pow(fine, static_cast<float>(2 * (h - power) + 1));
-  }
-  return slopes;
-}
-
-const char* bytes_of(const ggml_tensor* tensor) {
-  return static_cast<const char*>(tensor->data);
-}
-
 // The operation as tiles. One per thread and operation.
 class Tiles {
  public:
   Tiles(const ggml_tensor* operation, const AttentionPlan& plan, float* scratch)
-      : operation_(operation), plan_(plan), size_(size_of(operation)), slopes_(slopes_of(operation)) {
-    tile_.key_size = size_.key_size;
-    tile_.value_size = size_.value_size;
+      : operation_(operation),
+        plan_(plan),
+        size_(size_of(operation)),
+        slopes_(slopes_of(operation)),
+        tile_(common_tile(operation, scratch)) {
     tile_.cells = size_.cells;
-    tile_.key_type = *cell_type(operation->src[1]);
-    tile_.value_type = *cell_type(operation->src[2]);
-    tile_.query_token = operation->src[0]->nb[1];
-    tile_.query_head = operation->src[0]->nb[2];
-    tile_.key_cell = operation->src[1]->nb[1];
-    tile_.value_cell = operation->src[2]->nb[1];
     tile_.mask_token = operation->src[3] == nullptr ? 0 : operation->src[3]->nb[1];
-    tile_.out_head = operation->nb[1];
-    tile_.out_token = operation->nb[2];
-    tile_.scale = parameter(operation, 0);
-    tile_.softcap = parameter(operation, 2);
-    tile_.scratch = scratch;
   }
 
   // Later tokens see more cells, so their tiles come first: what is left over at the end is small.
@@ -152,7 +91,7 @@ class Tiles {
   const AttentionPlan& plan_;
   AttentionSize size_;
   std::vector<float> slopes_;
-  AttentionTile tile_{};
+  AttentionTile tile_;
 };
 
 AttentionPlan plan_for(const ggml_tensor* operation, int threads) {
@@ -206,17 +145,34 @@ class AttentionTraits : public ggml::cpu::tensor_traits {
     if (wanted) ++(ours ? taken : fell_through);
     if (wanted && !ours && innermost != nullptr) innermost->note_left(*operation);
     // ggml hands its own graph's node as const; planning is the one moment when no other thread looks at it.
-    const_cast<ggml_tensor*>(operation)->op_params[kMarkSlot] = ours ? kMark : 0;  // NOLINT(*-const-cast)
+    auto* parameters = const_cast<ggml_tensor*>(operation)->op_params;  // NOLINT(*-const-cast)
+    auto* batch = innermost == nullptr ? nullptr : innermost->paged_batch();
+    if (const auto* layer = batch == nullptr ? nullptr : batch->layer_of(operation); layer != nullptr) {
+      // Nothing else can compute it: its mask says nothing, and its cells are not where the view of them says.
+      GGML_ASSERT(ours && "paged cells need our attention");
+      const PagedPlan* plan = &batch->plan(size_of(operation), *layer, threads);
+      parameters[kMarkSlot] = kPagedMark;
+      std::memcpy(&parameters[kPlanSlot], &plan, kPlanBytes);
+      size = plan->bytes();
+      return true;
+    }
+    parameters[kMarkSlot] = ours ? kMark : 0;
     if (ours) size = plan_for(operation, threads).bytes(threads);
     return ours;
   }
 
   bool compute_forward(ggml_compute_params* params, ggml_tensor* operation) override {
+    const AttentionTable& kernels = *table.load(std::memory_order_relaxed);
+    if (operation->op_params[kMarkSlot] == kPagedMark) {
+      const PagedPlan* plan = nullptr;
+      std::memcpy(&plan, &operation->op_params[kPlanSlot], kPlanBytes);
+      compute_paged(*params, *operation, *plan, kernels);
+      return true;
+    }
     if (operation->op_params[kMarkSlot] != kMark) return false;
     const AttentionPlan plan = plan_for(operation, params->nth);
     auto* work = static_cast<float*>(params->wdata);
     const Tiles tiles(operation, plan, work + plan.scratch_floats * static_cast<std::size_t>(params->ith));
-    const AttentionTable& kernels = *table.load(std::memory_order_relaxed);
     if (plan.by_block) {
       float* states = work + plan.scratch_floats * static_cast<std::size_t>(params->nth);
       compute_blocks(*params, tiles, plan, kernels, static_cast<int>(operation->src[2]->ne[0]), states);
@@ -276,31 +232,18 @@ AttentionScope::~AttentionScope() {
   innermost = outer_;
 }
 
+bool AttentionScope::publish(PagedBatch* batch) noexcept {
+  if (innermost == nullptr) return false;
+  innermost->paged_batch_ = batch;
+  return true;
+}
+
 void AttentionScope::note_left(const ggml_tensor& operation) {
   if (!left_to_ggml_.empty()) return;
   const auto size = size_of(&operation);
   left_to_ggml_ = fmt::format("no kernel for {} ({}: keys of {} {} values, values of {} {})", operation.name,
                               ggml_op_name(operation.op), size.key_size, ggml_type_name(operation.src[1]->type),
                               size.value_size, ggml_type_name(operation.src[2]->type));
-}
-
-bool attention_supports(const ggml_tensor* operation) noexcept {
-  if (operation->op != GGML_OP_FLASH_ATTN_EXT || operation->type != GGML_TYPE_F32) return false;
-  const ggml_tensor* queries = operation->src[0];
-  const ggml_tensor* keys = operation->src[1];
-  const ggml_tensor* values = operation->src[2];
-  const ggml_tensor* mask = operation->src[3];
-  const ggml_tensor* sinks = operation->src[4];
-  if (queries->type != GGML_TYPE_F32 || queries->nb[0] != sizeof(float) || queries->ne[0] != keys->ne[0]) return false;
-  if (!cell_type(keys) || !cell_type(values)) return false;
-  if (keys->ne[1] != values->ne[1] || keys->ne[2] != values->ne[2] || keys->ne[3] != values->ne[3]) return false;
-  if (keys->ne[2] <= 0 || queries->ne[2] % keys->ne[2] != 0 || queries->ne[3] != keys->ne[3]) return false;
-  if (mask != nullptr && (mask->type != GGML_TYPE_F16 || mask->nb[0] != sizeof(ggml_fp16_t) ||
-                          mask->ne[0] < keys->ne[1] || mask->ne[1] < queries->ne[1])) {
-    return false;
-  }
-  if (sinks != nullptr && (sinks->type != GGML_TYPE_F32 || !ggml_is_contiguous(sinks))) return false;
-  return operation->nb[0] == sizeof(float);
 }
 
 std::uint64_t attention_fell_through() noexcept {

@@ -20,6 +20,8 @@ struct ggml_tensor;
 
 namespace bulkhead::engines::llama::kernels {
 
+class PagedBatch;
+
 enum class AttentionChoice { kStock, kBulkhead };
 
 // Puts the operator in place; from then on the process's choice is kBulkhead. Call it before the first model is loaded
@@ -44,20 +46,21 @@ class AttentionScope {
   // The first operation that ours was chosen for and that our kernels cannot compute, for people; empty: none yet.
   [[nodiscard]] const std::string& left_to_ggml() const { return left_to_ggml_; }
 
+  // Tells this thread's innermost scope which batch the graphs that it plans next are about; null: none that is paged.
+  // It must live until they are computed. False when no scope lives here: then paged cells cannot be computed.
+  [[nodiscard]] static bool publish(PagedBatch* batch) noexcept;
+
   // For the operator.
   [[nodiscard]] AttentionChoice choice() const { return choice_; }
+  [[nodiscard]] PagedBatch* paged_batch() const { return paged_batch_; }
   void note_left(const ggml_tensor& operation);
 
  private:
   AttentionChoice choice_;
   AttentionScope* outer_;
+  PagedBatch* paged_batch_ = nullptr;
   std::string left_to_ggml_;
 };
-
-// Whether our kernels compute this operation: queries F32; keys and values each F32, F16, BF16, Q8_0 or Q4_0; heads of
-// a multiple of 16 elements (of 32 if quantized) up to 1024; mask F16 or none; any scale, ALiBi slope, soft cap and
-// sinks.
-[[nodiscard]] bool attention_supports(const ggml_tensor* operation) noexcept;
 
 // Operations that this thread planned with kBulkhead in force and left to ggml's own, variant path.
 [[nodiscard]] std::uint64_t attention_fell_through() noexcept;

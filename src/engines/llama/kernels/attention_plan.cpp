@@ -8,11 +8,6 @@
 namespace bulkhead::engines::llama::kernels {
 namespace {
 
-// Heads of a tile at most: more would leave room for too few tokens.
-constexpr int kMaxTileHeads = 16;
-// What the states of blocks may take: beyond it, tiles are cut smaller instead.
-constexpr std::size_t kMaxStateFloats = std::size_t{8} << 20U;
-
 int divide_up(int a, int b) {
   return (a + b - 1) / b;
 }

@@ -7,6 +7,11 @@
 
 namespace bulkhead::engines::llama::kernels {
 
+// Heads of a tile at most: more would leave room for too few tokens.
+inline constexpr int kMaxTileHeads = 16;
+// What the states of blocks may take in all.
+inline constexpr std::size_t kMaxStateFloats = std::size_t{8} << 20U;
+
 // Sizes of one operation.
 struct AttentionSize {
   int key_size = 0, value_size = 0;  // elements of a head

@@ -26,7 +26,7 @@ constexpr size_t cells_at_once(size_t rows) {
 
 // Partial sums of R rows and C cells, kept in registers over the whole key; into parts[r * row + c].
 template <typename Cell, size_t R, size_t C>
-BULKHEAD_INLINE void partial_sums(const float* const* queries, const char* const* keys, int size, size_t ahead,
+BULKHEAD_INLINE void partial_sums(const float* const* queries, const char* const* keys, int size, ptrdiff_t ahead,
                                   F32x16* parts, size_t row) {
   F32x16 sums[R][C];
 #pragma GCC unroll 8
@@ -58,7 +58,7 @@ BULKHEAD_INLINE void partial_sums(const float* const* queries, const char* const
 // Where a tile of R rows and C cells fills the registers, its sums are reduced at once; else they are gathered until
 // there are sixteen of a row. Either way a score is the sum_of_lanes() of its partial sums.
 template <typename Cell, size_t R>
-static void score_rows(const float* const* queries, const char* const* keys, int size, size_t ahead, float* scores) {
+static void score_rows(const float* const* queries, const char* const* keys, int size, ptrdiff_t ahead, float* scores) {
   constexpr size_t kCells = cells_at_once(R);
   if constexpr (kAccumulators == kLanes) {
     for (size_t c = 0; c < kLanes; c += kCells) {
@@ -81,7 +81,7 @@ static void score_rows(const float* const* queries, const char* const* keys, int
 }
 
 template <typename Cell>
-static void score_group(int rows, const float* const* queries, const char* const* keys, int size, size_t ahead,
+static void score_group(int rows, const float* const* queries, const char* const* keys, int size, ptrdiff_t ahead,
                         float* scores) {
   switch (rows) {
     case 1: score_rows<Cell, 1>(queries, keys, size, ahead, scores); break;

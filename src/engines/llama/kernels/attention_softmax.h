@@ -35,7 +35,7 @@ BULKHEAD_INLINE uint64_t visible_cells(const uint16_t* mask) {
 
 // The visible cells of a token in a block, and the mask as floats in bias[64] when there is any. Never reads past the
 // mask's row: entries beyond `cells` count as hidden.
-static uint64_t look(const AttentionTile& tile, int token, int block, float* bias) {
+static uint64_t look_at_mask(const AttentionTile& tile, int token, int block, float* bias) {
   const int first = block * kBlockCells;
   const int count = tile.cells - first < kBlockCells ? tile.cells - first : kBlockCells;
   uint16_t entries[kBlockCells];
@@ -55,6 +55,20 @@ static uint64_t look(const AttentionTile& tile, int token, int block, float* bia
   const uint64_t seen = visible_cells(mask);
   if (seen != 0) {
     for (int c = 0; c < kBlockCells; c += kLanes) store(bias + c, load_f16(mask + c));
+  }
+  return seen;
+}
+
+// The same of paged cells: those from `oldest` to the token's own position. Nothing is read.
+static uint64_t look_at_position(const AttentionTile& tile, int token, int block, float* bias) {
+  const int newest = tile.position + token - block * kBlockCells;  // both within the block
+  const int oldest = tile.window == 0 || newest < tile.window ? 0 : newest - tile.window + 1;
+  if (newest < 0 || oldest >= kBlockCells) return 0;
+  const uint64_t up_to_newest =
+      newest >= kBlockCells - 1 ? ~uint64_t{0} : (uint64_t{2} << static_cast<unsigned>(newest)) - 1;
+  const uint64_t seen = up_to_newest & ~uint64_t{0} << static_cast<unsigned>(oldest);
+  for (int c = 0; c < kBlockCells; ++c) {
+    bias[c] = (seen >> static_cast<unsigned>(c) & 1U) != 0 ? 0.0F : kMinusInfinity;
   }
   return seen;
 }

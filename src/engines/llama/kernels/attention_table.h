@@ -39,8 +39,14 @@ struct AttentionTile {
   int value_size;
   int cells;
 
-  const char* mask;  // IEEE half [tokens][cells], shared by the heads; -infinity hides a cell. Null: all are visible.
+  // Who sees what, of cells that lie one after the other: IEEE half [tokens][cells], shared by the heads; -infinity
+  // hides a cell. Null: all are visible.
+  const char* mask;
   size_t mask_token;
+  // Of paged cells, in place of a mask; null: they are not paged. Block b lies pages[b] * page_stride cells behind
+  // `keys` and `values`; token t sees the cells up to position + t, and of them the last `window` (0: all).
+  const uint32_t* pages;
+  int page_stride, position, window;
   const float* slopes;  // [heads]: the mask counts so many times
   const float* sinks;   // [heads], or null
   float scale;          // of the score, before soft-capping

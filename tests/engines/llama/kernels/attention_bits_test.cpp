@@ -12,7 +12,9 @@
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <functional>
 #include <limits>
+#include <numeric>
 
 namespace bulkhead::engines::llama::kernels {
 namespace {
@@ -59,11 +61,17 @@ class Tile {
     fill(keys_.data(), shape.key_type, shape.key_size);
     fill(values_.data(), shape.value_type, shape.value_size);
     std::fill_n(slopes_.floats(), shape.heads, 1.0F);
+    show([this](int token, int cell) { return visible(token, cell); });
+  }
+
+  void show(const std::function<bool(int token, int cell)>& visible_to) {
     auto* mask = reinterpret_cast<std::uint16_t*>(mask_.data());
-    for (int token = 0; token < shape.tokens; ++token) {
-      for (int cell = 0; cell < shape.cells; ++cell, ++mask) *mask = visible(token, cell) ? 0 : kHidden;
+    for (int token = 0; token < shape_.tokens; ++token) {
+      for (int cell = 0; cell < shape_.cells; ++cell, ++mask) *mask = visible_to(token, cell) ? 0 : kHidden;
     }
   }
+  [[nodiscard]] const std::uint8_t* keys() const { return keys_.data(); }
+  [[nodiscard]] const std::uint8_t* values() const { return values_.data(); }
 
   // Causal, the last token sees the last cell; with holes.
   [[nodiscard]] bool visible(int token, int cell) const {
@@ -71,22 +79,26 @@ class Tile {
   }
   [[nodiscard]] std::size_t out_size() const { return rows() * static_cast<std::size_t>(shape_.value_size); }
 
-  std::vector<float> attend(const AttentionTable& kernels) {
+  // `change`, if given, has the last word on the tile.
+  using Change = std::function<void(AttentionTile&)>;
+  std::vector<float> attend(const AttentionTable& kernels, const Change& change = {}) {
     const GuardedMemory out(out_size() * sizeof(float), against_);
     auto tile = tile_into(out);
+    if (change) change(tile);
     kernels.attend(tile);
     return {out.floats(), out.floats() + out_size()};
   }
 
-  std::vector<float> attend_by_blocks(const AttentionTable& kernels) {
+  std::vector<float> attend_by_blocks(const AttentionTable& kernels, int first = 0, const Change& change = {}) {
     const GuardedMemory out(out_size() * sizeof(float), against_);
     auto tile = tile_into(out);
-    const int blocks = (shape_.cells + kBlockCells - 1) / kBlockCells;
+    if (change) change(tile);
+    const int blocks = (shape_.cells + kBlockCells - 1) / kBlockCells - first;
     const auto state = static_cast<std::size_t>(state_floats(shape_.value_size));
     std::vector<float> states(rows() * static_cast<std::size_t>(blocks) * state);
     const auto stride = static_cast<std::size_t>(blocks) * state;
     for (int block = blocks - 1; block >= 0; --block) {
-      kernels.attend_block(tile, block, states.data() + static_cast<std::size_t>(block) * state, stride);
+      kernels.attend_block(tile, first + block, states.data() + static_cast<std::size_t>(block) * state, stride);
     }
     for (std::size_t row = 0; row < rows(); ++row) {
       kernels.merge(tile, static_cast<int>(row), states.data() + row * stride, blocks);
@@ -163,6 +175,10 @@ class Tile {
             .cells = shape_.cells,
             .mask = reinterpret_cast<const char*>(mask_.data()),
             .mask_token = cells() * sizeof(std::uint16_t),
+            .pages = nullptr,
+            .page_stride = kBlockCells,
+            .position = 0,
+            .window = 0,
             .slopes = slopes_.floats(),
             .sinks = nullptr,
             .scale = 0.125F,
@@ -179,6 +195,67 @@ class Tile {
   GuardedMemory queries_, keys_, values_, mask_, slopes_;
   Against against_;
   std::vector<float> scratch_;
+};
+
+// The same cells twice, causal with or without a window: one after the other under a mask, and as pages in any order
+// among pages of others, which hold NaN.
+class PagedTile {
+ public:
+  PagedTile(const Shape& shape, int window, unsigned seed)
+      : shape_(shape), window_(window), random_(seed), dense_(shape, Against::kEnd, seed) {
+    dense_.show([&](int token, int cell) {
+      const int position = shape.cells - shape.tokens + token;
+      return cell <= position && (window == 0 || cell > position - window);
+    });
+    const auto blocks = static_cast<std::uint32_t>((shape.cells + kBlockCells - 1) / kBlockCells);
+    std::vector<std::uint32_t> free(blocks * 2);
+    std::iota(free.begin(), free.end(), 0U);
+    std::shuffle(free.begin(), free.end(), random_);
+    pages_.assign(free.begin(), free.begin() + blocks);
+    keys_ = scattered(dense_.keys(), cell_bytes(shape.key_type, shape.key_size));
+    values_ = scattered(dense_.values(), cell_bytes(shape.value_type, shape.value_size));
+  }
+
+  std::vector<float> attend_dense(const AttentionTable& kernels) { return dense_.attend(kernels); }
+  std::vector<float> attend_pages(const AttentionTable& kernels) {
+    return dense_.attend(kernels, [&](AttentionTile& tile) { use_pages(tile); });
+  }
+  // The blocks that a token sees, as an operator would compute them apart.
+  std::vector<float> attend_pages_by_blocks(const AttentionTable& kernels) {
+    const int oldest = window_ == 0 ? 0 : std::max(shape_.cells - shape_.tokens - window_ + 1, 0);
+    return dense_.attend_by_blocks(kernels, oldest / kBlockCells, [&](AttentionTile& tile) { use_pages(tile); });
+  }
+
+ private:
+  void use_pages(AttentionTile& tile) const {
+    tile.keys = reinterpret_cast<const char*>(keys_.data());
+    tile.values = reinterpret_cast<const char*>(values_.data());
+    tile.mask = nullptr;
+    tile.pages = pages_.data();
+    tile.page_stride = kStride;
+    tile.position = shape_.cells - shape_.tokens;
+    tile.window = window_;
+  }
+
+  static constexpr int kStride = 3 * kBlockCells;  // as with two other layers in between
+
+  // Only the cells that some token sees: all others, of the same pages too, are NaN.
+  [[nodiscard]] std::vector<std::uint8_t> scattered(const std::uint8_t* cells, std::size_t bytes) const {
+    std::vector<std::uint8_t> pool(pages_.size() * 2 * kStride * bytes, std::uint8_t{0xff});
+    const int oldest = window_ == 0 ? 0 : std::max(shape_.cells - shape_.tokens - window_ + 1, 0);
+    for (auto cell = static_cast<std::size_t>(oldest); cell < static_cast<std::size_t>(shape_.cells); ++cell) {
+      const auto at = std::size_t{pages_[cell / kBlockCells]} * kStride + cell % kBlockCells;
+      std::copy_n(cells + cell * bytes, bytes, pool.begin() + static_cast<std::ptrdiff_t>(at * bytes));
+    }
+    return pool;
+  }
+
+  Shape shape_;
+  int window_;
+  std::mt19937 random_;
+  Tile dense_;
+  std::vector<std::uint32_t> pages_;
+  std::vector<std::uint8_t> keys_, values_;
 };
 
 class AttentionBits : public ::testing::TestWithParam<InstructionSet> {
@@ -210,6 +287,19 @@ TEST_P(AttentionBits, BlocksMergedAreTheWhole) {
     const auto whole = tile.attend(attention_of(GetParam()));
     const auto merged = tile.attend_by_blocks(attention_of(GetParam()));
     ASSERT_EQ(differing(merged.data(), whole.data(), whole.size()), 0U) << "round " << round;
+  }
+}
+
+TEST_P(AttentionBits, PagesGiveTheBitsOfCellsInARow) {
+  for (unsigned round = 0; round < 60; ++round) {
+    const auto shape = some_shape();
+    const int window = round % 3 == 0 ? 0 : std::uniform_int_distribution<int>(1, shape.cells + 10)(random_);
+    PagedTile tile(shape, window, round);
+    const auto expected = tile.attend_dense(attention_of(InstructionSet::kScalar));
+    const auto paged = tile.attend_pages(attention_of(GetParam()));
+    ASSERT_EQ(differing(paged.data(), expected.data(), expected.size()), 0U) << "round " << round;
+    const auto blocks = tile.attend_pages_by_blocks(attention_of(GetParam()));
+    ASSERT_EQ(differing(blocks.data(), expected.data(), expected.size()), 0U) << "round " << round;
   }
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "engines/llama/stored_cells.h"
+#include "engines/llama/room_state.h"
 
 #include "base/bytes.h"
 #include "engines/llama/backend.h"
@@ -96,19 +96,34 @@ bool layers_fit(ByteReader& reader, std::uint32_t cells) {
   return !reader.failed() && reader.left() == 0;
 }
 
+struct Blocks {
+  std::span<const std::byte> full;
+  std::span<const std::byte> window;  // empty where the model has none
+};
+
+std::optional<Blocks> blocks_of(const StoredCells& bytes) {
+  ByteReader reader(bytes);
+  Blocks blocks;
+  blocks.full = reader.bytes(reader.number<std::uint64_t>());
+  blocks.window = reader.bytes(reader.number<std::uint64_t>());
+  if (reader.failed() || reader.left() != 0) return std::nullopt;
+  return blocks;
+}
+
 }  // namespace
 
-bool are_cells_of(const StoredCells& cells, std::uint32_t tokens, bool cells_have_places) {
-  const auto fits = [&](std::span<const std::byte> bytes, bool all) {
-    ByteReader reader(bytes);
+bool is_state_of(const StoredCells& bytes, std::uint32_t tokens, bool cells_have_places) {
+  const auto blocks = blocks_of(bytes);
+  const auto fits = [&](std::span<const std::byte> block, bool all) {
+    ByteReader reader(block);
     const auto count = reader.number<std::uint32_t>();
     return count > 0 && (all ? count == tokens : count <= tokens) &&
            positions_fit(reader, count, tokens, cells_have_places) && layers_fit(reader, count);
   };
-  return fits(cells.full, true) && (cells.window.empty() || fits(cells.window, false));
+  return blocks && fits(blocks->full, true) && (blocks->window.empty() || fits(blocks->window, false));
 }
 
-std::optional<StoredCells> read_cells(const Place& place) {
+std::optional<StoredCells> read_state(const Place& place) {
   const auto all = state_bytes(place, LLAMA_STATE_SEQ_FLAGS_NONE);
   // The window's cache alone; of a model without one, everything.
   const auto partial = state_bytes(place, LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY);
@@ -117,23 +132,28 @@ std::optional<StoredCells> read_cells(const Place& place) {
   const auto window_bytes = partial.size() == all.size() ? 0 : partial.size() - kHeadBytes;
   auto full = own_buffer(caches.first(caches.size() - window_bytes), place);
   if (!full) return std::nullopt;
-  StoredCells cells{std::move(*full), {}};
-  if (window_bytes == 0) return cells;
-  auto window = own_buffer(caches.last(window_bytes), place);
+  auto window =
+      window_bytes == 0 ? std::optional(std::vector<std::byte>()) : own_buffer(caches.last(window_bytes), place);
   if (!window) return std::nullopt;
-  cells.window = std::move(*window);
-  return cells;
+  ByteWriter writer;
+  for (const auto& block : {*full, *window}) {
+    writer.number(std::uint64_t{block.size()});
+    writer.bytes(block);
+  }
+  return std::move(writer).take();
 }
 
-bool write_cells(const Place& place, const StoredCells& cells) {
+bool write_state(const Place& place, const StoredCells& stored) {
+  const auto blocks = blocks_of(stored);
+  if (!blocks) return false;
   const auto buffers = buffers_of(*place.context);
   // The head is libllama's own: taken from what it writes for this place now.
   const auto head = state_bytes(place, LLAMA_STATE_SEQ_FLAGS_NONE);
   if (head.size() < kHeadBytes) return false;
   ByteWriter writer;
   writer.bytes(std::span(head).first(kHeadBytes));
-  write_cache(writer, cells.full, buffers);
-  if (!cells.window.empty()) write_cache(writer, cells.window, buffers);
+  write_cache(writer, blocks->full, buffers);
+  if (!blocks->window.empty()) write_cache(writer, blocks->window, buffers);
   const auto bytes = writer.written();
   const LoggedErrors errors;
   const auto read = llama_state_seq_set_data(
