@@ -109,10 +109,11 @@ TEST(RunChild, AChildThatWillNotEndIsKilled) {
   EXPECT_LT(Clock::now() - start, std::chrono::seconds(10));
 }
 
-// What the child started goes on writing: neither its end nor ours waits for that.
+// What the child started goes on writing: neither its end nor ours waits for that. It writes enough itself, since what
+// it started may not have come to its first word by then.
 TEST(RunChild, DoesNotWaitForWhoInheritedItsStderr) {
   const auto start = Clock::now();
-  const auto outcome = run_child({{"sh", "-c", "yes >&2 & exit 3"}, {}, {}}, {}, {});
+  const auto outcome = run_child({{"sh", "-c", "yes | head -c 100000 >&2; yes >&2 & exit 3"}, {}, {}}, {}, {});
   ASSERT_TRUE(outcome.ok()) << outcome.error().to_string();
   EXPECT_EQ(outcome->exit_code, 3);
   EXPECT_EQ(outcome->errors.size(), ErrorTail::kKeptBytes);

@@ -63,6 +63,10 @@ class Decoder {
 // The cells of one sequence as bytes that belong to the caller.
 using StoredCells = std::vector<std::byte>;
 
+// Defect D13 (mutant.h): the last bytes stay behind for whoever comes next. Within the newest cell of the last layer:
+// more, and libllama would see it and refuse.
+void swap_last_bytes(StoredCells& cells);
+
 // What one sequence has in a cache: `n` cells for the positions 0 to n - 1. Destroying it gives them back, overwritten
 // with zeros where their place is known.
 class Cells {

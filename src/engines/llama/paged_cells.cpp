@@ -139,7 +139,9 @@ std::optional<StoredCells> PagedCells::store() {
   writer.number(kPagedForm);
   writer.number(table_.behind_window);
   writer.bytes(store_->pool().read(table_));
-  return std::move(writer).take();
+  auto bytes = std::move(writer).take();
+  if (mutant(Mutant::kSharedStaging)) swap_last_bytes(bytes);
+  return bytes;
 }
 
 bool PagedCells::restore(const StoredCells& bytes, std::span<const engine::Token> tokens) {

@@ -6,18 +6,8 @@
 #include "engines/llama/room_state.h"
 
 #include <algorithm>
-#include <array>
 
 namespace bulkhead::engines::llama {
-namespace {
-
-// Defect D13; see mutant.h. Within the newest cell of the last layer: more, and libllama would see it and refuse.
-void keep_last_bytes(StoredCells& cells) {
-  static std::array<std::byte, 32> last{};
-  std::swap_ranges(last.begin(), last.end(), cells.end() - static_cast<std::ptrdiff_t>(last.size()));
-}
-
-}  // namespace
 
 RoomCells::~RoomCells() {
   static_cast<void>(finish_copies());
@@ -99,7 +89,7 @@ std::optional<StoredCells> RoomCells::store() {
   if (model.facts().batch_invariant && window > 0 && last_position() + 1 > std::int64_t{window}) return std::nullopt;
   if (!finish_copies()) return std::nullopt;
   auto bytes = read_state(place_);
-  if (mutant(Mutant::kSharedStaging) && bytes) keep_last_bytes(*bytes);
+  if (mutant(Mutant::kSharedStaging) && bytes) swap_last_bytes(*bytes);
   return bytes;
 }
 
