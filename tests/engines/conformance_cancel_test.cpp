@@ -136,8 +136,11 @@ TEST_P(CancelConformance, FromAnotherThreadEndsThatOneOnly) {
   std::jthread other([&] { stop.request_stop(); });
   const auto results = engine_->generate(requests);
   other.join();
+  for (const auto& result : results) ASSERT_TRUE(result.ok()) << result.error().to_string();
+  EXPECT_EQ(results[1].value().tokens.size(), 40U);
+  // When it comes decides what is decoded together: elsewhere that may move a bit, and a bit a token.
+  if (!engine_->facts().batch_invariant) return;
   expect_unchanged(results[1], alone[1]);
-  ASSERT_TRUE(results[0].ok());
   if (results[0].value().tokens.size() < 40) expect_cut(results[0], alone[0], a, kStory, 0, 39);
 }
 

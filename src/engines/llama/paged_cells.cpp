@@ -13,6 +13,7 @@
 #include "measure/available_memory.h"
 
 #include <fmt/format.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 
@@ -21,11 +22,18 @@ namespace {
 
 class PagedStore;
 
+// Addresses that may be set aside: not all that the process may have, which needs some for what it computes.
+std::uint64_t available_addresses() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return ~std::uint64_t{0};
+  return std::uint64_t{limit.rlim_cur} / 4;
+}
+
 // As many as memory could hold, were there nothing else; at least one sequence as long as the context allows.
 std::uint32_t pages_that_fit(const LoadedModel& model) {
   const auto page_bytes = std::max<std::uint64_t>(model.facts().kv_bytes_per_token * kPageCells, 1);
   constexpr std::uint64_t kMost = std::uint64_t{1} << 20U;
-  const auto fit = std::min(measure::available_memory() / page_bytes, kMost);
+  const auto fit = std::min({measure::available_memory() / page_bytes, available_addresses() / page_bytes, kMost});
   return std::max(static_cast<std::uint32_t>(fit), pages_for(model.facts().context_tokens));
 }
 
@@ -61,10 +69,10 @@ class PagedCells final : public Cells {
 
 class PagedStore final : public CellStore, public Decoder {
  public:
-  PagedStore(const LoadedModel& model, const Cancellation& cancellation)
+  PagedStore(const LoadedModel& model, const Cancellation& cancellation, std::uint32_t pages)
       : model_(&model),
         cancellation_(&cancellation),
-        pool_(pages_that_fit(model)),
+        pool_(pages),
         bound_(kMostInStep, nullptr),
         threads_(model.facts().threads) {}
   [[nodiscard]] Result<void> make_context();
@@ -299,9 +307,20 @@ std::span<const float> PagedStore::row(std::size_t index) const {
 }  // namespace
 
 Result<std::unique_ptr<CellStore>> make_paged_store(const LoadedModel& model, const Cancellation& cancellation) {
-  auto store = std::make_unique<PagedStore>(model, cancellation);
-  BH_CHECK(store->make_context());
-  return std::unique_ptr<CellStore>(std::move(store));
+  // Where the system promises no more addresses than it has memory for (vm.overcommit_memory = 2), fewer may do.
+  const auto fewest = pages_for(model.facts().context_tokens);
+  for (auto pages = pages_that_fit(model);; pages = std::max(pages / 2, fewest)) {
+    auto store = std::make_unique<PagedStore>(model, cancellation, pages);
+    const auto made = store->make_context();
+    if (made.ok()) return std::unique_ptr<CellStore>(std::move(store));
+    if (made.error().code != ErrorCode::kUnsupported) return made.error();
+    if (pages == fewest) {
+      return Error{ErrorCode::kResource,
+                   fmt::format("no address space for the cells of {} tokens", model.facts().context_tokens),
+                   {},
+                   "use a shorter context (-c), or allow more memory (ulimit -v)"};
+    }
+  }
 }
 
 }  // namespace bulkhead::engines::llama
