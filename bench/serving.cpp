@@ -97,7 +97,11 @@ struct Way {
     } else {
       filled = filled && made.cells->copy(*shorter, length);
     }
-    if (!filled) give_up("a partition could not be filled");
+    if (!filled) {  // a window's cells do not leave their room
+      made.tokens.clear();
+      const auto done = append(made, std::span(source.tokens).first(length));
+      if (!done.ok()) give_up(done.error().to_string());
+    }
     sequences.push_back(std::move(made));
   }
 
@@ -145,13 +149,13 @@ std::unique_ptr<Way> make_way(const LoadedModel& model, const std::string& name,
   } else {
     way->store = std::make_unique<ContextPool>(model, way->cancellation);
   }
-  way->open_source(text);
-  // One room more than partitions, through which they are filled.
+  // Two rooms more than partitions, through which they are filled.
   if (name == "one context") {
     const auto capacity = static_cast<std::uint32_t>(text.size()) + kRoomToGrow;
-    if (!way->store->reserve(static_cast<std::uint32_t>(lengths.size()) + 1, capacity).ok())
+    if (!way->store->reserve(static_cast<std::uint32_t>(lengths.size()) + 2, capacity).ok())
       give_up("no memory for one context");
   }
+  way->open_source(text);
   auto order = lengths;
   std::shuffle(order.begin(), order.end(), std::mt19937(3));
   for (const auto length : order) way->open_partition(length);
