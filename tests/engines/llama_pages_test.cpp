@@ -343,7 +343,7 @@ TEST(PagedCells, AnyBatchGivesTheBitsOfEachAlone) {
   }
 }
 
-TEST(ModelPagedCells, AnyBatchGivesTheBitsOfEachAlone) {
+TEST(ModelInvarianceOfPages, AnyBatchGivesTheBitsOfEachAlone) {
   for (const auto& name : {testing::kGemma, testing::kQwen}) {
     BULKHEAD_NEED_MODEL(name);
     ModelOptions options;
