@@ -46,7 +46,7 @@ struct ModelOptions {
   std::string path = {};  // a GGUF file, or a name of the manifest that was pulled before; not for llama: a folder
   std::string engine = "llama";  // see `bulkhead --version` for those built in
   Grade grade =
-      Grade::kBuffer;  // kBuffer: own KV buffer each; kMask: one buffer, masked; kProcess: own process and weights
+      Grade::kBuffer;  // kBuffer: own cells each; kMask: one buffer, masked; kProcess: own process and weights
   std::uint32_t context_tokens =
       0;                        // most tokens one partition may hold; 0: what the model was trained for, 4,096 at most
   std::uint32_t threads = 0;    // 0: one per physical core

@@ -113,6 +113,9 @@ class Conformance : public ::testing::TestWithParam<Kind> {
     for (const auto id : opened_) static_cast<void>(engine_->close(id));
   }
 
+  // Pages: a sequence takes what it holds, and gives back what a window has left.
+  [[nodiscard]] bool paged() const { return engine_->facts().implementation.at("cache").starts_with("pages"); }
+
   SequenceId open(std::uint32_t capacity = 256) {
     const auto id = engine_->open({.capacity_tokens = capacity});
     EXPECT_TRUE(id.ok()) << (id.ok() ? "" : id.error().to_string());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The libllama engine: sequences of a GGUF model, each in its own KV buffer (grade buffer) or all in one (grade mask).
+// The libllama engine: sequences of a GGUF model, each with its own cells (grade buffer) or all in one (grade mask).
 #pragma once
 
 #include "engine/engine.h"

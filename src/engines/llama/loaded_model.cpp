@@ -191,7 +191,7 @@ Result<std::string> LoadedModel::attention_of_ggml() const {
                                             : std::string("this model's attention is not flash attention");
 }
 
-// Tried: the memory of a context is exchanged, and a token decoded in it.
+// Tried: the memory of a context is exchanged, and a token decoded in it, with all its attention ours.
 bool LoadedModel::can_be_paged() const {
   if (attention_ != kernels::AttentionChoice::kBulkhead || !options_.flash_attention || on_gpu(options_)) return false;
   PagePool pool(1);
@@ -203,7 +203,7 @@ bool LoadedModel::can_be_paged() const {
   const kernels::AttentionScope scope(attention_);
   llama_token token = 0;
   try {
-    return llama_decode(context.value().get(), llama_batch_get_one(&token, 1)) == 0;
+    return llama_decode(context.value().get(), llama_batch_get_one(&token, 1)) == 0 && scope.left_to_ggml().empty();
   } catch (const std::exception& failure) {
     log::get().debug("this model is not paged: {}", failure.what());
     return false;
@@ -219,6 +219,7 @@ Result<std::string> LoadedModel::find_variance() const {
   if (facts_.window_tokens > 0 && !paged_ && !context_params(1, 1).swa_full) {
     return std::string("the cache keeps a window only, whose cells lie where there was room");
   }
+  if (paged_) return std::string();
   BH_TRY(const auto left, attention_of_ggml());
   return left.empty() ? left : fmt::format("attention of this model is ggml's: {}", left);
 }
