@@ -123,9 +123,10 @@ struct Way {
           sequence->tokens.push_back(1000);
           sequence->pending = true;
         }
-        const std::vector<std::vector<Token>> no_drafts(members.size());
+        std::vector<StepPart> parts;
+        for (auto* sequence : members) parts.push_back({sequence, {}, Want::kAll});
         const auto begin = Clock::now();
-        for (const auto& outcome : decode_step(members, no_drafts))
+        for (const auto& outcome : decode_step(parts))
           if (outcome.error) give_up(outcome.error->to_string());
         spent += milliseconds_since(begin);
       }

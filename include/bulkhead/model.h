@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: MIT
 // Model and Partition: one set of weights, many KV caches that cannot see each other.
 //
-// Thread rule: a Model and all partitions opened from it share one engine and must be used from one thread at a time.
-// Distinct models are independent. A stop token may be requested on any thread, at any time.
+// Thread rule: any thread may call any Model or Partition. Calls on one partition wait for each other; those on
+// different partitions are computed together, joining and leaving between two steps, and none of them changes what
+// another gives. Moving and destroying are the caller's to keep apart from calls, as with any object.
 //
 // Wrong handles: a call on a Model or Partition that was moved from gives kUsage and touches nothing; those calls that
 // give no Result give an empty value (grade(): kClaimed). For Model::generate() the same holds of each partition it is
 // handed.
 //
 // State after a failure, of every call of a Partition: kUsage, kBadInput, kUnsupported and kResource are found before
-// any work, and everything is as it was before the call: cache, books, chat, finished output. After any other failure
-// the partition is poisoned: every later call gives kClosed, usage() tells what its books said last, and its name stays
+// any work, and everything is as it was before the call: cache, books, chat, finished output. The same holds of
+// kInterrupted, unless another framework computes. After any other failure the partition is
+// poisoned: every later call gives kClosed, usage() tells what its books said last, and its name stays
 // taken until it is destroyed. Other partitions are never affected.
 #pragma once
 
@@ -23,6 +25,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -54,9 +57,25 @@ struct BULKHEAD_API PartitionUsage {
   // that: prefilled + reused + generated - removed = tokens.
   std::uint64_t removed_tokens = 0;
   std::uint64_t messages_received = 0;
-  std::uint64_t kv_bytes_used = 0;
-  std::uint64_t kv_bytes_allocated = 0;
-  std::string token_sha256;  // of the token ids in order, each as 4 bytes little-endian
+  std::uint64_t kv_bytes_used = 0;       // by its cells
+  std::uint64_t kv_bytes_allocated = 0;  // in the cache; 0 while it is parked
+  std::string token_sha256;              // of the token ids in order, each as 4 bytes little-endian
+};
+
+// For whom a partition is opened. What owners may have is bounded by their budgets alone, and what one of them has or
+// does never makes a call of another fail, as long as budgets leave room for both.
+struct BULKHEAD_API PartitionOptions {
+  std::string owner = {};             // any name; "" is an owner like all others
+  std::uint32_t capacity_tokens = 0;  // most tokens it will ever hold; 0: the context of the model
+};
+
+// What one owner may have at a time. 0: no limit.
+struct BULKHEAD_API OwnerBudget {
+  // Of cells in the cache, a fork's shared ones too. Partitions that nobody uses are parked to stay within it: their
+  // cells become bytes, and come back, bit for bit, with the next call.
+  std::uint64_t kv_bytes = 0;
+  std::uint32_t partitions = 0;  // open ones, parked or not: one more is kResource
+  std::uint32_t calls = 0;       // prefills and generations that are computed at the same time: more wait
 };
 
 // One isolated KV cache. Move-only: copying a cache is the named call fork().
@@ -71,18 +90,18 @@ class BULKHEAD_API Partition {
 
   // Appends `text` as plain content: nothing in it can become a control token. The first call adds the BOS token where
   // the model wants one. Cost: one prefill of the new tokens. kBadInput: the text is empty; kResource: the partition is
-  // full.
-  [[nodiscard]] Result<void> prefill(std::string_view text);
+  // full, or the budget of its owner is spent; kInterrupted: `cancel` was requested.
+  [[nodiscard]] Result<void> prefill(std::string_view text, std::stop_token cancel = {});
 
   // Appends the text of a message and notes its provenance. Failures as for prefill(): a refused message leaves no
   // trace.
-  [[nodiscard]] Result<void> receive(const Message& message);
+  [[nodiscard]] Result<void> receive(const Message& message, std::stop_token cancel = {});
 
   // Appends one chat turn with the model's own template, and opens the assistant's turn when `role` is "user". The
   // template sees the roles and never the contents; one that prints the date prints ModelOptions::clock.
   // kUnsupported when the model has no template, or the template refuses the turn; kCorrupt when the template is broken
   // or exceeds a limit (docs/format-files.md).
-  [[nodiscard]] Result<void> chat(std::string_view role, std::string_view content);
+  [[nodiscard]] Result<void> chat(std::string_view role, std::string_view content, std::stop_token cancel = {});
 
   // Generates from what the partition holds, and leaves in it what the text says, behind that the end token if one was
   // drawn. Where a stop string is cut off inside a token, that token goes, and the text that stays of it is tokenized
@@ -92,8 +111,16 @@ class BULKHEAD_API Partition {
   // generation stays then, and there is no finished output.
   [[nodiscard]] Result<Generation> generate(const GenerateOptions& options = {});
 
-  // A new partition that starts as an exact copy of this one; both go on apart. It has no finished output of its own
-  // yet. Cost: one copy of the KV buffer. kUsage if the name is taken, kResource if no memory is left.
+  // Keeps the first `tokens` tokens (usage().tokens counts them), as if nothing had come behind them. There is no
+  // finished output then. chat() goes on where the place is the end of a turn or of an answer, and is kUnsupported
+  // elsewhere, until a truncate(0). Cost: where a sliding window has moved on, a prefill of what is kept. kBadInput: it
+  // holds fewer.
+  [[nodiscard]] Result<void> truncate(std::uint64_t tokens);
+
+  // A new partition of the same owner that starts as an exact copy of this one; both go on apart. It has no finished
+  // output of its own yet. Cost: nothing, where cells lie in pages (docs/architecture.md), which both share until one
+  // of them writes; else one copy of the KV buffer. kUsage if the name is taken, kResource if no memory is left or the
+  // budget is spent.
   [[nodiscard]] Result<Partition> fork(std::string name) const;
 
   // The finished output as the one thing another partition may receive. kBadInput if the last generation was cancelled,
@@ -125,8 +152,12 @@ class BULKHEAD_API Model {
   Model& operator=(const Model&) = delete;
   ~Model();
 
-  // Opens an empty partition. kUsage if the name is taken; kResource if no memory is left for its buffer.
-  [[nodiscard]] Result<Partition> open(std::string name);
+  // Opens an empty partition. kUsage if the name is taken; kResource if no memory is left for its buffer, or the budget
+  // of its owner is spent.
+  [[nodiscard]] Result<Partition> open(std::string name, const PartitionOptions& options = {});
+
+  // From now on; what is there already stays. kUsage for a moved-from model.
+  [[nodiscard]] Result<void> set_budget(const std::string& owner, const OwnerBudget& budget);
 
   // Generates for several partitions of this model in one batch; results in the order of `partitions`.
   // `options` holds one entry for all or one for each; any other number is kUsage for all. kUsage for each partition
@@ -134,6 +165,10 @@ class BULKHEAD_API Model {
   // leaves the others running, and so does a cancel: each stops by its own stop token.
   [[nodiscard]] std::vector<Result<Generation>> generate(std::span<Partition* const> partitions,
                                                          std::span<const GenerateOptions> options);
+
+  // Parks all partitions that no call uses: their cells become bytes, and come back, bit for bit, with the next call.
+  // How many were parked. 0 where the engine cannot.
+  std::uint64_t park();
 
   [[nodiscard]] std::string description() const;
   [[nodiscard]] Grade grade() const noexcept;

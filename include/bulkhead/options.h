@@ -99,11 +99,11 @@ struct GenerateOptions {
   std::vector<std::string> stop = {};  // end as soon as the text contains one; it is cut off the text
   bool hash_logits = false;            // keep a hash of the logits of every step
   bool speculate = true;               // verify drafts looked up in the context, where that gives the very same tokens
-  // Called on the thread that called generate(); return false to stop this generation. It must not throw, and not use
-  // the model.
+  // Called on the thread that called generate(), perhaps a little after the token was drawn; return false to stop this
+  // generation behind this token. It must not throw, and not use the partitions of that call.
   std::function<bool(const TokenEvent&)> on_token = {};
-  // Stops this generation within one step: it ends as kCancelled with the tokens it has by then. Others of the same
-  // call go on.
+  // Stops this generation within one step: it ends as kCancelled with the tokens it has by then; behind the token that
+  // on_token is told of, where that asks for it. Others of the same call go on.
   std::stop_token cancel = {};
 };
 

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "cli/input.h"
+#include "desk/desk.h"
 #include "engines/builtin.h"
 #include "plan/condition.h"
 
@@ -44,7 +45,8 @@ Result<Session> open_session(const ModelFlags& model, const ExperimentFlags& exp
   }
   BH_TRY(session.model, model.resolve());
   const auto begin = std::chrono::steady_clock::now();
-  BH_TRY(session.engine, engines::builtin_engines().make(session.model));
+  BH_TRY(auto made, engines::builtin_engines().make(session.model));
+  session.engine = desk::Desk::open(std::move(made))->client("run");
   session.model.clock = session.engine->facts().clock;  // transcripts name the one that was taken
   session.load_time = std::chrono::steady_clock::now() - begin;
   if (session.format == nullptr) {

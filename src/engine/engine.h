@@ -6,12 +6,18 @@
 //
 // State after a failure, for every call that takes a sequence:
 //   kResource, kBadInput, kUsage, kUnsupported   found before any work: the sequence is unchanged
-//   kInterrupted                                 prefill: poisoned; generate: holds the tokens generated so far
+//   kInterrupted                                 prefill: as before, but poisoned in another framework; generate:
+//                                                holds the tokens generated so far
 //   any other code                               poisoned: only close() is allowed, the rest gives kClosed
 // All other sequences go on unharmed in every case.
 //
 // An id means something in the engine that gave it and nowhere else: another engine answers kClosed, and touches
 // nothing.
+//
+// What is computed is a job: submit() takes it in, advance() computes one step for all that are running, and each tells
+// what came of it as events. Jobs join and leave between two steps. prefill() and generate() are jobs that the caller
+// waits for. From submit() to the end of its job a sequence is busy: every other call about it that could change or copy
+// it gives kBadInput, inspect() shows what it holds so far, and close() ends the job first.
 //
 // Thread rule: one thread at a time per engine. Tokenizer calls are const and may run on any thread.
 #pragma once
@@ -32,17 +38,22 @@
 #include <stop_token>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 namespace bulkhead::engine {
 
 using Token = std::int32_t;
 using SequenceId = Id<struct SequenceTag>;
+using JobId = Id<struct JobTag>;
 using Duration = std::chrono::nanoseconds;
 
 // An id that no sequence of this process has had, in whatever engine: every engine takes its ids from here, so that one
 // engine's id is kClosed in all others. Any thread.
 [[nodiscard]] SequenceId new_sequence_id() noexcept;
+
+// An id that no job of this process has had. Any thread.
+[[nodiscard]] JobId new_job_id() noexcept;
 
 enum class Capability {
   kFork,         // fork at the end of a sequence without computing it again
@@ -140,7 +151,8 @@ struct OpenOptions {
   // A hint, never needed for right results: this sequence will only be forked, not decoded. Engines keep those apart so
   // that the sequences decoded together lie side by side.
   bool only_forked = false;
-  std::string name = {};  // for transcripts and people
+  std::string name = {};   // for transcripts and people
+  std::string owner = {};  // at a desk (desk/desk.h): who it counts for; engines do not look at it
 };
 
 // Called on the caller's thread after each chunk of a prefill, with the tokens of this call computed so far.
@@ -175,10 +187,49 @@ struct GenerateResult {
 
 [[nodiscard]] std::string_view name(GenerateResult::Finish finish) noexcept;  // "end", "length", "stop", "cancelled"
 
+// What one sequence wants computed: tokens appended, then perhaps a generation behind them.
+struct Job {
+  SequenceId sequence{0};
+  std::vector<Token> prefill = {};  // may be empty where there is a generation
+  std::optional<GenerateOptions> generate = {};
+  // Like cancel(), from any thread and within one step; generate->cancel does the same.
+  std::stop_token cancel = {};
+};
+
+// The outcome of a job that did not fail.
+struct JobResult {
+  PrefillResult prefill;  // fewer tokens than were given: it was cancelled there
+  GenerateResult
+      generated;  // kCancelled, without tokens, where the prefill was cancelled; kLength where none was asked
+};
+
+struct Prefilled {
+  std::uint32_t tokens = 0;  // of the job's prefill, computed so far
+};
+
+struct Drawn {
+  Token token = 0;
+  std::uint32_t index = 0;  // 0 is the first token of the generation
+  std::string piece;        // its raw bytes, maybe part of a UTF-8 character
+};
+
+// What came of a step. The last event of a job is its outcome, and after it the job is gone.
+struct JobEvent {
+  JobId job{0};
+  std::variant<Prefilled, Drawn, Result<JobResult>> what;
+};
+
+// What one step may do. Where logits depend on what is computed together (facts().batch_invariant), chunks are those of
+// a prefill alone whatever stands here.
+struct StepLimits {
+  std::uint32_t prefill_tokens = 256;        // of all jobs, when nobody draws in this step
+  std::uint32_t prefill_tokens_beside = 32;  // when somebody does, who then waits for little
+};
+
 // What the back end itself says it holds, asked anew: the ledger is compared with this.
 struct SequenceState {
   std::uint32_t tokens = 0;          // prefilled and generated
-  std::uint32_t pending_tokens = 0;  // of these, drawn but not yet in the cache (0 or 1)
+  std::uint32_t pending_tokens = 0;  // of these, drawn or forked at, but not yet in the cache (0 or 1)
   std::int64_t first_position = -1;  // oldest position still in the cache; -1: empty
   std::int64_t last_position = -1;   // newest position in the cache; -1: empty
   std::string token_sha256;          // of all tokens, pending one included (base/hash.h, sha256_of_tokens)
@@ -211,6 +262,23 @@ class Engine {
   // An empty sequence. Takes reserved room, or allocates some. kResource when neither is there.
   [[nodiscard]] virtual Result<SequenceId> open(const OpenOptions& options) = 0;
 
+  // Takes in a job, to be computed from the next advance() on. Nothing is done yet: kClosed; kBadInput for a busy
+  // sequence, nothing to do, a token outside the vocabulary, or a generation behind nothing; kUsage for options out of
+  // range; kResource where the tokens do not fit into the sequence, or its cells beside what the running jobs may need.
+  [[nodiscard]] virtual Result<JobId> submit(Job job) = 0;
+
+  // Ends this job and no other at the next advance(): its sequence keeps what was computed. Nothing for a job that is
+  // not running. Once cancelled, a job draws no further token.
+  virtual void cancel(JobId job) = 0;
+
+  // One step for the jobs that are running, and its events behind those in `events`. Does nothing where none runs. Jobs
+  // fail, one by one; the step does not. on_token of a generation is called here. What a job computes is the same bits
+  // whatever joins, leaves or is cancelled beside it, where facts().batch_invariant.
+  virtual void advance(const StepLimits& limits, std::vector<JobEvent>& events) = 0;
+
+  // Jobs whose last event has not been given out yet.
+  [[nodiscard]] virtual std::size_t running_jobs() const = 0;
+
   // Appends tokens and computes their KV. Chunk boundaries depend on this call's tokens only. An empty span is
   // kBadInput. `progress` is told of every chunk, of the last one with all tokens.
   [[nodiscard]] virtual Result<PrefillResult> prefill(SequenceId sequence, std::span<const Token> tokens,
@@ -222,6 +290,10 @@ class Engine {
   // case.
   [[nodiscard]] virtual Result<ForkResult> fork(SequenceId source, std::uint32_t tokens,
                                                 const OpenOptions& options) = 0;
+
+  // Makes the sequence as if it had only had its first `tokens` tokens. Where the cache cannot serve that position (see
+  // fork()), they are computed again: the result gives how many. kBadInput: it holds fewer.
+  [[nodiscard]] virtual Result<PrefillResult> truncate(SequenceId sequence, std::uint32_t tokens) = 0;
 
   // Generates for all requests together, one batched step after another; results in the order of requests. A sequence
   // may appear once; it must not be empty (kBadInput). Generated tokens stay in the sequence. A request's stop token

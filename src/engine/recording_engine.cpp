@@ -43,12 +43,57 @@ Result<SequenceId> RecordingEngine::open(const OpenOptions& options) {
   return made;
 }
 
+void RecordingEngine::note_prefill(std::uint32_t sequence, std::span<const Token> tokens, std::string outcome) {
+  auto& call = note(CallKind::kPrefill, sequence);
+  call.tokens.assign(tokens.begin(), tokens.end());
+  call.outcome = std::move(outcome);
+  ++next_call_;
+}
+
 Result<PrefillResult> RecordingEngine::prefill(SequenceId sequence, std::span<const Token> tokens,
                                                std::stop_token cancel, const PrefillProgress& progress) {
   auto result = inner_->prefill(sequence, tokens, std::move(cancel), progress);
+  if (const auto* number = number_of(sequence)) note_prefill(*number, tokens, outcome_of(result));
+  return result;
+}
+
+Result<JobId> RecordingEngine::submit(Job job) {
+  auto kept = job;
+  auto made = inner_->submit(std::move(job));
+  if (made.ok()) jobs_.emplace(made.value(), std::move(kept));
+  return made;
+}
+
+void RecordingEngine::advance(const StepLimits& limits, std::vector<JobEvent>& events) {
+  const auto before = events.size();
+  inner_->advance(limits, events);
+  for (auto i = before; i < events.size(); ++i) {
+    const auto* outcome = std::get_if<Result<JobResult>>(&events[i].what);
+    const auto job = jobs_.find(events[i].job);
+    if (outcome == nullptr || job == jobs_.end()) continue;
+    note_outcome(job->second, *outcome);
+    jobs_.erase(job);
+  }
+}
+
+void RecordingEngine::note_outcome(const Job& job, const Result<JobResult>& outcome) {
+  const auto* number = number_of(job.sequence);
+  if (number == nullptr) return;
+  const auto prefilled = outcome.ok() ? outcome.value().prefill.tokens : job.prefill.size();
+  // Which of both failed is not known: the first is said to have.
+  const auto word = outcome_of(outcome);
+  if (prefilled > 0) note_prefill(*number, std::span(job.prefill).first(prefilled), word);
+  if (!job.generate || prefilled < job.prefill.size() || (prefilled > 0 && !outcome.ok())) return;
+  note_generation(*number, *job.generate,
+                  outcome.ok() ? Result<GenerateResult>(outcome.value().generated) : outcome.error());
+  ++next_call_;
+}
+
+Result<PrefillResult> RecordingEngine::truncate(SequenceId sequence, std::uint32_t tokens) {
+  auto result = inner_->truncate(sequence, tokens);
   if (const auto* number = number_of(sequence)) {
-    auto& call = note(CallKind::kPrefill, *number);
-    call.tokens.assign(tokens.begin(), tokens.end());
+    auto& call = note(CallKind::kTruncate, *number);
+    call.at = tokens;
     call.outcome = outcome_of(result);
     ++next_call_;
   }
@@ -93,20 +138,24 @@ Result<SequenceId> RecordingEngine::restore(const Snapshot& snapshot, const Open
   return made;
 }
 
+void RecordingEngine::note_generation(std::uint32_t sequence, const GenerateOptions& options,
+                                      const Result<GenerateResult>& result) {
+  auto& call = note(CallKind::kGenerate, sequence);
+  call.options = options;
+  call.options.on_token = {};
+  call.options.cancel = {};
+  call.outcome = outcome_of(result);
+  if (!result.ok()) return;
+  call.tokens = result.value().tokens;
+  call.finish = name(result.value().finish);
+  call.logit_hashes = result.value().logit_hashes;
+}
+
 std::vector<Result<GenerateResult>> RecordingEngine::generate(std::span<const GenerateRequest> requests) {
   auto results = inner_->generate(requests);
   for (std::size_t i = 0; i < results.size(); ++i) {
     const auto* number = number_of(requests[i].sequence);
-    if (number == nullptr) continue;
-    auto& call = note(CallKind::kGenerate, *number);
-    call.options = requests[i].options;
-    call.options.on_token = {};
-    call.options.cancel = {};
-    call.outcome = outcome_of(results[i]);
-    if (!results[i].ok()) continue;
-    call.tokens = results[i].value().tokens;
-    call.finish = name(results[i].value().finish);
-    call.logit_hashes = results[i].value().logit_hashes;
+    if (number != nullptr) note_generation(*number, requests[i].options, results[i]);
   }
   ++next_call_;
   return results;

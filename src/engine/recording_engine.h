@@ -16,7 +16,8 @@
 namespace bulkhead::engine {
 
 // Passes every call on and keeps calls and results. Contract and thread rule are those of the engine inside. A failed
-// open or fork is not kept: it made nothing that could show anything. A snapshot is kept as a fork that nobody uses,
+// open or fork is not kept: it made nothing that could show anything. A job is kept at its end, as the prefill and the
+// generation that it was. A snapshot is kept as a fork that nobody uses,
 // and a restore as a fork of that one; what is restored from a snapshot that was not made here is not kept.
 class RecordingEngine final : public Engine {
  public:
@@ -36,8 +37,13 @@ class RecordingEngine final : public Engine {
     return inner_->reserve(sequences, tokens_each);
   }
   [[nodiscard]] Result<SequenceId> open(const OpenOptions& options) override;
+  [[nodiscard]] Result<JobId> submit(Job job) override;
+  void cancel(JobId job) override { inner_->cancel(job); }
+  void advance(const StepLimits& limits, std::vector<JobEvent>& events) override;
+  [[nodiscard]] std::size_t running_jobs() const override { return inner_->running_jobs(); }
   [[nodiscard]] Result<PrefillResult> prefill(SequenceId sequence, std::span<const Token> tokens,
                                               std::stop_token cancel, const PrefillProgress& progress) override;
+  [[nodiscard]] Result<PrefillResult> truncate(SequenceId sequence, std::uint32_t tokens) override;
   [[nodiscard]] Result<ForkResult> fork(SequenceId source, std::uint32_t tokens, const OpenOptions& options) override;
   [[nodiscard]] std::vector<Result<GenerateResult>> generate(std::span<const GenerateRequest> requests) override;
   [[nodiscard]] Result<std::vector<double>> score(SequenceId sequence, std::span<const Token> tokens) override;
@@ -51,6 +57,9 @@ class RecordingEngine final : public Engine {
 
  private:
   Call& note(CallKind kind, std::uint32_t sequence);
+  void note_prefill(std::uint32_t sequence, std::span<const Token> tokens, std::string outcome);
+  void note_generation(std::uint32_t sequence, const GenerateOptions& options, const Result<GenerateResult>& result);
+  void note_outcome(const Job& job, const Result<JobResult>& outcome);
   // The transcript's number of an open sequence; null: not opened here, and nothing is kept of it.
   [[nodiscard]] const std::uint32_t* number_of(SequenceId sequence) const;
   std::uint32_t add(SequenceId sequence);
@@ -64,6 +73,7 @@ class RecordingEngine final : public Engine {
     std::uint32_t tokens = 0;
   };
   std::map<std::uint64_t, Kept> snapshots_;  // by a hash of their bytes
+  std::map<JobId, Job> jobs_;                // those running
   std::uint32_t next_call_ = 0;
   std::uint32_t next_sequence_ = 0;
 };

@@ -15,6 +15,11 @@ SequenceId new_sequence_id() noexcept {
   return SequenceId(next.fetch_add(1, std::memory_order_relaxed));
 }
 
+JobId new_job_id() noexcept {
+  static std::atomic<std::uint32_t> next = 0;
+  return JobId(next.fetch_add(1, std::memory_order_relaxed));
+}
+
 std::string_view name(Capability capability) noexcept {
   switch (capability) {
     case Capability::kFork: return "fork";

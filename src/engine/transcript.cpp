@@ -16,16 +16,25 @@
 namespace bulkhead::engine {
 namespace {
 
-constexpr std::array<std::pair<CallKind, std::string_view>, 6> kKinds = {{{CallKind::kOpen, "open"},
+constexpr std::array<std::pair<CallKind, std::string_view>, 7> kKinds = {{{CallKind::kOpen, "open"},
                                                                           {CallKind::kPrefill, "prefill"},
                                                                           {CallKind::kFork, "fork"},
                                                                           {CallKind::kGenerate, "generate"},
                                                                           {CallKind::kScore, "score"},
+                                                                          {CallKind::kTruncate, "truncate"},
                                                                           {CallKind::kClose, "close"}}};
 constexpr std::int64_t kMost = std::numeric_limits<std::int32_t>::max();
 
 bool makes_sequence(CallKind kind) {
   return kind == CallKind::kOpen || kind == CallKind::kFork;
+}
+
+bool has_tokens(CallKind kind) {
+  return kind == CallKind::kPrefill || kind == CallKind::kGenerate || kind == CallKind::kScore;
+}
+
+bool has_place(CallKind kind) {
+  return kind == CallKind::kFork || kind == CallKind::kTruncate;
 }
 
 Json bits_json(const std::vector<std::uint64_t>& values) {
@@ -52,13 +61,11 @@ Json options_json(const GenerateOptions& options) {
 Json call_json(const Call& call) {
   Json json = {{"call", call.number}, {"do", name(call.kind)}, {"sequence", call.sequence}};
   if (makes_sequence(call.kind)) json["partition"] = call.partition;
-  if (call.kind == CallKind::kFork) {
-    json["source"] = call.source;
-    json["at"] = call.at;
-  }
+  if (call.kind == CallKind::kFork) json["source"] = call.source;
+  if (has_place(call.kind)) json["at"] = call.at;
   if (makes_sequence(call.kind)) json["capacity"] = call.capacity;
   if (call.kind == CallKind::kGenerate) json["options"] = options_json(call.options);
-  if (!makes_sequence(call.kind) && call.kind != CallKind::kClose) json["tokens"] = call.tokens;
+  if (has_tokens(call.kind)) json["tokens"] = call.tokens;
   json["outcome"] = call.outcome;
   if (call.kind == CallKind::kGenerate) {
     json["finish"] = call.finish;
@@ -118,11 +125,13 @@ Result<Call> call_of(const JsonView& object) {
   if (makes_sequence(call.kind)) {
     BH_TRY(call.partition, text(object, "partition"));
     BH_TRY(call.capacity, number<std::uint32_t>(object, "capacity", 0, kMost));
-  } else if (call.kind != CallKind::kClose) {
+  } else if (has_tokens(call.kind)) {
     BH_TRY(call.tokens, numbers<Token>(object, "tokens", 0, kMost));
   }
   if (call.kind == CallKind::kFork) {
     BH_TRY(call.source, number<std::uint32_t>(object, "source", 0, kMost));
+  }
+  if (has_place(call.kind)) {
     BH_TRY(call.at, number<std::uint32_t>(object, "at", 0, kMost));
   }
   if (call.kind == CallKind::kGenerate) {
@@ -188,6 +197,12 @@ class CallOrder {
   Result<void> use(const Call& call, const JsonView& object) {
     BH_CHECK(check_open(call.sequence, object));
     auto& sequence = sequences_[call.sequence];
+    if (call.kind == CallKind::kTruncate && call.outcome == "ok") {
+      if (call.at > sequence.most_tokens) {
+        return object.fail(fmt::format("{} tokens stay of {}", call.at, sequence.most_tokens));
+      }
+      sequence.most_tokens = call.at;
+    }
     sequence.most_tokens += call.tokens.size();
     sequence.open = call.kind != CallKind::kClose;
     return {};

@@ -17,7 +17,7 @@
 
 namespace bulkhead::engine {
 
-enum class CallKind { kOpen, kPrefill, kFork, kGenerate, kScore, kClose };
+enum class CallKind { kOpen, kPrefill, kFork, kGenerate, kScore, kTruncate, kClose };
 
 [[nodiscard]] std::string_view name(CallKind kind) noexcept;
 
@@ -28,7 +28,7 @@ struct Call {
   std::uint32_t sequence = 0;                    // numbered from 0 in the order of opening; never used twice
   std::string partition = {};                    // kOpen, kFork: its name, for people; may be empty
   std::uint32_t source = 0;                      // kFork
-  std::uint32_t at = 0;                          // kFork: tokens taken over
+  std::uint32_t at = 0;                          // kFork: tokens taken over; kTruncate: that stay
   std::uint32_t capacity = 0;                    // kOpen, kFork: tokens
   std::vector<Token> tokens = {};                // kPrefill, kScore: given; kGenerate: drawn
   GenerateOptions options = {};                  // kGenerate; without callback and stop token

@@ -131,28 +131,25 @@ Result<TracedTokens> Partition::instead_of_surplus() const {
   return traced;
 }
 
-// The engine has no way of making a sequence shorter: a fork takes over what stays. Where there is no room for two, the
-// old one goes first, and what stays is computed anew.
+// Where a back end needs room for two to cut one, and has none, the old one goes, and what stays is computed anew.
 Result<void> Partition::shorten(std::size_t tokens) {
-  BH_TRY(const auto old, sequence());
-  const engine::OpenOptions options{.capacity_tokens = capacity_, .name = name_};
+  BH_TRY(const auto id, sequence());
   const auto held = ledger_.tokens.size();
-  const auto copy = engine_->fork(old, static_cast<std::uint32_t>(tokens), options);
-  const bool crowded = !copy.ok() && copy.error().code == ErrorCode::kResource;
-  if (!copy.ok() && !crowded) return copy.error();
-  static_cast<void>(engine_->close(old));
-  sequence_.reset();
+  const auto cut = engine_->truncate(id, static_cast<std::uint32_t>(tokens));
+  const bool crowded = !cut.ok() && cut.error().code == ErrorCode::kResource;
+  if (!cut.ok() && !crowded) return cut.error();
   auto stays = ledger_.tokens.slice(0, tokens);
   ledger_.removed_tokens += held - tokens;
-  if (copy.ok()) {
-    sequence_ = copy.value().sequence;
+  if (cut.ok()) {
     ledger_.tokens = std::move(stays);
-    ledger_.prefilled_tokens += copy.value().prefilled_tokens;
-    ledger_.removed_tokens += copy.value().prefilled_tokens;
-    ledger_.prefill_time += copy.value().time;
+    ledger_.prefilled_tokens += cut.value().tokens;
+    ledger_.removed_tokens += cut.value().tokens;
+    ledger_.prefill_time += cut.value().time;
     return {};
   }
-  BH_TRY(sequence_, engine_->open(options));
+  static_cast<void>(engine_->close(id));
+  sequence_.reset();
+  BH_TRY(sequence_, engine_->open({.capacity_tokens = capacity_, .name = name_}));
   ledger_.tokens = {};
   ledger_.removed_tokens += tokens;
   return compute(stays, {}, {});
@@ -171,6 +168,22 @@ Result<void> Partition::drop_surplus() {
   }
   BH_CHECK(shorten(surplus.keep));
   if (instead.value().size() > 0) BH_CHECK(compute(instead.value(), {}, {}));
+  return {};
+}
+
+Result<void> Partition::truncate(std::size_t tokens) {
+  BH_CHECK(sequence());
+  if (tokens <= ledger_.tokens.size() && surplus_ && tokens > surplus_->keep) BH_CHECK(drop_surplus());
+  if (tokens > ledger_.tokens.size()) {
+    return Error{ErrorCode::kBadInput, fmt::format("{} tokens of {} cannot be kept", tokens, ledger_.tokens.size()),
+                 name_, "keep fewer"};
+  }
+  if (tokens == ledger_.tokens.size()) return {};
+  auto stay = receipts_within(ledger_, tokens);
+  surplus_.reset();
+  finished_text_.reset();
+  BH_CHECK(shorten(tokens));
+  ledger_.messages = std::move(stay);
   return {};
 }
 
@@ -215,9 +228,9 @@ const std::string& Partition::receive(const Message& message) {
   return message.text();
 }
 
-Result<void> Partition::receive(const Message& message, const TracedTokens& tokens) {
+Result<void> Partition::receive(const Message& message, const TracedTokens& tokens, std::stop_token cancel) {
   if (mutant(Mutant::kRefusedOnBooks)) static_cast<void>(receive(message));
-  BH_CHECK(append(tokens, {}, {}));
+  BH_CHECK(append(tokens, std::move(cancel), {}));
   std::uint32_t count = 0;
   for (std::size_t i = 0; i < tokens.size(); ++i) count += tokens.origin(i).kind == OriginKind::kMessage ? 1U : 0U;
   ledger_.messages.push_back({message.label(), message.from(), message.sha256(), count});

@@ -52,6 +52,10 @@ class Partition {
   // is as it was before that generation; any other failure: poisoned.
   [[nodiscard]] Result<void> settle();
 
+  // Keeps the first `tokens` tokens, and the receipts of the messages that are among them, as if nothing had come
+  // behind them; a surplus that is among them goes first. There is no finished output then. kBadInput: it holds fewer.
+  [[nodiscard]] Result<void> truncate(std::size_t tokens);
+
   // A new partition with the first `tokens` tokens of this one, and the receipts of the messages that are among them.
   [[nodiscard]] Result<Partition> fork(std::string name, std::uint32_t tokens, engine::OpenOptions options) const;
 
@@ -60,7 +64,8 @@ class Partition {
   [[nodiscard]] const std::string& receive(const Message& message);
 
   // Appends what a message has become here, and notes the message. Refused, it leaves no receipt behind.
-  [[nodiscard]] Result<void> receive(const Message& message, const conversation::TracedTokens& tokens);
+  [[nodiscard]] Result<void> receive(const Message& message, const conversation::TracedTokens& tokens,
+                                     std::stop_token cancel = {});
 
   // The output of the last generation. kBadInput if there is none that finished.
   [[nodiscard]] Result<Message> output_message(std::string label) const;

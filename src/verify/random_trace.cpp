@@ -110,15 +110,23 @@ class Generator {
     }
     members.resize(between(1, static_cast<std::uint32_t>(members.size())));
     Action action{.kind = ActionKind::kGenerate};
+    const bool apart = one_in(2);  // each in a job of its own
     for (const auto partition : members) {
       Member member{.partition = partition, .max_tokens = between(1, shape_.most_new_tokens)};
       if (one_in(2)) {
         member.temperature = 1.0F;
         member.seed = below(3);  // the same seed in several partitions is the hard case for a shared generator
       }
+      if (apart) {
+        member.join_after = below(shape_.most_new_tokens);
+        if (one_in(2)) member.text = text();
+      }
       if (one_in(6)) {
         member.cancel_after = between(1, member.max_tokens);
-        member.cancel_call = one_in(3);
+        // How much of a text is prefilled when another member stops it would be chance.
+        member.cancel_call = !apart && one_in(3);
+      } else if (!member.text.empty()) {
+        // Nor when a clock does.
       } else if (one_in(6)) {
         member.cancel_after_us = below(shape_.most_cancel_us);
       }
@@ -126,6 +134,11 @@ class Generator {
       action.members.push_back(member);
     }
     trace_.actions.push_back(std::move(action));
+  }
+
+  void truncate(std::uint32_t partition) {
+    trace_.actions.push_back(
+        {.kind = ActionKind::kTruncate, .partition = partition, .permille = one_in(4) ? 0 : between(1, 1000)});
   }
 
   void close(std::uint32_t partition) {
@@ -144,6 +157,7 @@ class Generator {
     if (shape_.surface) return add_surface_action(partition, dice, may_open);
     if (dice < 14 && may_open) return kept_.empty() || one_in(2) ? make_partition() : restore();
     if (dice < 20) return snapshot(partition);
+    if (dice < 24) return truncate(partition);
     if (dice < 38) return prefill(partition);
     if (dice < 66) return generate();
     if (dice < 76) {
@@ -162,8 +176,11 @@ class Generator {
   }
 
   void add_surface_action(std::uint32_t partition, std::uint32_t dice, bool may_open) {
-    constexpr std::array kRefused = {Refusal::kOverflow, Refusal::kMessage, Refusal::kForeign, Refusal::kTwice};
-    if (dice < 14 && may_open) return make_partition();
+    constexpr std::array kRefused = {Refusal::kOverflow, Refusal::kMessage, Refusal::kForeign, Refusal::kTwice,
+                                     Refusal::kBudget};
+    if (dice < 12 && may_open) return make_partition();
+    if (dice < 16) return truncate(partition);
+    if (dice < 20) return trace_.actions.push_back({.kind = ActionKind::kPark});
     if (dice < 30) return prefill(partition);
     if (dice < 62) return generate();
     if (dice < 74) {

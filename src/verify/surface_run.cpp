@@ -7,9 +7,11 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <map>
 #include <optional>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -66,6 +68,8 @@ class SurfaceRun {
       case ActionKind::kPrefill: prefill(action); break;
       case ActionKind::kReceive: receive(action); break;
       case ActionKind::kChat: chat(action); break;
+      case ActionKind::kTruncate: truncate(action); break;
+      case ActionKind::kPark: static_cast<void>(model_.park()); break;
       case ActionKind::kFail: fail(action); break;
       case ActionKind::kScore:
       case ActionKind::kCancelPrefill:
@@ -213,6 +217,17 @@ class SurfaceRun {
                              [&](Partition& partition) { return partition.chat("user", action.text); }));
   }
 
+  void truncate(const Action& action) {
+    auto* live = find(action.partition);
+    if (live == nullptr) return;
+    const auto tokens = (live->partition.usage().tokens * action.permille + 999) / 1000;
+    const auto cut = live->partition.truncate(tokens);
+    show_state(show(action.partition, cut), *live);
+    ++record_.books_checked;
+    if (cut.ok() && live->partition.usage().tokens != tokens)
+      object(record_.books, action.partition, fmt::format("does not hold the {} tokens that stay", tokens));
+  }
+
   void receive(const Action& action) {
     auto* live = find(action.partition);
     if (live == nullptr) return;
@@ -239,10 +254,12 @@ class SurfaceRun {
     if (live == nullptr) return;
     if (action.refusal == Refusal::kForeign) return beside_foreign(action.partition, *live);
     const auto before = said_by(live->partition).words();
-    const auto refused = refuse(action.refusal, *live);
+    const auto refused =
+        action.refusal == Refusal::kBudget ? over_budget(action.partition) : refuse(action.refusal, *live);
     show_state(show(action.partition, refused ? bulkhead::name(refused->code) : std::string_view("ok")), *live);
     if (refused) return check_unchanged(action.partition, *live, before, *refused);
     if (action.refusal == Refusal::kTwice) object(record_.books, action.partition, "is twice in a batch");
+    if (action.refusal == Refusal::kBudget) object(record_.books, action.partition, "a budget was overrun beside it");
   }
 
   // The foreign one is refused, and the partition beside it generates as if it were alone in the batch.
@@ -253,6 +270,17 @@ class SurfaceRun {
     show_generation(partition, results.front());
     ++record_.books_checked;
     if (results.back().ok()) object(record_.books, partition, "generated in a batch with a partition of another model");
+  }
+
+  // Two owners may have one partition each: the second of one is refused, whatever the other has.
+  std::optional<Error> over_budget(std::uint32_t partition) {
+    for (const auto* owner : {"poor", "neighbour"}) static_cast<void>(model_.set_budget(owner, {.partitions = 1}));
+    const auto first = model_.open("of the poor", {.owner = "poor"});
+    auto second = model_.open("one too many", {.owner = "poor"});
+    const auto other = model_.open("of the neighbour", {.owner = "neighbour"});
+    ++record_.books_checked;
+    if (!first.ok() || !other.ok()) object(record_.books, partition, "an owner could not have what its budget allows");
+    return second.ok() ? std::nullopt : std::optional(second.error());
   }
 
   static GenerateOptions short_answer() {
@@ -288,10 +316,31 @@ class SurfaceRun {
       options.push_back(member_options(*members[i], cancels, i));
       options.back().hash_logits = true;
     }
+    const auto apart = [](const Member* member) { return member->join_after.has_value(); };
+    if (std::any_of(members.begin(), members.end(), apart)) return generate_apart(members, options, cancels);
     cancels.start();
     const auto results = model_.generate(partitions, options);
     cancels.finish();
     for (std::size_t i = 0; i < results.size(); ++i) show_generation(members[i]->partition, results[i]);
+  }
+
+  // Each member on a thread of its own, as in a server: they join and leave while others go on.
+  void generate_apart(const std::vector<const Member*>& members, const std::vector<GenerateOptions>& options,
+                      MemberCancels& cancels) {
+    std::vector<std::optional<Result<Generation>>> results(members.size());
+    cancels.start();
+    {
+      std::vector<std::jthread> threads;
+      for (std::size_t i = 0; i < members.size(); ++i) {
+        threads.emplace_back([&, i, partition = &live_.at(members[i]->partition).partition] {
+          std::this_thread::sleep_for(std::chrono::microseconds(100) * members[i]->join_after.value_or(0));
+          const auto told = members[i]->text.empty() ? Result<void>() : partition->prefill(members[i]->text);
+          results[i] = told.ok() ? partition->generate(options[i]) : Result<Generation>(told.error());
+        });
+      }
+    }
+    cancels.finish();
+    for (std::size_t i = 0; i < members.size(); ++i) show_generation(members[i]->partition, *results[i]);
   }
 
   void show_generation(std::uint32_t partition, const Result<Generation>& result) {

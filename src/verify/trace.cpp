@@ -11,7 +11,7 @@
 namespace bulkhead::verify {
 namespace {
 
-constexpr std::array<std::pair<ActionKind, std::string_view>, 12> kKinds = {
+constexpr std::array<std::pair<ActionKind, std::string_view>, 14> kKinds = {
     {{ActionKind::kOpen, "open"},
      {ActionKind::kPrefill, "prefill"},
      {ActionKind::kReceive, "receive"},
@@ -21,17 +21,20 @@ constexpr std::array<std::pair<ActionKind, std::string_view>, 12> kKinds = {
      {ActionKind::kCancelPrefill, "cancel_prefill"},
      {ActionKind::kFail, "fail"},
      {ActionKind::kChat, "chat"},
+     {ActionKind::kTruncate, "truncate"},
+     {ActionKind::kPark, "park"},
      {ActionKind::kSnapshot, "snapshot"},
      {ActionKind::kRestore, "restore"},
      {ActionKind::kClose, "close"}}};
-constexpr std::array<std::pair<Refusal, std::string_view>, 8> kRefusals = {{{Refusal::kOverflow, "overflow"},
+constexpr std::array<std::pair<Refusal, std::string_view>, 9> kRefusals = {{{Refusal::kOverflow, "overflow"},
                                                                             {Refusal::kBadToken, "bad_token"},
                                                                             {Refusal::kForkBeyond, "fork_beyond"},
                                                                             {Refusal::kNoTokens, "no_tokens"},
                                                                             {Refusal::kDamaged, "damaged"},
                                                                             {Refusal::kMessage, "message"},
                                                                             {Refusal::kForeign, "foreign"},
-                                                                            {Refusal::kTwice, "twice"}}};
+                                                                            {Refusal::kTwice, "twice"},
+                                                                            {Refusal::kBudget, "budget"}}};
 constexpr std::int64_t kMostPartitions = 256;
 constexpr std::int64_t kMostTokens = 1 << 20;
 constexpr std::int64_t kMostMicroseconds = 10'000'000;
@@ -42,6 +45,10 @@ bool makes_partition(const Action& action) {
 
 bool has_source(ActionKind kind) {
   return kind == ActionKind::kFork || kind == ActionKind::kReceive || kind == ActionKind::kRestore;
+}
+
+bool has_part(ActionKind kind) {
+  return kind == ActionKind::kFork || kind == ActionKind::kTruncate;
 }
 
 bool has_text(ActionKind kind) {
@@ -59,6 +66,8 @@ Json member_json(const Member& member) {
   if (member.cancel_call) json["cancel_call"] = true;
   if (member.cancel_after_us) json["cancel_after_us"] = *member.cancel_after_us;
   if (!member.stop.empty()) json["stop"] = member.stop;
+  if (member.join_after) json["join_after"] = *member.join_after;
+  if (!member.text.empty()) json["text"] = member.text;
   return json;
 }
 
@@ -69,10 +78,11 @@ Json action_json(const Action& action) {
     for (const auto& member : action.members) json["members"].push_back(member_json(member));
     return json;
   }
+  if (action.kind == ActionKind::kPark) return json;
   json["partition"] = action.partition;
   if (has_source(action.kind)) json["from"] = action.from;
   if (makes_partition(action)) json["capacity"] = action.capacity;
-  if (action.kind == ActionKind::kFork) json["permille"] = action.permille;
+  if (has_part(action.kind)) json["permille"] = action.permille;
   if (has_text(action.kind)) json["text"] = action.text;
   if (action.kind == ActionKind::kFail) json["refusal"] = name(action.refusal);
   return json;
@@ -100,8 +110,8 @@ Result<Value> word(const JsonView& object, std::string_view key,
 }
 
 Result<Member> member_from_json(const JsonView& object) {
-  BH_CHECK(object.only(
-      {"partition", "max_tokens", "temperature", "seed", "cancel_after", "cancel_call", "cancel_after_us", "stop"}));
+  BH_CHECK(object.only({"partition", "max_tokens", "temperature", "seed", "cancel_after", "cancel_call",
+                        "cancel_after_us", "stop", "join_after", "text"}));
   Member member;
   BH_TRY(member.partition, partition_number(object, "partition"));
   BH_TRY(member.max_tokens, natural(object, "max_tokens", 0, kMostTokens));
@@ -124,6 +134,13 @@ Result<Member> member_from_json(const JsonView& object) {
     BH_TRY(const auto field, object.at("stop"));
     BH_TRY(member.stop, field.string());
   }
+  if (object.has("join_after")) {
+    BH_TRY(member.join_after, natural(object, "join_after", 0, kMostTokens));
+  }
+  if (object.has("text")) {
+    BH_TRY(const auto field, object.at("text"));
+    BH_TRY(member.text, field.string());
+  }
   return member;
 }
 
@@ -140,6 +157,7 @@ Result<Action> action_from_json(const JsonView& object) {
     }
     return action;
   }
+  if (action.kind == ActionKind::kPark) return action;
   BH_TRY(action.partition, partition_number(object, "partition"));
   if (has_source(action.kind)) {
     BH_TRY(action.from, partition_number(object, "from"));
@@ -147,8 +165,8 @@ Result<Action> action_from_json(const JsonView& object) {
   if (makes_partition(action)) {
     BH_TRY(action.capacity, natural(object, "capacity", 1, kMostTokens));
   }
-  if (action.kind == ActionKind::kFork) {
-    BH_TRY(action.permille, natural(object, "permille", 1, 1000));
+  if (has_part(action.kind)) {
+    BH_TRY(action.permille, natural(object, "permille", action.kind == ActionKind::kFork ? 1 : 0, 1000));
   }
   if (has_text(action.kind)) {
     BH_TRY(const auto field, object.at("text"));
@@ -177,6 +195,7 @@ std::string_view name(Refusal refusal) noexcept {
 }
 
 bool Action::acts_on(std::uint32_t who) const noexcept {
+  if (kind == ActionKind::kPark) return false;
   if (kind != ActionKind::kGenerate) return partition == who;
   return std::any_of(members.begin(), members.end(), [&](const Member& member) { return member.partition == who; });
 }

@@ -22,11 +22,13 @@ enum class ActionKind {
   kPrefill,        // appends `text`
   kReceive,        // appends the last finished output of partition `from`, as text
   kFork,           // a new partition from the first part of `from`
-  kGenerate,       // all `members` in one batch
+  kGenerate,       // all `members` in one batch; they may join late, and bring a text (struct Member)
   kScore,          // appends `text` and asks for its log probabilities
-  kCancelPrefill,  // a prefill whose caller has given up: the partition is poisoned
+  kCancelPrefill,  // a prefill whose caller has given up
   kFail,           // a request that must be refused and must change nothing
   kChat,           // appends `text` as a user's turn; of the public surface only
+  kTruncate,       // keeps the first part of the partition's tokens
+  kPark,           // parks everything that is not in use; of the public surface only, and about no partition
   kSnapshot,       // keeps the partition as bytes, in place of an earlier snapshot of it
   kRestore,        // a new partition from the last snapshot of `from`, which may be closed by now
   kClose,
@@ -42,6 +44,7 @@ enum class Refusal {
   kMessage,  // a message longer than what is left
   kForeign,  // a batch that also names a partition of another model
   kTwice,    // a batch that names one partition twice
+  kBudget,   // one partition more than its owner's budget, beside an owner who still has all of his
 };
 
 [[nodiscard]] std::string_view name(ActionKind kind) noexcept;
@@ -58,6 +61,10 @@ struct Member {
   // Its stop token is asked so many microseconds after the call began, wherever the computation is by then.
   std::optional<std::uint32_t> cancel_after_us = {};
   std::string stop = {};  // stop string; empty: none
+  // A job of its own, that prefills `text` first, and joins when the others have made so many steps: on the public
+  // surface, a thread of its own that begins so many tenths of a millisecond later.
+  std::optional<std::uint32_t> join_after = {};
+  std::string text = {};  // only with join_after
   friend bool operator==(const Member&, const Member&) = default;
 };
 
@@ -67,7 +74,7 @@ struct Action {
   std::uint32_t partition = 0;  // whom it acts on; each is opened (or forked) at most once
   std::uint32_t from = 0;       // kFork, kRestore: source; kReceive: sender
   std::uint32_t capacity = 0;   // kOpen, kFork, kRestore: tokens
-  std::uint32_t permille = 0;   // kFork: the part of the source's tokens that is taken, 1 to 1000
+  std::uint32_t permille = 0;   // kFork, kTruncate: the part of the tokens that is taken or stays, up to 1000
   std::string text = {};        // kPrefill, kScore, kCancelPrefill
   Refusal refusal = Refusal::kOverflow;
   std::vector<Member> members = {};  // kGenerate

@@ -53,7 +53,9 @@ class TraceRun {
       case ActionKind::kFail: fail(action); break;
       case ActionKind::kSnapshot: snapshot(action); break;
       case ActionKind::kRestore: restore(action); break;
+      case ActionKind::kTruncate: truncate(action); break;
       case ActionKind::kChat: show(action.partition, "not_of_the_seam"); break;
+      case ActionKind::kPark: break;
     }
     if (!options_.watch) return;
     for (auto& [partition, live] : live_) {
@@ -199,6 +201,22 @@ class TraceRun {
     show_state(shown, kept);
   }
 
+  void truncate(const Action& action) {
+    auto* live = find(action.partition);
+    if (live == nullptr) return;
+    const auto count = static_cast<std::uint32_t>((live->tokens.size() * action.permille + 999) / 1000);
+    const auto cut = engine_.truncate(live->sequence, count);
+    auto& shown = cut.ok() ? show(action.partition, "ok") : show(action.partition, cut.error());
+    if (cut.ok()) {
+      if (count < live->tokens.size()) live->output.reset();
+      live->tokens.resize(count);
+      shown.facts.push_back({"prefilled", 0, std::to_string(cut.value().tokens)});
+    } else {
+      note_failure(*live, cut.error());
+    }
+    show_state(shown, *live);
+  }
+
   void snapshot(const Action& action) {
     const auto* live = find(action.partition);
     if (live == nullptr) return;
@@ -307,7 +325,7 @@ class TraceRun {
     if (done.ok()) {
       live->tokens.insert(live->tokens.end(), tokens.begin(), tokens.end());
     } else {
-      live->poisoned = live->poisoned || done.error().code == ErrorCode::kInterrupted;
+      live->poisoned = live->poisoned || !engine_.inspect(live->sequence).ok();
       note_failure(*live, done.error());
     }
     show_state(shown, *live);
@@ -352,6 +370,8 @@ class TraceRun {
     }
     if (members.empty()) return;
     MemberCancels cancels(members);
+    const auto apart = [](const Member* member) { return member->join_after.has_value(); };
+    if (std::any_of(members.begin(), members.end(), apart)) return generate_apart(members, cancels);
     std::vector<engine::GenerateRequest> requests;
     for (std::size_t i = 0; i < members.size(); ++i) {
       auto options = member_options(*members[i], cancels, i);
@@ -362,6 +382,55 @@ class TraceRun {
     const auto results = engine_.generate(requests);
     cancels.finish();
     for (std::size_t i = 0; i < results.size(); ++i) show_generation(members[i]->partition, results[i]);
+  }
+
+  // Each member is a job that joins when it is its turn, while the others go on.
+  void generate_apart(const std::vector<const Member*>& members, MemberCancels& cancels) {
+    std::vector<Result<engine::JobResult>> results(members.size(), engine::JobResult{});
+    std::map<engine::JobId, std::size_t> running;
+    std::size_t joined = 0;
+    std::vector<engine::JobEvent> events;
+    cancels.start();
+    for (std::uint32_t step = 0; joined < members.size() || !running.empty(); ++step) {
+      for (std::size_t i = 0; i < members.size(); ++i) {
+        if (members[i]->join_after.value_or(0) != step) continue;
+        ++joined;
+        const auto id = engine_.submit(job_of(*members[i], cancels, i));
+        if (id.ok()) running.emplace(id.value(), i);
+        if (!id.ok()) results[i] = id.error();
+      }
+      events.clear();
+      engine_.advance({.prefill_tokens = 16, .prefill_tokens_beside = 3}, events);
+      for (auto& event : events) {
+        auto* outcome = std::get_if<Result<engine::JobResult>>(&event.what);
+        const auto found = running.find(event.job);
+        if (outcome == nullptr || found == running.end()) continue;
+        results[found->second] = std::move(*outcome);
+        running.erase(found);
+      }
+    }
+    cancels.finish();
+    for (std::size_t i = 0; i < members.size(); ++i) show_job(*members[i], results[i]);
+  }
+
+  engine::Job job_of(const Member& member, MemberCancels& cancels, std::size_t index) {
+    const auto& live = live_.at(member.partition);
+    engine::Job job{
+        .sequence = live.sequence, .prefill = {}, .generate = member_options(member, cancels, index), .cancel = {}};
+    if (!member.text.empty()) job.prefill = tokens_of(live, member.text);
+    job.generate->hash_logits = engine_.can(engine::Capability::kLogitHash);
+    return job;
+  }
+
+  void show_job(const Member& member, const Result<engine::JobResult>& result) {
+    if (!result.ok()) return show_generation(member.partition, result.error());
+    auto& live = live_.at(member.partition);
+    const auto prefilled = result.value().prefill.tokens;
+    if (prefilled > 0) {
+      const auto text = tokens_of(live, member.text);
+      live.tokens.insert(live.tokens.end(), text.begin(), text.begin() + prefilled);
+    }
+    show_generation(member.partition, result.value().generated);
   }
 
   void show_generation(std::uint32_t partition, const Result<GenerateResult>& result) {

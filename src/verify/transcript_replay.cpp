@@ -121,6 +121,11 @@ class Solo {
       }
       case CallKind::kScore: return score(call);
       case CallKind::kGenerate: return generate(members);
+      case CallKind::kTruncate: {
+        BH_TRY(const auto sequence, open(call.sequence));
+        BH_TRY([[maybe_unused]] const auto done, engine_.truncate(sequence, call.at));
+        return {};
+      }
       case CallKind::kClose: {
         BH_TRY(const auto sequence, open(call.sequence));
         BH_CHECK(engine_.close(sequence));
@@ -215,7 +220,7 @@ Result<std::optional<std::string>> run_alone(const std::vector<Call>& calls, con
 std::vector<Call> with_foreign_token(std::vector<Call> calls) {
   for (auto& call : calls) {
     if (call.capacity > 0) ++call.capacity;
-    if (call.kind == CallKind::kFork) ++call.at;
+    if (call.kind == CallKind::kFork || call.kind == CallKind::kTruncate) ++call.at;
   }
   const auto first = std::find_if(calls.begin(), calls.end(), [](const Call& call) {
     return call.kind == CallKind::kPrefill && call.tokens.size() > 1;

@@ -5,6 +5,7 @@
 #include "engine/engine.h"
 
 #include "base/hash.h"
+#include "desk/desk.h"
 #include "engines/builtin.h"
 #include "engines/fake/fake_engine.h"
 #include "engines/real_models.h"
@@ -43,6 +44,7 @@ struct Kind {
   Grade grade = Grade::kBuffer;
   bool flash_attention = true;
   std::string family = {};  // of a checkpoint made by tiny_checkpoints.py
+  bool desk = false;        // through a desk
 };
 
 // An engine of another framework on a tiny checkpoint.
@@ -55,6 +57,12 @@ inline void PrintTo(const Kind& kind, std::ostream* out) {
 }
 
 inline Result<std::unique_ptr<Engine>> make_engine(const Kind& kind) {
+  if (kind.desk) {
+    auto plain = kind;
+    plain.desk = false;
+    BH_TRY(auto inside, make_engine(plain));
+    return desk::Desk::open(std::move(inside))->client("somebody");
+  }
   ::setenv("BULKHEAD_PROGRAM", (testing::build_folder() + "/src/bulkhead").c_str(), 1);
   if (kind.base == Base::kFake && kind.grade == Grade::kProcess) {
     ModelOptions options;
@@ -212,6 +220,11 @@ inline std::string kind_name(const ::testing::TestParamInfo<Kind>& instance) {
                         Kind{"Mask", Base::kTiny, Grade::kMask}, Kind{"Window", Base::kWindowed},                  \
                         Kind{"WindowMask", Base::kWindowed, Grade::kMask}),                                        \
       kind_name);                                                                                                  \
+  INSTANTIATE_TEST_SUITE_P(Desk, suite,                                                                            \
+                           ::testing::Values(Kind{"DeskFake", Base::kFake, Grade::kBuffer, true, "", true},        \
+                                             Kind{"DeskTiny", Base::kTiny, Grade::kBuffer, true, "", true},        \
+                                             Kind{"DeskWindow", Base::kWindowed, Grade::kBuffer, true, "", true}), \
+                           kind_name);                                                                             \
   INSTANTIATE_TEST_SUITE_P(Process, suite,                                                                         \
                            ::testing::Values(Kind{"ProcessFake", Base::kFake, Grade::kProcess},                    \
                                              Kind{"ProcessTiny", Base::kTiny, Grade::kProcess},                    \

@@ -94,17 +94,17 @@ class ModelCancelledBatch : public ::testing::TestWithParam<std::string> {
   // Gives each the next token of its text, with what follows as drafts. Hashes of the logits behind those tokens.
   std::vector<std::uint64_t> step(const std::vector<Sequence*>& sequences, const std::vector<const Text*>& texts,
                                   std::uint32_t drafted = 0) {
-    std::vector<Tokens> drafts;
+    std::vector<StepPart> parts;
     for (std::size_t i = 0; i < sequences.size(); ++i) {
       auto& sequence = *sequences[i];
       const auto next = texts[i]->tokens.begin() + sequence.cached();
       if (!sequence.pending) sequence.tokens.push_back(*next);
       sequence.pending = true;
       sequence.logits.reset();
-      drafts.emplace_back(next + 1, next + 1 + drafted);
+      parts.push_back({&sequence, Tokens(next + 1, next + 1 + drafted), Want::kAll});
     }
     std::vector<std::uint64_t> hashes;
-    for (const auto& outcome : decode_step(sequences, drafts)) {
+    for (const auto& outcome : decode_step(parts)) {
       hashes.push_back(outcome.error ? 0 : xxh3_64(std::as_bytes(outcome.logits[0])));
     }
     return hashes;

@@ -377,11 +377,10 @@ class CountingContext {
   }
 
   std::vector<StepOutcome> step(std::vector<Sequence>& sequences) {
-    std::vector<Sequence*> pointers;
-    for (auto& sequence : sequences) pointers.push_back(&sequence);
+    std::vector<StepPart> parts;
+    for (auto& sequence : sequences) parts.push_back({&sequence, {}, Want::kAll});
     computations_ = 0;
-    const std::vector<std::vector<Token>> no_drafts(sequences.size());
-    return decode_step(pointers, no_drafts);
+    return decode_step(parts);
   }
 
   [[nodiscard]] int computations() const { return computations_; }

@@ -199,10 +199,10 @@ TEST(Settling, NeedsNoRoomBesideItsOwn) {
 }
 
 TEST(Settling, ThatFailsPoisonsThisOneOnly) {
-  // Sequences 0 and 1 are those of stopped(), 2 is the one that takes their place.
+  // Sequences 0 and 1 are those of stopped(), whose result is the second.
   using engines::fake::Fault;
   const auto engine = engines::fake::make_fake_engine(
-      {.max_sequences = 1, .faults = {{.kind = Fault::Kind::kFailPrefill, .sequence = 2, .at = 3}}});
+      {.max_sequences = 1, .faults = {{.kind = Fault::Kind::kFailTruncate, .sequence = 1}}});
   std::string text;
   auto partition = stopped(*engine, text);
   EXPECT_EQ(partition.settle().error().code, ErrorCode::kInternal);

@@ -75,6 +75,15 @@ class CountingEngine final : public engine::Engine {
   [[nodiscard]] Result<engine::SequenceId> open(const engine::OpenOptions& options) override {
     return inner_->open(options);
   }
+  [[nodiscard]] Result<engine::JobId> submit(engine::Job job) override { return inner_->submit(std::move(job)); }
+  void cancel(engine::JobId job) override { inner_->cancel(job); }
+  void advance(const engine::StepLimits& limits, std::vector<engine::JobEvent>& events) override {
+    inner_->advance(limits, events);
+  }
+  [[nodiscard]] std::size_t running_jobs() const override { return inner_->running_jobs(); }
+  [[nodiscard]] Result<engine::PrefillResult> truncate(engine::SequenceId sequence, std::uint32_t tokens) override {
+    return inner_->truncate(sequence, tokens);
+  }
   [[nodiscard]] Result<engine::PrefillResult> prefill(engine::SequenceId sequence,
                                                       std::span<const engine::Token> tokens, std::stop_token cancel,
                                                       const engine::PrefillProgress& progress) override {

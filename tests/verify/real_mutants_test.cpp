@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The mutants of the real engine (engines/llama/mutant.h), each killed by random traces on a model with random weights.
 // Only where they are compiled in: preset dev.
+#include "desk/mutant.h"
 #include "engines/llama/llama_engine.h"
 #include "engines/llama/mutant.h"
 #include "engines/tiny_model.h"
@@ -38,6 +39,7 @@ class RealMutants : public ::testing::Test {
   void TearDown() override {
     active_mutant = Mutant::kNone;
     partition::active_mutant = partition::Mutant::kNone;
+    desk::active_mutant = desk::Mutant::kNone;
   }
 
   testing::TemporaryFolder folder_;
@@ -88,6 +90,11 @@ TEST_F(RealMutants, OfTheSurfaceAreAllKilled) {
     EXPECT_FALSE(killed_by(broken.value().runner(), true).empty()) << id << " lives";
     partition::active_mutant = partition::Mutant::kNone;
     active_mutant = Mutant::kNone;
+  }
+  for (const auto& [id, mutant] : desk::kMutants) {
+    desk::active_mutant = mutant;
+    EXPECT_FALSE(killed_by(surface.value().runner(), true).empty()) << id << " lives";
+    desk::active_mutant = desk::Mutant::kNone;
   }
   active_mutant = Mutant::kCancelEndsAll;
   EXPECT_FALSE(killed_by(surface.value().runner(), true).empty()) << "M10 lives on the surface";

@@ -92,7 +92,7 @@ TEST(Traces, HaveEveryActionAndRefusal) {
       }
     }
   }
-  EXPECT_EQ(kinds.size(), 11U);
+  EXPECT_EQ(kinds.size(), 12U);
   EXPECT_EQ(refusals.size(), 5U);
   EXPECT_EQ(partitions, (std::set<std::size_t>{2, 3, 4, 5, 6, 7}));
   EXPECT_GT(cancelled, 20);

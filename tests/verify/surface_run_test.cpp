@@ -44,20 +44,24 @@ TEST(SurfaceRun, RandomTracesHoldEveryActionAndEveryRefusal) {
   std::set<Refusal> refusals;
   bool stops = false;
   bool cancels = false;
+  bool joins = false;
   for (std::uint64_t seed = 1; seed <= 200; ++seed) {
     for (const auto& action : random_trace(seed, {.surface = true}).actions) {
       kinds.insert(action.kind);
       if (action.kind == ActionKind::kFail) refusals.insert(action.refusal);
       for (const auto& member : action.members) {
         stops = stops || !member.stop.empty();
+        joins = joins || (member.join_after.value_or(0) > 0 && !member.text.empty());
         cancels = cancels || member.cancel_after_us.has_value();
       }
     }
   }
   EXPECT_EQ(kinds, (std::set{ActionKind::kOpen, ActionKind::kPrefill, ActionKind::kReceive, ActionKind::kFork,
-                             ActionKind::kGenerate, ActionKind::kFail, ActionKind::kChat, ActionKind::kClose}));
-  EXPECT_EQ(refusals, (std::set{Refusal::kOverflow, Refusal::kMessage, Refusal::kForeign, Refusal::kTwice}));
-  EXPECT_TRUE(stops && cancels);
+                             ActionKind::kGenerate, ActionKind::kFail, ActionKind::kChat, ActionKind::kTruncate,
+                             ActionKind::kPark, ActionKind::kClose}));
+  EXPECT_EQ(refusals,
+            (std::set{Refusal::kOverflow, Refusal::kMessage, Refusal::kForeign, Refusal::kTwice, Refusal::kBudget}));
+  EXPECT_TRUE(stops && cancels && joins);
 }
 
 TEST(SurfaceRun, ATraceIsReadBackAsItWasWritten) {

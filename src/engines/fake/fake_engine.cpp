@@ -4,6 +4,8 @@
 #include "base/hash.h"
 #include "engine/clock.h"
 #include "engine/generation.h"
+#include "engine/job_engine.h"
+#include "engine/job_stop.h"
 #include "engines/fake/fake_sequence.h"
 #include "engines/fake/fake_tokenizer.h"
 #include "engines/fake/mutant.h"
@@ -13,6 +15,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <list>
 #include <map>
 #include <utility>
 
@@ -24,6 +27,10 @@ using engine::Duration;
 using engine::ForkResult;
 using engine::GenerateRequest;
 using engine::GenerateResult;
+using engine::Job;
+using engine::JobEvent;
+using engine::JobId;
+using engine::JobResult;
 using engine::OpenOptions;
 using engine::PrefillResult;
 using engine::SequenceId;
@@ -33,7 +40,7 @@ using Clock = std::chrono::steady_clock;
 using Finish = GenerateResult::Finish;
 
 constexpr std::uint64_t kBytesPerToken = 64;
-constexpr std::uint32_t kChunkTokens = 64;  // it computes all at once, but tells of it as other engines do
+constexpr std::uint32_t kChunkTokens = 64;  // of one prefill in one step, at most
 
 std::uint64_t mix(std::uint64_t a, std::uint64_t b) {
   const std::array<std::uint64_t, 2> both = {a, b};
@@ -55,19 +62,36 @@ double log_probability(std::uint64_t hash, Token token) {
   return logit(token) - std::log(sum);
 }
 
-// One request while it runs.
+// One job while it runs.
 struct Running {
-  SequenceId id;
+  Running(JobId its_id, Job its_job, FakeSequence& its_sequence)
+      : id(its_id),
+        job(std::move(its_job)),
+        sequence(&its_sequence),
+        stop(job),
+        text(job.generate ? job.generate->stop : std::vector<std::string>()) {}
+
+  JobId id;
+  Job job;
   FakeSequence* sequence;
-  const GenerateOptions* options;
+  engine::JobStop stop;
   engine::GeneratedText text;
-  GenerateResult result = {};
+  JobResult result = {};
   bool active = true;
   std::optional<Error> error = {};
+  std::uint32_t held_before = 0;  // tokens of the sequence, before the prefill
+  Clock::time_point begin = Clock::now();
 
+  [[nodiscard]] std::span<const Token> prefill_left() const {
+    return std::span<const Token>(job.prefill).subspan(result.prefill.tokens);
+  }
   void end(Finish finish) {
     active = false;
-    result.finish = finish;
+    result.generated.finish = finish;
+  }
+  void fail(Error why) {
+    active = false;
+    error = std::move(why);
   }
 };
 
@@ -104,7 +128,7 @@ engine::Facts facts_of(const FakeOptions& options) {
                              {"computing", "integers"}}};
 }
 
-class FakeEngine final : public engine::Engine {
+class FakeEngine final : public engine::JobEngine {
  public:
   explicit FakeEngine(FakeOptions options)
       : options_(std::move(options)), facts_(facts_of(options_)), sabotage_(options_.mutant) {}
@@ -121,9 +145,12 @@ class FakeEngine final : public engine::Engine {
 
   [[nodiscard]] Result<void> reserve(std::uint32_t sequences, std::uint32_t tokens_each) override;
   [[nodiscard]] Result<SequenceId> open(const OpenOptions& options) override;
+  [[nodiscard]] Result<JobId> submit(Job job) override;
+  void cancel(JobId job) override;
+  [[nodiscard]] Result<ForkResult> fork(SequenceId source, std::uint32_t tokens, const OpenOptions& options) override;
+  [[nodiscard]] Result<PrefillResult> truncate(SequenceId id, std::uint32_t tokens) override;
   [[nodiscard]] Result<PrefillResult> prefill(SequenceId id, std::span<const Token> tokens, std::stop_token cancel,
                                               const engine::PrefillProgress& progress) override;
-  [[nodiscard]] Result<ForkResult> fork(SequenceId source, std::uint32_t tokens, const OpenOptions& options) override;
   [[nodiscard]] std::vector<Result<GenerateResult>> generate(std::span<const GenerateRequest> requests) override;
   [[nodiscard]] Result<std::vector<double>> score(SequenceId id, std::span<const Token> tokens) override;
   [[nodiscard]] Result<SequenceState> inspect(SequenceId id) const override;
@@ -132,26 +159,34 @@ class FakeEngine final : public engine::Engine {
   [[nodiscard]] Result<SequenceId> restore(const engine::Snapshot& snapshot, const OpenOptions& options) override;
   [[nodiscard]] Result<void> close(SequenceId id) override;
 
+ protected:
+  void step(const engine::StepLimits& limits, std::vector<JobEvent>& events) override;
+  [[nodiscard]] std::size_t unfinished_jobs() const override { return jobs_.size(); }
+
  private:
   [[nodiscard]] Result<FakeSequence*> find(SequenceId id);
+  [[nodiscard]] Result<FakeSequence*> find_idle(SequenceId id);
+  [[nodiscard]] bool is_busy(const FakeSequence& sequence) const;
   [[nodiscard]] static Result<void> fits(const FakeSequence& sequence, std::span<const Token> tokens);
   [[nodiscard]] const Fault* fault(Fault::Kind kind, const FakeSequence& sequence) const;
   [[nodiscard]] Result<void> allocate(std::uint32_t sequences, std::uint32_t tokens_each);
-  Result<void> append_with_faults(FakeSequence& sequence, std::span<const Token> tokens);
-  [[nodiscard]] Result<Running> start(const GenerateRequest& request, std::span<const GenerateRequest> earlier);
-  [[nodiscard]] std::vector<Result<GenerateResult>> collect(std::vector<Result<Running>>& runs,
-                                                            std::span<const GenerateRequest> requests) const;
-  [[nodiscard]] std::uint64_t seen_by(const Running& run, std::span<FakeSequence* const> rows) const;
-  static void end_if_done(Running& run);
-  void step(Running& run, std::uint64_t seen, Clock::time_point begin);
+  Result<void> append_with_faults(FakeSequence& sequence, std::uint32_t begin, std::span<const Token> tokens);
+  void prefill_some(const engine::StepLimits& limits, std::vector<JobEvent>& events);
+  void prefill_chunk(Running& run, std::uint32_t tokens, std::vector<JobEvent>& events);
+  void draw_rows(std::vector<JobEvent>& events);
+  void draw(Running& run, std::uint64_t seen, std::vector<JobEvent>& events);
+  void end_if_done(Running& run);
+  void take_out_ended(std::vector<JobEvent>& events);
 
   FakeOptions options_;
   engine::Facts facts_;
   FakeTokenizer tokenizer_;
   std::map<SequenceId, FakeSequence> sequences_;  // open and poisoned ones
+  std::list<Running> jobs_;                       // those that prefill take turns in this order
   std::vector<std::uint32_t> free_rooms_;         // their sizes in tokens
   std::uint64_t allocated_bytes_ = 0;
-  std::uint32_t made_ = 0;  // sequences so far
+  std::uint32_t made_ = 0;      // sequences so far
+  std::uint32_t reported_ = 0;  // tokens of the last prefill, as the engine tells
   Sabotage sabotage_;
 };
 
@@ -247,8 +282,9 @@ Result<SequenceId> FakeEngine::open(const OpenOptions& options) {
   return id;
 }
 
-Result<void> FakeEngine::append_with_faults(FakeSequence& sequence, std::span<const Token> tokens) {
-  const std::uint32_t begin = sequence.size();
+// `begin`: the position that the first of them should get.
+Result<void> FakeEngine::append_with_faults(FakeSequence& sequence, std::uint32_t begin,
+                                            std::span<const Token> tokens) {
   const auto hits = [&](Fault::Kind kind) -> const Fault* {
     const Fault* found = fault(kind, sequence);
     return found != nullptr && found->at >= begin && found->at - begin < tokens.size() ? found : nullptr;
@@ -267,29 +303,35 @@ Result<void> FakeEngine::append_with_faults(FakeSequence& sequence, std::span<co
   return {};
 }
 
-Result<PrefillResult> FakeEngine::prefill(SequenceId id, std::span<const Token> tokens, std::stop_token cancel,
-                                          const engine::PrefillProgress& progress) {
-  const auto begin = Clock::now();
+bool FakeEngine::is_busy(const FakeSequence& sequence) const {
+  return std::any_of(jobs_.begin(), jobs_.end(), [&](const Running& run) { return run.sequence == &sequence; });
+}
+
+Result<FakeSequence*> FakeEngine::find_idle(SequenceId id) {
   BH_TRY(auto* sequence, find(id));
-  BH_CHECK(fits(*sequence, tokens));
-  if (cancel.stop_requested()) {
-    sequence->poisoned = true;
-    sabotage_.after_cancelled_prefill(tokens);
-    return Error{ErrorCode::kInterrupted, "prefill was cancelled", {}, {}};
+  if (is_busy(*sequence)) return engine::busy(id);
+  return sequence;
+}
+
+Result<JobId> FakeEngine::submit(Job job) {
+  BH_TRY(auto* sequence, find_idle(job.sequence));
+  BH_CHECK(engine::check_job(job, kVocabulary));
+  if (!job.prefill.empty()) BH_CHECK(fits(*sequence, job.prefill));
+  if (job.prefill.empty() && sequence->size() == 0) {
+    return Error{ErrorCode::kBadInput, "the sequence is empty", {}, "prefill it first"};
   }
-  FakeSequence& target = sabotage_.prefill_target(*sequence, sequences_);
-  BH_CHECK(append_with_faults(target, tokens));
-  const auto count = static_cast<std::uint32_t>(tokens.size());
-  for (std::uint32_t told = 0; progress && told < count;) {
-    told = std::min(told + kChunkTokens, count);
-    progress(told);
+  return jobs_.emplace_back(engine::new_job_id(), std::move(job), *sequence).id;
+}
+
+void FakeEngine::cancel(JobId job) {
+  for (auto& run : jobs_) {
+    if (run.id == job) run.stop.request();
   }
-  return PrefillResult{sabotage_.after_prefill(target, tokens, sequences_), Clock::now() - begin};
 }
 
 Result<ForkResult> FakeEngine::fork(SequenceId source, std::uint32_t tokens, const OpenOptions& options) {
   const auto begin = Clock::now();
-  BH_TRY(auto* from, find(source));
+  BH_TRY(auto* from, find_idle(source));
   if (tokens > from->size()) {
     return Error{ErrorCode::kBadInput, fmt::format("a fork at token {} of {}", tokens, from->size()), {}, {}};
   }
@@ -312,97 +354,142 @@ Result<ForkResult> FakeEngine::fork(SequenceId source, std::uint32_t tokens, con
   return ForkResult{id, served ? tokens : 0, served ? 0 : tokens, Clock::now() - begin};
 }
 
-Result<Running> FakeEngine::start(const GenerateRequest& request, std::span<const GenerateRequest> earlier) {
-  BH_TRY(auto* sequence, find(request.sequence));
-  BH_CHECK(engine::check_options(request.options));
-  if (sequence->size() == 0) return Error{ErrorCode::kBadInput, "the sequence is empty", {}, "prefill it first"};
-  for (const auto& other : earlier) {
-    if (other.sequence == request.sequence) {
-      return Error{ErrorCode::kBadInput, fmt::format("sequence {} appears twice", request.sequence.value()), {}, {}};
-    }
+Result<PrefillResult> FakeEngine::truncate(SequenceId id, std::uint32_t tokens) {
+  const auto begin = Clock::now();
+  BH_TRY(auto* sequence, find_idle(id));
+  if (tokens > sequence->size()) {
+    return Error{ErrorCode::kBadInput, fmt::format("{} tokens of {} cannot be kept", tokens, sequence->size()), {}, {}};
   }
-  return Running{request.sequence, sequence, &request.options, engine::GeneratedText(request.options.stop)};
-}
-
-// What the next draw of `run` sees. `rows`: the sequences that draw in this step.
-std::uint64_t FakeEngine::seen_by(const Running& run, std::span<FakeSequence* const> rows) const {
-  const auto row = static_cast<std::size_t>(std::find(rows.begin(), rows.end(), run.sequence) - rows.begin());
-  return sabotage_.seen(run.sequence->visible_hash(), rows, row, sequences_);
+  if (fault(Fault::Kind::kFailTruncate, *sequence) != nullptr) {
+    sequence->poisoned = true;
+    return Error{ErrorCode::kInternal, "planted fault: truncate failed", {}, {}};
+  }
+  const bool served = sequence->covers(tokens) || tokens == sequence->size();
+  const std::vector<Token> history(sequence->tokens().begin(), sequence->tokens().begin() + tokens);
+  sequence->truncate(served ? tokens : 0);
+  if (!served) sequence->append(history);
+  return PrefillResult{served ? 0 : tokens, Clock::now() - begin};
 }
 
 void FakeEngine::end_if_done(Running& run) {
-  if (run.result.tokens.size() == run.options->max_tokens || run.sequence->size() >= run.sequence->capacity()) {
+  if (!run.active) return;
+  const bool prefilled = run.prefill_left().empty();
+  const bool enough = !run.job.generate || run.result.generated.tokens.size() == run.job.generate->max_tokens;
+  if (prefilled && (enough || run.sequence->size() >= run.sequence->capacity())) {
     run.end(Finish::kLength);
-  } else if (run.options->cancel.stop_requested()) {
+  } else if (run.stop.requested()) {
+    if (!prefilled) sabotage_.after_cancelled_prefill(run.job.prefill);
     run.end(Finish::kCancelled);
   }
 }
 
-void FakeEngine::step(Running& run, std::uint64_t seen, Clock::time_point begin) {
+void FakeEngine::take_out_ended(std::vector<JobEvent>& events) {
+  for (auto run = jobs_.begin(); run != jobs_.end();) {
+    if (run->active) {
+      ++run;
+      continue;
+    }
+    run->result.generated.text = run->text.text();
+    events.push_back(
+        {run->id, run->error ? Result<JobResult>(*run->error) : Result<JobResult>(std::move(run->result))});
+    run = jobs_.erase(run);
+  }
+}
+
+void FakeEngine::prefill_chunk(Running& run, std::uint32_t tokens, std::vector<JobEvent>& events) {
+  auto& done = run.result.prefill;
+  FakeSequence& target = sabotage_.prefill_target(*run.sequence, sequences_);
+  if (done.tokens == 0) run.held_before = target.size();
+  const std::span<const Token> all(run.job.prefill);
+  const auto chunk = all.subspan(done.tokens, tokens);
+  if (const auto appended = append_with_faults(target, run.held_before + done.tokens, chunk); !appended.ok()) {
+    return run.fail(appended.error());
+  }
+  done.tokens += tokens;
+  done.time = Clock::now() - run.begin;
+  events.push_back({run.id, engine::Prefilled{done.tokens}});
+  if (run.prefill_left().empty()) reported_ = sabotage_.after_prefill(target, all, sequences_);
+}
+
+void FakeEngine::prefill_some(const engine::StepLimits& limits, std::vector<JobEvent>& events) {
+  const auto draws = [](const Running& run) { return run.active && run.prefill_left().empty(); };
+  const bool beside = std::any_of(jobs_.begin(), jobs_.end(), draws);
+  auto left = std::max(beside ? limits.prefill_tokens_beside : limits.prefill_tokens, 1U);
+  std::list<Running> served;  // they go to the end of the line
+  for (auto run = jobs_.begin(); run != jobs_.end() && left > 0;) {
+    const auto here = run++;
+    if (!here->active || here->prefill_left().empty()) continue;
+    const auto tokens =
+        static_cast<std::uint32_t>(std::min<std::size_t>({here->prefill_left().size(), left, kChunkTokens}));
+    left -= tokens;
+    prefill_chunk(*here, tokens, events);
+    served.splice(served.end(), jobs_, here);
+  }
+  jobs_.splice(jobs_.end(), served);
+}
+
+// All rows of a step see what was there before it, as in one batch.
+void FakeEngine::draw_rows(std::vector<JobEvent>& events) {
+  std::vector<Running*> runs;
+  std::vector<FakeSequence*> rows;
+  for (auto& run : jobs_) {
+    if (!run.active || !run.prefill_left().empty()) continue;
+    runs.push_back(&run);
+    rows.push_back(run.sequence);
+  }
+  std::vector<std::uint64_t> seen;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    seen.push_back(sabotage_.seen(rows[i]->visible_hash(), rows, i, sequences_));
+  }
+  for (std::size_t i = 0; i < runs.size(); ++i) draw(*runs[i], seen[i], events);
+}
+
+void FakeEngine::draw(Running& run, std::uint64_t seen, std::vector<JobEvent>& events) {
   FakeSequence& sequence = *run.sequence;
   if (const auto* found = fault(Fault::Kind::kFailDecode, sequence); found != nullptr && found->at == sequence.draws) {
     sequence.poisoned = true;
-    run.active = false;
-    run.error = Error{ErrorCode::kInternal, "planted fault: decode failed", {}, {}};
-    return;
+    return run.fail({ErrorCode::kInternal, "planted fault: decode failed", {}, {}});
   }
-  const auto index = static_cast<std::uint32_t>(run.result.tokens.size());
-  const bool greedy = run.options->sampling.temperature <= 0.0F;
-  const std::uint64_t drawn =
-      greedy ? seen : mix(seen, mix(run.options->sampling.seed, sabotage_.generator_step(index)));
-  const bool ends = options_.end_one_in > 0 && mix(drawn, 1) % options_.end_one_in == 0 && !run.options->ignore_end;
+  const auto& options = *run.job.generate;
+  auto& result = run.result.generated;
+  const auto index = static_cast<std::uint32_t>(result.tokens.size());
+  const bool greedy = options.sampling.temperature <= 0.0F;
+  const std::uint64_t drawn = greedy ? seen : mix(seen, mix(options.sampling.seed, sabotage_.generator_step(index)));
+  const bool ends = options_.end_one_in > 0 && mix(drawn, 1) % options_.end_one_in == 0 && !options.ignore_end;
   const Token token = ends ? kEnd : greedy_token(drawn);
   sequence.draw(token);
   ++sequence.draws;
   sabotage_.after_draw(sequence, token, sequences_);
-  run.result.tokens.push_back(token);
-  if (run.options->hash_logits) run.result.logit_hashes.push_back(seen);
-  run.result.token_times.push_back(Clock::now() - begin);
-  const std::string piece = tokenizer_.piece(token);
+  result.tokens.push_back(token);
+  if (options.hash_logits) result.logit_hashes.push_back(seen);
+  result.token_times.push_back(Clock::now() - run.begin);
+  std::string piece = tokenizer_.piece(token);
   const bool stopped = run.text.append(piece);
-  const bool wanted = !run.options->on_token || run.options->on_token({token, index, piece});
+  const bool wanted = !options.on_token || options.on_token({token, index, piece});
+  events.push_back({run.id, engine::Drawn{token, index, std::move(piece)}});
   if (ends) return run.end(Finish::kEnd);
   if (stopped) return run.end(Finish::kStop);
   if (!wanted) run.end(Finish::kCancelled);
 }
 
-std::vector<Result<GenerateResult>> FakeEngine::generate(std::span<const GenerateRequest> requests) {
-  const auto begin = Clock::now();
-  std::vector<Result<Running>> runs;
-  for (std::size_t i = 0; i < requests.size(); ++i) runs.push_back(start(requests[i], requests.first(i)));
-  const auto active = [](const Result<Running>& run) { return run.ok() && run.value().active; };
-  while (std::any_of(runs.begin(), runs.end(), active)) {
-    for (auto& run : runs) {
-      if (active(run)) end_if_done(run.value());
-    }
-    // All rows of a step see what was there before it, as in one batch.
-    std::vector<FakeSequence*> rows;
-    for (auto& run : runs) {
-      if (active(run)) rows.push_back(run.value().sequence);
-    }
-    std::vector<std::uint64_t> seen;
-    seen.reserve(runs.size());
-    for (const auto& run : runs) seen.push_back(active(run) ? seen_by(run.value(), rows) : 0);
-    for (std::size_t i = 0; i < runs.size(); ++i) {
-      if (active(runs[i])) step(runs[i].value(), seen[i], begin);
-    }
-  }
-  return collect(runs, requests);
+void FakeEngine::step(const engine::StepLimits& limits, std::vector<JobEvent>& events) {
+  for (auto& run : jobs_) end_if_done(run);
+  draw_rows(events);
+  prefill_some(limits, events);
+  for (auto& run : jobs_) end_if_done(run);
+  take_out_ended(events);
 }
 
-std::vector<Result<GenerateResult>> FakeEngine::collect(std::vector<Result<Running>>& runs,
-                                                        std::span<const GenerateRequest> requests) const {
-  std::vector<Result<GenerateResult>> results;
-  for (auto& run : runs) {
-    if (!run.ok()) {
-      results.emplace_back(run.error());
-    } else if (run.value().error) {
-      results.emplace_back(*run.value().error);
-    } else {
-      run.value().result.text = run.value().text.text();
-      results.emplace_back(std::move(run.value().result));
-    }
-  }
+// Only mutants make other results of these two than the jobs'.
+Result<PrefillResult> FakeEngine::prefill(SequenceId id, std::span<const Token> tokens, std::stop_token cancel,
+                                          const engine::PrefillProgress& progress) {
+  auto result = JobEngine::prefill(id, tokens, std::move(cancel), progress);
+  if (result.ok()) result.value().tokens = reported_;
+  return result;
+}
+
+std::vector<Result<GenerateResult>> FakeEngine::generate(std::span<const GenerateRequest> requests) {
+  auto results = JobEngine::generate(requests);
   const auto failed = std::find_if(results.begin(), results.end(), [](const auto& result) { return !result.ok(); });
   if (sabotage_.one_failure_fails_all() && failed != results.end()) {
     const Error error = failed->error();
@@ -421,7 +508,7 @@ std::vector<Result<GenerateResult>> FakeEngine::collect(std::vector<Result<Runni
 }
 
 Result<std::vector<double>> FakeEngine::score(SequenceId id, std::span<const Token> tokens) {
-  BH_TRY(auto* sequence, find(id));
+  BH_TRY(auto* sequence, find_idle(id));
   BH_CHECK(fits(*sequence, tokens));
   if (sequence->size() == 0) return Error{ErrorCode::kBadInput, "the sequence is empty", {}, "prefill it first"};
   std::vector<double> scores;
@@ -455,7 +542,7 @@ Result<std::uint64_t> FakeEngine::state_hash(SequenceId id) const {
 }
 
 Result<engine::Snapshot> FakeEngine::snapshot(SequenceId id) {
-  BH_TRY(const auto* sequence, find(id));
+  BH_TRY(const auto* sequence, find_idle(id));
   return engine::pack_snapshot(engine::snapshot_fit(facts_, {}), sequence->tokens(), sequence->to_bytes());
 }
 
@@ -481,6 +568,11 @@ Result<void> FakeEngine::close(SequenceId id) {
   const auto found = sequences_.find(id);
   if (found == sequences_.end()) {
     return Error{ErrorCode::kClosed, fmt::format("sequence {} is not open", id.value()), {}, {}};
+  }
+  for (auto& run : jobs_) {
+    if (run.sequence != &found->second) continue;
+    run.end(Finish::kCancelled);
+    run.sequence = nullptr;
   }
   sabotage_.before_close(found->second, sequences_);
   free_rooms_.push_back(found->second.room);

@@ -23,6 +23,7 @@ struct Fault {
     kWrongPosition,  // inspect() reports positions that are `at` too high
     kFailPrefill,    // the prefill of position `at` fails (kInternal, poisoned)
     kFailDecode,     // drawing the token number `at` (from 0, over all calls) fails (kInternal, poisoned)
+    kFailTruncate,   // it cannot be cut (kInternal, poisoned)
     kIgnoreWindow,   // a fork at a position the window has left goes on from the cells that are left
   };
   Kind kind = Kind::kDropToken;

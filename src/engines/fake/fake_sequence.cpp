@@ -34,8 +34,9 @@ void FakeSequence::draw(Token token) {
 void FakeSequence::truncate(std::uint32_t tokens) {
   if (tokens >= size()) return;
   tokens_.resize(tokens);
-  pending_ = false;
-  std::erase_if(cells_, [&](const Cell& cell) { return cell.position >= static_cast<std::int32_t>(tokens); });
+  pending_ = tokens > 0;
+  const auto cells = static_cast<std::int32_t>(tokens) - (pending_ ? 1 : 0);
+  std::erase_if(cells_, [&](const Cell& cell) { return cell.position >= cells; });
 }
 
 void FakeSequence::take(const FakeSequence& other) {

@@ -58,6 +58,8 @@ class Decoder {
   // The logits of a row of the last batch that asked for them; valid until the next decode. Empty: there are none.
   [[nodiscard]] virtual std::span<const float> row(std::size_t index) const = 0;
   [[nodiscard]] virtual std::size_t most_sequences() const = 0;
+  // Whether sequences of one batch may have different numbers of tokens at no cost.
+  [[nodiscard]] virtual bool mixes() const = 0;
 };
 
 // The cells of one sequence as bytes that belong to the caller.

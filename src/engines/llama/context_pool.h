@@ -36,6 +36,7 @@ struct PoolContext final : Decoder {
   [[nodiscard]] Decoded decode(std::span<const BatchToken> batch, std::string& reason) override;
   [[nodiscard]] std::span<const float> row(std::size_t index) const override;
   [[nodiscard]] std::size_t most_sequences() const override { return taken.size(); }
+  [[nodiscard]] bool mixes() const override { return false; }
 
   [[nodiscard]] llama_memory_t memory() const { return llama_get_memory(handle.get()); }
   [[nodiscard]] std::uint32_t free_rooms() const;

@@ -31,16 +31,14 @@ std::vector<Token> padded_draft(std::span<const Token> tokens, std::size_t lengt
 // All forks lie in one context, the longest continuation comes first, and all their rows fit into kScoreTokens.
 void score_group(std::span<Continuation* const> group) {
   const auto longest = group.front()->tokens.size();
-  std::vector<Sequence*> forks;
-  std::vector<std::vector<Token>> drafts;
+  std::vector<StepPart> parts;
   for (auto* one : group) {
     one->fork->tokens.push_back(one->tokens.front());
     one->fork->pending = true;
     one->fork->logits.reset();
-    forks.push_back(one->fork);
-    drafts.push_back(padded_draft(one->tokens, longest - 2));
+    parts.push_back({one->fork, padded_draft(one->tokens, longest - 2), Want::kAll});
   }
-  const auto outcomes = decode_step(forks, drafts);
+  const auto outcomes = decode_step(parts);
   for (std::size_t i = 0; i < group.size(); ++i) {
     Continuation& one = *group[i];
     const auto& rows = outcomes[i].logits;

@@ -4,10 +4,10 @@
 #include "base/file_identity.h"
 #include "base/hash.h"
 #include "engine/clock.h"
-#include "engine/generation.h"
+#include "engine/job_engine.h"
 #include "engines/llama/context_pool.h"
 #include "engines/llama/continuation.h"
-#include "engines/llama/generation_run.h"
+#include "engines/llama/job_run.h"
 #include "engines/llama/loaded_model.h"
 #include "engines/llama/mutant.h"
 #include "engines/llama/paged_cells.h"
@@ -31,8 +31,8 @@ namespace {
 
 using engine::Capability;
 using engine::ForkResult;
-using engine::GenerateRequest;
-using engine::GenerateResult;
+using engine::Job;
+using engine::JobId;
 using engine::OpenOptions;
 using engine::PrefillResult;
 using engine::SequenceId;
@@ -48,7 +48,7 @@ std::vector<Token> tokens_where(std::uint32_t vocabulary, const auto& predicate)
   return found;
 }
 
-class LlamaEngine final : public engine::Engine {
+class LlamaEngine final : public engine::JobEngine {
  public:
   // `store` computes with `model`, and looks at `cancellation`.
   LlamaEngine(std::shared_ptr<const LoadedModel> model, std::unique_ptr<Cancellation> cancellation,
@@ -58,7 +58,8 @@ class LlamaEngine final : public engine::Engine {
         facts_(model_->facts()),
         end_tokens_(tokens_where(facts_.vocabulary, [&](Token token) { return tokenizer_.ends_generation(token); })),
         cancellation_(std::move(cancellation)),
-        store_(std::move(store)) {
+        store_(std::move(store)),
+        run_(tokenizer_, *cancellation_, facts_.batch_invariant) {
     for (const auto& file : files_of_model(facts_.model_path)) model_files_.emplace_back(file, std::ios::binary);
     facts_.chat_template = tokenizer_.has_chat_template();
     facts_.clock = std::move(clock);
@@ -88,10 +89,10 @@ class LlamaEngine final : public engine::Engine {
   }
 
   [[nodiscard]] Result<SequenceId> open(const OpenOptions& options) override;
-  [[nodiscard]] Result<PrefillResult> prefill(SequenceId id, std::span<const Token> tokens, std::stop_token cancel,
-                                              const engine::PrefillProgress& progress) override;
+  [[nodiscard]] Result<JobId> submit(Job job) override;
+  void cancel(JobId job) override { run_.cancel(job); }
   [[nodiscard]] Result<ForkResult> fork(SequenceId source, std::uint32_t tokens, const OpenOptions& options) override;
-  [[nodiscard]] std::vector<Result<GenerateResult>> generate(std::span<const GenerateRequest> requests) override;
+  [[nodiscard]] Result<PrefillResult> truncate(SequenceId id, std::uint32_t tokens) override;
   [[nodiscard]] Result<std::vector<double>> score(SequenceId id, std::span<const Token> tokens) override;
   [[nodiscard]] Result<std::vector<std::vector<double>>> score_continuations(
       SequenceId id, std::span<const std::vector<Token>> continuations) override;
@@ -101,8 +102,13 @@ class LlamaEngine final : public engine::Engine {
   [[nodiscard]] Result<SequenceId> restore(const engine::Snapshot& snapshot, const OpenOptions& options) override;
   [[nodiscard]] Result<void> close(SequenceId id) override;
 
+ protected:
+  void step(const engine::StepLimits& limits, std::vector<engine::JobEvent>& events) override;
+  [[nodiscard]] std::size_t unfinished_jobs() const override { return run_.size(); }
+
  private:
   [[nodiscard]] Result<Sequence*> find(SequenceId id);
+  [[nodiscard]] Result<Sequence*> find_idle(SequenceId id);
   [[nodiscard]] Result<void> check_tokens(std::span<const Token> tokens) const;
   [[nodiscard]] Result<void> check_append(const Sequence& sequence, std::span<const Token> tokens) const;
   [[nodiscard]] Result<void> check_room(std::span<const CellStore::Growth> growths) const;
@@ -111,7 +117,7 @@ class LlamaEngine final : public engine::Engine {
   [[nodiscard]] Result<engine::SnapshotFit> fit();
   [[nodiscard]] bool is_image_of(std::span<const Token> tokens, const SequenceImage& image) const;
   [[nodiscard]] static Result<void> fill(Sequence& made, std::vector<Token> tokens, const SequenceImage& image);
-  [[nodiscard]] Result<Generation> start(const GenerateRequest& request, std::span<const GenerateRequest> earlier);
+  [[nodiscard]] Result<JobId> start(Job job);
   [[nodiscard]] static Result<void> ensure_logits(Sequence& sequence);
   [[nodiscard]] Result<std::vector<Continuation>> fork_each(SequenceId source,
                                                             std::span<const std::vector<Token>> continuations,
@@ -124,10 +130,12 @@ class LlamaEngine final : public engine::Engine {
   std::unique_ptr<Cancellation> cancellation_;
   std::unique_ptr<CellStore> store_;          // outlives the sequences
   std::map<SequenceId, Sequence> sequences_;  // open and poisoned ones
-  std::vector<Token> last_closed_;            // for a mutant
-  std::uint32_t opened_ = 0;                  // for a mutant
-  std::vector<std::ifstream> model_files_;    // open all the time: what lies under a name may be another one by now
-  std::optional<std::string> model_digest_;   // once a snapshot was asked for
+  JobRun run_;
+  bool refused_ = false;                     // for a mutant
+  std::vector<Token> last_closed_;           // for a mutant
+  std::uint32_t opened_ = 0;                 // for a mutant
+  std::vector<std::ifstream> model_files_;   // open all the time: what lies under a name may be another one by now
+  std::optional<std::string> model_digest_;  // once a snapshot was asked for
 };
 
 Error not_open(SequenceId id) {
@@ -138,6 +146,12 @@ Result<Sequence*> LlamaEngine::find(SequenceId id) {
   const auto found = sequences_.find(id);
   if (found == sequences_.end() || found->second.poisoned) return not_open(id);
   return &found->second;
+}
+
+Result<Sequence*> LlamaEngine::find_idle(SequenceId id) {
+  BH_TRY(auto* sequence, find(id));
+  if (run_.is_busy(*sequence)) return engine::busy(id);
+  return sequence;
 }
 
 Result<void> LlamaEngine::check_tokens(std::span<const Token> tokens) const {
@@ -192,21 +206,38 @@ Result<SequenceId> LlamaEngine::open(const OpenOptions& options) {
   return made;
 }
 
-Result<PrefillResult> LlamaEngine::prefill(SequenceId id, std::span<const Token> tokens, std::stop_token cancel,
-                                           const engine::PrefillProgress& progress) {
-  const auto begin = Clock::now();
-  BH_TRY(auto* sequence, find(id));
-  BH_CHECK(check_append(*sequence, tokens));
-  const CellStore::Growth growth{sequence->cells.get(), sequence->size() + static_cast<std::uint32_t>(tokens.size())};
-  BH_CHECK(check_room(std::span(&growth, 1)));
-  const CancelScope scope(*cancellation_, {std::move(cancel)});
-  BH_CHECK(append(*sequence, tokens, progress));
-  if (mutant(Mutant::kMessageToAll)) {
-    for (auto& [other_id, other] : sequences_) {
-      if (other_id != id && check_append(other, tokens).ok()) BH_CHECK(append(other, tokens));
+// All that the running jobs and this one may come to hold must have room.
+Result<JobId> LlamaEngine::start(Job job) {
+  BH_TRY(auto* sequence, find_idle(job.sequence));
+  BH_CHECK(engine::check_job(job, facts_.vocabulary));
+  if (!job.prefill.empty()) BH_CHECK(check_append(*sequence, job.prefill));
+  if (job.prefill.empty() && sequence->size() == 0) {
+    return Error{ErrorCode::kBadInput, "the sequence is empty", {}, "prefill it first"};
+  }
+  auto growths = run_.growths();
+  const std::uint64_t drawn = job.generate ? job.generate->max_tokens : 0;
+  const auto most = std::min<std::uint64_t>(sequence->size() + job.prefill.size() + drawn, sequence->capacity);
+  growths.push_back({sequence->cells.get(), static_cast<std::uint32_t>(most)});
+  BH_CHECK(check_room(growths));
+  const bool forbids = job.generate && job.generate->ignore_end;
+  return run_.add(std::move(job), *sequence, forbids ? std::span<const Token>(end_tokens_) : std::span<const Token>());
+}
+
+Result<JobId> LlamaEngine::submit(Job job) {
+  if (mutant(Mutant::kMessageToAll) && !job.prefill.empty() && find_idle(job.sequence).ok()) {
+    for (auto& [id, other] : sequences_) {
+      if (id != job.sequence && !run_.is_busy(other) && check_append(other, job.prefill).ok())
+        BH_CHECK(append(other, job.prefill));
     }
   }
-  return PrefillResult{static_cast<std::uint32_t>(tokens.size()), Clock::now() - begin};
+  auto made = start(std::move(job));
+  refused_ = refused_ || !made.ok();
+  return made;
+}
+
+void LlamaEngine::step(const engine::StepLimits& limits, std::vector<engine::JobEvent>& events) {
+  if (std::exchange(refused_, false) && mutant(Mutant::kSharedOverflow)) run_.cancel_all();
+  run_.step(limits, events);
 }
 
 // Takes over the cache of `source` up to `tokens`. False when it cannot serve that position; `made` is then empty.
@@ -229,7 +260,7 @@ bool LlamaEngine::take_over(const Sequence& source, std::uint32_t tokens, Sequen
 
 Result<ForkResult> LlamaEngine::fork(SequenceId source, std::uint32_t tokens, const OpenOptions& options) {
   const auto begin = Clock::now();
-  BH_TRY(const auto* from, find(source));
+  BH_TRY(const auto* from, find_idle(source));
   if (mutant(Mutant::kWrongForkSource)) from = &std::prev(sequences_.end())->second;
   if (tokens > from->size()) {
     return Error{ErrorCode::kBadInput, fmt::format("a fork at token {} of {}", tokens, from->size()), {}, {}};
@@ -253,52 +284,24 @@ Result<ForkResult> LlamaEngine::fork(SequenceId source, std::uint32_t tokens, co
   return ForkResult{id, reused ? tokens : 0, reused ? 0 : tokens, Clock::now() - begin};
 }
 
-Result<Generation> LlamaEngine::start(const GenerateRequest& request, std::span<const GenerateRequest> earlier) {
-  BH_TRY(auto* sequence, find(request.sequence));
-  BH_CHECK(engine::check_options(request.options));
-  if (sequence->size() == 0) return Error{ErrorCode::kBadInput, "the sequence is empty", {}, "prefill it first"};
-  for (const auto& other : earlier) {
-    if (other.sequence == request.sequence) {
-      return Error{ErrorCode::kBadInput, fmt::format("sequence {} appears twice", request.sequence.value()), {}, {}};
-    }
+Result<PrefillResult> LlamaEngine::truncate(SequenceId id, std::uint32_t tokens) {
+  const auto begin = Clock::now();
+  BH_TRY(auto* sequence, find_idle(id));
+  if (tokens > sequence->size()) {
+    return Error{ErrorCode::kBadInput, fmt::format("{} tokens of {} cannot be kept", tokens, sequence->size()), {}, {}};
   }
-  const auto forbidden = request.options.ignore_end ? std::span<const Token>(end_tokens_) : std::span<const Token>();
-  return Generation(*sequence, request.options, forbidden);
-}
-
-std::vector<Result<GenerateResult>> LlamaEngine::generate(std::span<const GenerateRequest> requests) {
-  std::vector<Result<Generation>> started;
-  started.reserve(requests.size());
-  std::vector<CellStore::Growth> growths;
-  for (std::size_t i = 0; i < requests.size(); ++i) {
-    started.push_back(start(requests[i], requests.first(i)));
-    if (!started.back().ok()) continue;
-    const auto& sequence = *started.back()->sequence;
-    const auto most = std::uint64_t{sequence.size()} + requests[i].options.max_tokens;
-    growths.push_back(
-        {sequence.cells.get(), static_cast<std::uint32_t>(std::min<std::uint64_t>(most, sequence.capacity))});
-    if (const auto room = check_room(growths); !room.ok()) {
-      growths.pop_back();
-      started.back() = room.error();
-    }
-  }
-  std::vector<Generation*> running;
-  const bool one_refused = std::any_of(started.begin(), started.end(), [](const auto& one) { return !one.ok(); });
-  for (auto& generation : started) {
-    if (generation.ok() && !(one_refused && mutant(Mutant::kSharedOverflow))) running.push_back(&generation.value());
-  }
-  GenerationRun(tokenizer_, *cancellation_, facts_.batch_invariant).run(running);
-  std::vector<Result<GenerateResult>> results;
-  for (auto& generation : started) {
-    if (!generation.ok()) {
-      results.emplace_back(generation.error());
-    } else if (generation.value().error) {
-      results.emplace_back(*generation.value().error);
-    } else {
-      results.emplace_back(std::move(generation.value().result));
-    }
-  }
-  return results;
+  if (tokens == sequence->size()) return PrefillResult{};
+  // The logits behind the last token that stays are not known: it is computed once more, as one that was just drawn.
+  const std::uint32_t cells = tokens == 0 ? 0 : tokens - 1;
+  const bool served = sequence->cells->trim(cells) && sequence->cells->covers(cells);
+  const std::vector<Token> history(sequence->tokens.begin(), sequence->tokens.begin() + tokens);
+  sequence->logits.reset();
+  sequence->pending = served && tokens > 0;
+  sequence->tokens = served ? history : std::vector<Token>();
+  if (served) return PrefillResult{0, Clock::now() - begin};
+  sequence->poisoned = !sequence->cells->trim(0);
+  BH_CHECK(append(*sequence, history));
+  return PrefillResult{tokens, Clock::now() - begin};
 }
 
 Result<void> LlamaEngine::ensure_logits(Sequence& sequence) {
@@ -315,7 +318,7 @@ Result<void> LlamaEngine::ensure_logits(Sequence& sequence) {
 }
 
 Result<std::vector<double>> LlamaEngine::score(SequenceId id, std::span<const Token> tokens) {
-  BH_TRY(auto* sequence, find(id));
+  BH_TRY(auto* sequence, find_idle(id));
   BH_CHECK(check_append(*sequence, tokens));
   if (sequence->size() == 0) return Error{ErrorCode::kBadInput, "the sequence is empty", {}, "prefill it first"};
   BH_CHECK(ensure_logits(*sequence));
@@ -347,7 +350,7 @@ Result<std::vector<std::vector<double>>> LlamaEngine::score_continuations(
   if (alone || std::ranges::max(continuations, {}, &std::vector<Token>::size).size() > kScoreTokens) {
     return Engine::score_continuations(id, continuations);
   }
-  BH_TRY(auto* source, find(id));
+  BH_TRY(auto* source, find_idle(id));
   for (const auto& continuation : continuations) BH_CHECK(check_tokens(continuation));
   if (source->size() == 0) return Error{ErrorCode::kBadInput, "the sequence is empty", {}, "prefill it first"};
   BH_CHECK(ensure_logits(*source));
@@ -428,7 +431,7 @@ Result<engine::SnapshotFit> LlamaEngine::fit() {
 }
 
 Result<engine::Snapshot> LlamaEngine::snapshot(SequenceId id) {
-  BH_TRY(const auto* sequence, find(id));
+  BH_TRY(const auto* sequence, find_idle(id));
   BH_TRY(const auto its_fit, fit());
   SequenceImage image{.pending = sequence->pending, .logits = sequence->logits, .cells = {}};
   if (sequence->cached() > 0) image.cells = sequence->cells->store();
@@ -485,6 +488,7 @@ Result<void> LlamaEngine::close(SequenceId id) {
   const auto found = sequences_.find(id);
   if (found == sequences_.end()) return not_open(id);
   if (mutant(Mutant::kWarmSlot)) last_closed_ = found->second.tokens;
+  run_.forget(found->second);
   sequences_.erase(found);
   return {};
 }

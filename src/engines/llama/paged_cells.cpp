@@ -89,6 +89,7 @@ class PagedStore final : public CellStore, public Decoder {
   [[nodiscard]] Decoded decode(std::span<const BatchToken> batch, std::string& reason) override;
   [[nodiscard]] std::span<const float> row(std::size_t index) const override;
   [[nodiscard]] std::size_t most_sequences() const override { return kMostInStep; }
+  [[nodiscard]] bool mixes() const override { return true; }
 
   [[nodiscard]] PagePool& pool() { return pool_; }
   [[nodiscard]] const LoadedModel& model() const { return *model_; }

@@ -33,12 +33,23 @@ bool is_harmless(const Error& error) {
   return error.code == ErrorCode::kInterrupted || error.code == ErrorCode::kResource;
 }
 
-StepOutcome decode_alone(Sequence& sequence) {
+// The tokens of a part that go into the cache.
+std::vector<Token> input_of(const StepPart& part) {
+  std::vector<Token> tokens;
+  if (part.sequence->pending) tokens.push_back(part.sequence->tokens.back());
+  tokens.insert(tokens.end(), part.tokens.begin(), part.tokens.end());
+  return tokens;
+}
+
+StepOutcome decode_alone(const StepPart& part) {
   StepOutcome outcome;
-  const auto decoded = decode_chunk(sequence, sequence.cached(), std::span(sequence.tokens).last(1), Want::kLast);
+  Sequence& sequence = *part.sequence;
+  const bool draws = part.want == Want::kAll;
+  const auto tokens = input_of(draws ? StepPart{part.sequence, {}, part.want} : part);
+  const auto decoded = decode_chunk(sequence, sequence.cached(), tokens, draws ? Want::kLast : part.want);
   if (decoded.ok()) {
     outcome.own = decoded.value();
-    outcome.logits = {outcome.own};
+    if (part.want != Want::kNone) outcome.logits = {outcome.own};
     sequence.pending = false;
   } else {
     outcome.error = decoded.error();
@@ -48,13 +59,45 @@ StepOutcome decode_alone(Sequence& sequence) {
 }
 
 // Defects D12 and M7; see mutant.h.
-void spoil(StepOutcome& outcome, std::span<Sequence* const> batch, std::size_t index) {
+void spoil(StepOutcome& outcome, std::span<const StepPart> batch, std::size_t index) {
   if (!mutant(Mutant::kOverread) && !mutant(Mutant::kNeighbourLength)) return;
+  if (outcome.logits.empty()) return;
   outcome.own.assign(outcome.logits[0].begin(), outcome.logits[0].end());
   outcome.logits[0] = outcome.own;
-  const Sequence& neighbour = *batch[(index + 1) % batch.size()];
+  const Sequence& neighbour = *batch[(index + 1) % batch.size()].sequence;
+  if (neighbour.tokens.empty()) return;
   if (mutant(Mutant::kOverread)) outcome.own[static_cast<std::size_t>(neighbour.tokens.front())] += 1.0F;
   if (mutant(Mutant::kNeighbourLength)) outcome.own[neighbour.size() % outcome.own.size()] += 1.0F;
+}
+
+// In which order parts decode fast together.
+std::vector<std::size_t> order_of(std::span<const StepPart> parts) {
+  std::vector<std::size_t> order(parts.size());
+  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
+  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    return parts[a].sequence->cells->order() < parts[b].sequence->cells->order();
+  });
+  return order;
+}
+
+// The rows of parts in `order`; `ends` gets where each part's end.
+std::vector<BatchToken> batch_of(std::span<const StepPart> parts, std::span<const std::size_t> order,
+                                 std::vector<std::size_t>& ends) {
+  std::vector<BatchToken> batch;
+  for (const auto i : order) {
+    const StepPart& part = parts[i];
+    auto tokens = input_of(part);
+    const Sequence& next = *parts[(i + 1) % parts.size()].sequence;
+    if (mutant(Mutant::kUnsyncedInputs) && part.sequence->pending && !next.tokens.empty())
+      tokens[0] = next.tokens.back();
+    auto position = part.sequence->cached();
+    for (std::size_t k = 0; k < tokens.size(); ++k) {
+      const bool wanted = part.want == Want::kAll || (part.want == Want::kLast && k + 1 == tokens.size());
+      batch.push_back({tokens[k], position++, part.sequence->cells.get(), wanted});
+    }
+    ends.push_back(batch.size());
+  }
+  return batch;
 }
 
 }  // namespace
@@ -120,50 +163,41 @@ void drop_draft(Sequence& sequence) {
   if (!restore(sequence, sequence.cached())) sequence.poisoned = true;
 }
 
-std::vector<StepOutcome> decode_step(std::span<Sequence* const> sequences, std::span<const std::vector<Token>> drafts) {
-  std::vector<StepOutcome> outcomes(sequences.size());
-  const auto rows_each = 1 + drafts[0].size();
-  if (sequences.size() == 1 && rows_each == 1) {
-    outcomes[0] = decode_alone(*sequences[0]);
+std::vector<StepOutcome> decode_step(std::span<const StepPart> parts) {
+  std::vector<StepOutcome> outcomes(parts.size());
+  if (parts.size() == 1 && (parts[0].want != Want::kAll || parts[0].tokens.empty())) {
+    outcomes[0] = decode_alone(parts[0]);
     return outcomes;
   }
-  std::vector<std::size_t> order(sequences.size());
-  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-  std::sort(order.begin(), order.end(),
-            [&](std::size_t a, std::size_t b) { return sequences[a]->cells->order() < sequences[b]->cells->order(); });
-  std::vector<BatchToken> batch;
-  for (const auto i : order) {
-    const Sequence& sequence = *sequences[i];
-    auto position = sequence.cached();
-    const auto& input = mutant(Mutant::kUnsyncedInputs) ? *sequences[(i + 1) % sequences.size()] : sequence;
-    batch.push_back({input.tokens.back(), position, sequence.cells.get(), true});
-    for (const auto token : drafts[i]) batch.push_back({token, ++position, sequence.cells.get(), true});
-  }
-  auto& decoder = sequences[0]->cells->decoder();
+  const auto order = order_of(parts);
+  std::vector<std::size_t> ends;
+  const auto batch = batch_of(parts, order, ends);
+  auto& decoder = parts[0].sequence->cells->decoder();
   std::string reason;
   if (const auto decoded = decoder.decode(batch, reason); decoded != Decoded::kDone) {
-    for (const auto* sequence : sequences) static_cast<void>(restore(*sequence, sequence->cached()));
-    for (std::size_t i = 0; i < sequences.size(); ++i) {
+    for (const auto& part : parts) static_cast<void>(restore(*part.sequence, part.sequence->cached()));
+    for (std::size_t i = 0; i < parts.size(); ++i) {
       if (decoded == Decoded::kAborted) {
         outcomes[i].error = error_of(decoded, {});
       } else {
-        outcomes[i] = decode_alone(*sequences[i]);
+        outcomes[i] = decode_alone(parts[i]);
       }
     }
     return outcomes;
   }
+  for (const auto& part : parts) part.sequence->pending = false;
   for (std::size_t k = 0; k < order.size(); ++k) {
+    const auto& part = parts[order[k]];
     auto& outcome = outcomes[mutant(Mutant::kSwappedResults) ? k : order[k]];
-    const auto first = (mutant(Mutant::kRowsMixedUp) && order.size() > 2 ? (k + 1) % order.size() : k) * rows_each;
-    Sequence& sequence = *sequences[order[k]];
-    sequence.pending = false;
-    for (std::size_t j = 0; j < rows_each; ++j) {
-      outcome.logits.push_back(decoder.row(first + j));
+    auto rows = part.want == Want::kNone ? 0 : part.want == Want::kLast ? 1 : ends[k] - (k == 0 ? 0 : ends[k - 1]);
+    const auto source = mutant(Mutant::kRowsMixedUp) && order.size() > 2 ? (k + 1) % order.size() : k;
+    for (auto row = ends[source] - rows; row < ends[source]; ++row) {
+      outcome.logits.push_back(decoder.row(row));
       if (!outcome.logits.back().empty()) continue;
-      sequence.poisoned = true;
+      part.sequence->poisoned = true;
       outcome.error = Error{ErrorCode::kInternal, "libllama gave no logits", {}, {}};
     }
-    if (!outcome.error) spoil(outcome, sequences, order[k]);
+    if (!outcome.error) spoil(outcome, parts, order[k]);
   }
   return outcomes;
 }

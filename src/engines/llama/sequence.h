@@ -43,21 +43,30 @@ enum class Want { kNone, kLast, kAll };
 // Makes sure that either the logits after the last token are known, or that token is pending: then decode it.
 void prepare_to_draw(Sequence& sequence);
 
+// What one sequence computes in a step: its pending token, if it has one, and `tokens` behind that.
+struct StepPart {
+  Sequence* sequence = nullptr;
+  std::vector<engine::Token> tokens = {};
+  // kAll: a draw, whose tokens are a draft. Else a piece of a prompt.
+  Want want = Want::kAll;
+
+  [[nodiscard]] std::size_t rows() const { return tokens.size() + (sequence->pending ? 1U : 0U); }
+};
+
 // The outcome of one step for one sequence.
 struct StepOutcome {
   std::optional<Error> error;  // the sequence is poisoned, or (kInterrupted, kResource) as before
-  // [1 + draft tokens][n_vocabulary]: after the pending token and after each token of the draft. Valid until the next
-  // decode of this decoder.
+  // [rows asked for][n_vocabulary]: after the pending token and after each token of a draft, or after the last of a
+  // piece. Valid until the next decode of this decoder.
   std::vector<std::span<const float>> logits;
   Logits own;  // where logits[0] points when sequences had to be decoded one by one; there is no other row then
 };
 
-// Decodes the pending token of each sequence and a draft behind it, all in one batch. All have the same decoder, which
-// takes so many at once, and all drafts are of one length (0: none). When the batch fails, each is tried alone and
-// without its draft, so that one bad sequence does not take others along. The cells of the drafts stay in the cache:
-// drop_draft() takes out the wrong ones.
-[[nodiscard]] std::vector<StepOutcome> decode_step(std::span<Sequence* const> sequences,
-                                                   std::span<const std::vector<engine::Token>> drafts);
+// Decodes all parts as one batch; no sequence is pending then. All have the same decoder, which takes so many at once;
+// where that does not mix, all are draws, and all drafts of one length. When the batch fails, each is tried alone and
+// without its draft, so that one bad sequence does not take others along. Cells of drafts stay in the cache:
+// drop_draft() takes out the wrong ones. Does not touch the tokens of the sequences.
+[[nodiscard]] std::vector<StepOutcome> decode_step(std::span<const StepPart> parts);
 
 // Takes what is cached behind sequence.cached() out of the cache. The sequence is poisoned when libllama cannot.
 void drop_draft(Sequence& sequence);

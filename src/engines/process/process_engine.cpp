@@ -115,7 +115,7 @@ Result<std::shared_ptr<WorkerLink>> ProcessEngine::worker_for(std::uint32_t capa
 Result<SequenceId> ProcessEngine::open(const OpenOptions& options) {
   BH_TRY(auto worker, worker_for(options.capacity_tokens));
   BH_TRY(const auto made, worker->call(with_options({{"do", "open"}}, options)));
-  return keep(worker, made);
+  return keep(worker, made, options);
 }
 
 // The snapshot of the first `tokens` tokens of `source`; `counts` gets what was taken over and what computed.
@@ -144,6 +144,7 @@ Result<Snapshot> ProcessEngine::part_of(SequenceId source, std::uint32_t tokens,
 Result<ForkResult> ProcessEngine::fork(SequenceId source, std::uint32_t tokens, const OpenOptions& options) {
   const auto begin = Clock::now();
   BH_TRY(const auto state, inspect(source));
+  BH_CHECK(check_idle(source));
   if (tokens > state.tokens) {
     return Error{ErrorCode::kBadInput, fmt::format("a fork at token {} of {}", tokens, state.tokens), {}, {}};
   }
@@ -167,7 +168,7 @@ Result<ForkResult> ProcessEngine::fork(SequenceId source, std::uint32_t tokens, 
 Result<SequenceId> ProcessEngine::restore(const Snapshot& snapshot, const OpenOptions& options) {
   BH_TRY(auto worker, worker_for(options.capacity_tokens));
   BH_TRY(const auto made, worker->call(with_options({{"do", "restore"}}, options), snapshot.bytes()));
-  return keep(worker, made);
+  return keep(worker, made, options);
 }
 
 // Of the workers that live; one that cannot say counts without its memory.

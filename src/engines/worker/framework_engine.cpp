@@ -140,7 +140,7 @@ Result<void> FrameworkEngine::reserve(std::uint32_t sequences, std::uint32_t tok
 Result<SequenceId> FrameworkEngine::begin(Json head, const OpenOptions& options, std::span<const std::byte> tail) {
   BH_TRY(const auto link, shared_->get());
   BH_TRY(const auto made, link->call(with_options(std::move(head), options), tail));
-  return keep(link, made);
+  return keep(link, made, options);
 }
 
 Result<SequenceId> FrameworkEngine::open(const OpenOptions& options) {
@@ -150,6 +150,7 @@ Result<SequenceId> FrameworkEngine::open(const OpenOptions& options) {
 Result<ForkResult> FrameworkEngine::fork(SequenceId source, std::uint32_t tokens, const OpenOptions& options) {
   const auto start = std::chrono::steady_clock::now();
   BH_TRY(const auto* remote, find(source));
+  BH_CHECK(check_idle(source));
   const auto link = remote->worker;
   ForkResult result;
   BH_TRY(const auto made,
@@ -160,7 +161,7 @@ Result<ForkResult> FrameworkEngine::fork(SequenceId source, std::uint32_t tokens
                BH_TRY(result.prefilled_tokens, engine::number<std::uint32_t>(ok, "prefilled_tokens", rest, rest));
                return std::move(answer);
              }));
-  BH_TRY(result.sequence, keep(link, made));
+  BH_TRY(result.sequence, keep(link, made, options));
   result.time = std::chrono::steady_clock::now() - start;
   return result;
 }

@@ -104,11 +104,14 @@ Result<const RemoteEngine::Remote*> RemoteEngine::find(SequenceId id) const {
   return &found->second;
 }
 
+// A worker that can take out what a stopped prefill had put in still has the sequence.
 void RemoteEngine::note_failure(SequenceId id, ErrorCode code) const {
+  if (code == ErrorCode::kInterrupted && inspect(id).ok()) return;
   if (!leaves_unchanged(code)) remotes_.at(id).poisoned = true;
 }
 
-Result<SequenceId> RemoteEngine::keep(const std::shared_ptr<WorkerLink>& worker, const Frame& made) {
+Result<SequenceId> RemoteEngine::keep(const std::shared_ptr<WorkerLink>& worker, const Frame& made,
+                                      const engine::OpenOptions& options) {
   BH_TRY(const auto sequence, read_answer(*worker, made, [&](const JsonView& ok) -> Result<std::uint32_t> {
            BH_TRY(const auto number, engine::number<std::uint32_t>(ok, "sequence"));
            const bool known = std::any_of(remotes_.begin(), remotes_.end(), [&](const auto& entry) {
@@ -118,7 +121,7 @@ Result<SequenceId> RemoteEngine::keep(const std::shared_ptr<WorkerLink>& worker,
            return number;
          }));
   const auto id = engine::new_sequence_id();
-  remotes_.emplace(id, Remote{worker, sequence});
+  remotes_.emplace(id, Remote{worker, sequence, options.capacity_tokens});
   return id;
 }
 
@@ -145,6 +148,7 @@ Result<void> RemoteEngine::check_tokens(std::uint32_t tokens_each) const {
 
 Result<PrefillResult> RemoteEngine::prefill(SequenceId id, std::span<const Token> tokens, std::stop_token cancel,
                                             const engine::PrefillProgress& progress) {
+  BH_CHECK(check_idle(id));
   const auto begin = Clock::now();
   const std::vector<Token> list(tokens.begin(), tokens.end());
   const auto count = static_cast<std::int64_t>(tokens.size());
@@ -163,6 +167,8 @@ std::vector<Result<GenerateResult>> RemoteEngine::generate(std::span<const Gener
     const auto remote = find(request.sequence);
     if (!remote.ok()) {
       part.refused = remote.error();
+    } else if (const auto idle = check_idle(request.sequence); !idle.ok()) {
+      part.refused = idle.error();
     } else if (const auto checked = engine::check_options(request.options); !checked.ok()) {
       part.refused = checked.error();
     } else if (!seen.insert(request.sequence).second) {
@@ -184,6 +190,7 @@ std::vector<Result<GenerateResult>> RemoteEngine::generate(std::span<const Gener
 }
 
 Result<std::vector<double>> RemoteEngine::score(SequenceId id, std::span<const Token> tokens) {
+  BH_CHECK(check_idle(id));
   const std::vector<Token> list(tokens.begin(), tokens.end());
   const auto read = [&](const Frame& answer, const JsonView& ok) -> Result<std::vector<double>> {
     ByteReader reader(answer.tail);
@@ -200,6 +207,23 @@ Result<std::vector<double>> RemoteEngine::score(SequenceId id, std::span<const T
              {.tail_bytes = tokens.size() * sizeof(double), .events = tokens.size()}, read);
 }
 
+Result<PrefillResult> RemoteEngine::truncate(SequenceId id, std::uint32_t tokens) {
+  BH_TRY(const auto* remote, find(id));
+  const engine::OpenOptions options{.capacity_tokens = remote->capacity};
+  BH_TRY(const auto state, inspect(id));
+  if (tokens > state.tokens) {
+    return Error{ErrorCode::kBadInput, fmt::format("{} tokens of {} cannot be kept", tokens, state.tokens), {}, {}};
+  }
+  if (tokens == state.tokens) {
+    BH_CHECK(check_idle(id));
+    return PrefillResult{};
+  }
+  BH_TRY(const auto copy, fork(id, tokens, options));
+  std::swap(remotes_.at(id), remotes_.at(copy.sequence));
+  BH_CHECK(close(copy.sequence));
+  return PrefillResult{copy.prefilled_tokens, copy.time};
+}
+
 Result<SequenceState> RemoteEngine::inspect(SequenceId id) const {
   return ask(id, {{"do", "inspect"}}, {}, [&](const Frame& /*answer*/, const JsonView& ok) {
     return sequence_state_from(ok, facts_.context_tokens);
@@ -214,6 +238,7 @@ Result<std::uint64_t> RemoteEngine::state_hash(SequenceId id) const {
 }
 
 Result<Snapshot> RemoteEngine::snapshot(SequenceId id) {
+  BH_CHECK(check_idle(id));
   return ask(
       id, {{"do", "snapshot"}}, expected_snapshot(),
       [](Frame& answer, const JsonView& /*ok*/) -> Result<Snapshot> { return Snapshot(std::move(answer.tail)); });
@@ -226,6 +251,7 @@ void RemoteEngine::close_all() {
 Result<void> RemoteEngine::close(SequenceId id) {
   const auto found = remotes_.find(id);
   if (found == remotes_.end()) return not_open(id);
+  cancel_jobs_of(id);
   // A worker that nobody else needs ends with this.
   if (found->second.worker.use_count() > 1 && found->second.worker->alive()) {
     static_cast<void>(found->second.worker->call({{"do", "close"}, {"sequence", found->second.sequence}}));

@@ -8,7 +8,7 @@
 // over workers, and what room is there, is left to the derived engines.
 #pragma once
 
-#include "engine/engine.h"
+#include "engine/blocking_engine.h"
 #include "engines/worker/remote_tokenizer.h"
 #include "engines/worker/worker_link.h"
 
@@ -46,7 +46,7 @@ struct LoadedWorker {
 // As many bytes as both together, or the most that can be counted.
 [[nodiscard]] std::uint64_t saturated_product(std::uint64_t one, std::uint64_t other);
 
-class RemoteEngine : public engine::Engine {
+class RemoteEngine : public engine::BlockingEngine {
  public:
   [[nodiscard]] const engine::Facts& facts() const override { return facts_; }
   [[nodiscard]] const engine::Tokenizer& tokenizer() const override { return *tokenizer_; }
@@ -58,6 +58,8 @@ class RemoteEngine : public engine::Engine {
       std::span<const engine::GenerateRequest> requests) override;
   [[nodiscard]] Result<std::vector<double>> score(engine::SequenceId id,
                                                   std::span<const engine::Token> tokens) override;
+  // Puts a fork in its place, so there must be room for both.
+  [[nodiscard]] Result<engine::PrefillResult> truncate(engine::SequenceId id, std::uint32_t tokens) override;
   [[nodiscard]] Result<engine::SequenceState> inspect(engine::SequenceId id) const override;
   [[nodiscard]] Result<std::uint64_t> state_hash(engine::SequenceId id) const override;
   // The snapshot of the engine inside, which fits that engine in any process.
@@ -70,6 +72,7 @@ class RemoteEngine : public engine::Engine {
   struct Remote {
     std::shared_ptr<WorkerLink> worker;
     std::uint32_t sequence = 0;  // the worker's own id
+    std::uint32_t capacity = 0;  // in tokens
     bool poisoned = false;
   };
 
@@ -96,7 +99,8 @@ class RemoteEngine : public engine::Engine {
   }
   // Takes what an "open", "fork" or "restore" made. kRemote, and the worker ended, when the id that it gives is already
   // one of its sequences.
-  [[nodiscard]] Result<engine::SequenceId> keep(const std::shared_ptr<WorkerLink>& worker, const Frame& made);
+  [[nodiscard]] Result<engine::SequenceId> keep(const std::shared_ptr<WorkerLink>& worker, const Frame& made,
+                                                const engine::OpenOptions& options);
   // What a snapshot of this model may have, at most.
   [[nodiscard]] Expected expected_snapshot() const;
   // For an engine whose workers may outlive it. A worker that does not answer is given up.

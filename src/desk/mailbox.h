@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+// Where the events of jobs wait for the thread that wants them.
+#pragma once
+
+#include "engine/engine.h"
+
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <optional>
+#include <utility>
+#include <vector>
+
+namespace bulkhead::desk {
+
+// Any thread.
+class Mailbox {
+ public:
+  // Touches nothing of the mailbox once the event can be taken: who takes the last one may destroy it.
+  void put(engine::JobEvent event) {
+    const std::lock_guard lock(mutex_);
+    events_.push_back(std::move(event));
+    came_.notify_one();
+  }
+
+  // Waits for one.
+  [[nodiscard]] engine::JobEvent take() {
+    std::unique_lock lock(mutex_);
+    came_.wait(lock, [&] { return !events_.empty(); });
+    auto event = std::move(events_.front());
+    events_.pop_front();
+    return event;
+  }
+
+  // All that are there.
+  [[nodiscard]] std::deque<engine::JobEvent> take_all() {
+    const std::lock_guard lock(mutex_);
+    return std::exchange(events_, {});
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable came_;
+  std::deque<engine::JobEvent> events_;
+};
+
+}  // namespace bulkhead::desk
