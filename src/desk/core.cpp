@@ -217,6 +217,7 @@ DeskStatus Desk::Core::status() const {
   auto status = counts_;
   status.sequences = seats_.size();
   status.kv_bytes = kv_bytes_;
+  status.engine_kv_bytes = engine_->kv_bytes_taken();
   status.running = running_.size();
   status.waiting = waiting_.size();
   for (const auto& [id, seat] : seats_) {

@@ -34,11 +34,12 @@ struct DeskOptions {
 
 // Counts of what a desk holds and did, for people and metrics.
 struct DeskStatus {
-  std::uint64_t sequences = 0;     // open, parked ones too
-  std::uint64_t parked = 0;        // of these
-  std::uint64_t parked_bytes = 0;  // that those take
-  std::uint64_t kv_bytes = 0;      // of cells that are not parked, as they count against budgets
-  std::uint64_t running = 0;       // jobs
+  std::uint64_t sequences = 0;        // open, parked ones too
+  std::uint64_t parked = 0;           // of these
+  std::uint64_t parked_bytes = 0;     // that those take
+  std::uint64_t kv_bytes = 0;         // of cells that are not parked, as they count against budgets
+  std::uint64_t engine_kv_bytes = 0;  // what the engine says that its cells take
+  std::uint64_t running = 0;          // jobs
   std::uint64_t waiting = 0;
   std::uint64_t steps = 0;  // so far, as all that follows
   std::uint64_t prefilled_tokens = 0;

@@ -16,8 +16,8 @@
 //
 // What is computed is a job: submit() takes it in, advance() computes one step for all that are running, and each tells
 // what came of it as events. Jobs join and leave between two steps. prefill() and generate() are jobs that the caller
-// waits for. From submit() to the end of its job a sequence is busy: every other call about it that could change or copy
-// it gives kBadInput, inspect() shows what it holds so far, and close() ends the job first.
+// waits for. From submit() to the end of its job a sequence is busy: every other call about it that could change or
+// copy it gives kBadInput, inspect() shows what it holds so far, and close() ends the job first.
 //
 // Thread rule: one thread at a time per engine. Tokenizer calls are const and may run on any thread.
 #pragma once
@@ -251,6 +251,9 @@ class Engine {
   // Of the workers that run now; none for an engine inside this process, and none for grade `process`, whose workers
   // end with their sequences. kRemote when one does not answer.
   [[nodiscard]] virtual Result<WorkerMemory> worker_memory() const;
+
+  // Bytes that the cells of all open sequences take now, shared ones once; 0 where that cannot be told.
+  [[nodiscard]] virtual std::uint64_t kv_bytes_taken() const { return 0; }
 
   // Bytes that reserve() would allocate for the same arguments.
   [[nodiscard]] virtual std::uint64_t bytes_for(std::uint32_t sequences, std::uint32_t tokens_each) const = 0;

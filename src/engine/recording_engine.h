@@ -30,6 +30,7 @@ class RecordingEngine final : public Engine {
   [[nodiscard]] const Tokenizer& tokenizer() const override { return inner_->tokenizer(); }
   [[nodiscard]] bool can(Capability capability) const override { return inner_->can(capability); }
   [[nodiscard]] Result<WorkerMemory> worker_memory() const override { return inner_->worker_memory(); }
+  [[nodiscard]] std::uint64_t kv_bytes_taken() const override { return inner_->kv_bytes_taken(); }
   [[nodiscard]] std::uint64_t bytes_for(std::uint32_t sequences, std::uint32_t tokens_each) const override {
     return inner_->bytes_for(sequences, tokens_each);
   }

@@ -56,7 +56,9 @@ class JobConformance : public Conformance {
   }
 
   // Whether advance() makes one step, so that others can come and go meanwhile.
-  [[nodiscard]] bool steps() const { return GetParam().grade != Grade::kProcess && GetParam().family.empty() && !GetParam().desk; }
+  [[nodiscard]] bool steps() const {
+    return GetParam().grade != Grade::kProcess && GetParam().family.empty() && !GetParam().desk;
+  }
 
   void expect_same(const GenerateResult& got, const GenerateResult& expected) {
     EXPECT_EQ(got.finish, expected.finish);

@@ -139,6 +139,7 @@ class FakeEngine final : public engine::JobEngine {
     return capability != Capability::kConstraint && capability != Capability::kEmbed;
   }
 
+  [[nodiscard]] std::uint64_t kv_bytes_taken() const override;
   [[nodiscard]] std::uint64_t bytes_for(std::uint32_t sequences, std::uint32_t tokens_each) const override {
     return std::uint64_t{sequences} * tokens_each * kBytesPerToken;
   }
@@ -243,6 +244,12 @@ Result<void> FakeEngine::allocate(std::uint32_t sequences, std::uint32_t tokens_
   allocated_bytes_ += bytes;
   free_rooms_.insert(free_rooms_.end(), sequences, tokens_each);
   return {};
+}
+
+std::uint64_t FakeEngine::kv_bytes_taken() const {
+  std::uint64_t bytes = 0;
+  for (const auto& [id, sequence] : sequences_) bytes += std::uint64_t{sequence.room} * kBytesPerToken;
+  return bytes;
 }
 
 Result<void> FakeEngine::reserve(std::uint32_t sequences, std::uint32_t tokens_each) {

@@ -149,6 +149,9 @@ class CellStore {
   [[nodiscard]] virtual std::uint64_t bytes_for(std::uint32_t sequences, std::uint32_t tokens_each) const = 0;
   [[nodiscard]] virtual Result<void> reserve(std::uint32_t sequences, std::uint32_t tokens_each) = 0;
 
+  // By the cells of all that are open.
+  [[nodiscard]] virtual std::uint64_t bytes_taken() const = 0;
+
   // Empty cells for at most `capacity` tokens. `only_forked`: see engine::OpenOptions. `beside`, if given: others that
   // they are copied from, or decoded with. kResource when there is no room.
   [[nodiscard]] virtual Result<std::unique_ptr<Cells>> open(std::uint32_t capacity, bool only_forked,

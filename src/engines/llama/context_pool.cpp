@@ -145,6 +145,15 @@ Result<void> ContextPool::add(std::uint32_t sequences, std::uint32_t tokens_each
   return {};
 }
 
+std::uint64_t ContextPool::bytes_taken() const {
+  std::uint64_t bytes = 0;
+  for (const auto& context : contexts_) {
+    const auto taken = std::count(context.taken.begin(), context.taken.end(), true);
+    bytes += static_cast<std::uint64_t>(taken) * context.kv_bytes_each;
+  }
+  return bytes;
+}
+
 Result<void> ContextPool::reserve(std::uint32_t sequences, std::uint32_t tokens_each) {
   BH_CHECK(model_->check_capacity(tokens_each));
   if (sequences == 0) return {};

@@ -60,6 +60,7 @@ class ContextPool final : public CellStore {
   // More than 256 sequences are spread over several contexts.
   [[nodiscard]] std::uint64_t bytes_for(std::uint32_t sequences, std::uint32_t tokens_each) const override;
   [[nodiscard]] Result<void> reserve(std::uint32_t sequences, std::uint32_t tokens_each) override;
+  [[nodiscard]] std::uint64_t bytes_taken() const override;
   [[nodiscard]] Result<std::unique_ptr<Cells>> open(std::uint32_t capacity, bool only_forked,
                                                     const Cells* beside) override;
   [[nodiscard]] bool can_grow(std::span<const Growth> /*growths*/) const override { return true; }

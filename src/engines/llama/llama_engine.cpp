@@ -81,6 +81,7 @@ class LlamaEngine final : public engine::JobEngine {
     return false;
   }
 
+  [[nodiscard]] std::uint64_t kv_bytes_taken() const override { return store_->bytes_taken(); }
   [[nodiscard]] std::uint64_t bytes_for(std::uint32_t sequences, std::uint32_t tokens_each) const override {
     return store_->bytes_for(sequences, tokens_each);
   }

@@ -81,6 +81,9 @@ class PagedStore final : public CellStore, public Decoder {
     return sequences * pool_.bytes_for(tokens_each, kept_cells()) + work_bytes_;
   }
   [[nodiscard]] Result<void> reserve(std::uint32_t sequences, std::uint32_t tokens_each) override;
+  [[nodiscard]] std::uint64_t bytes_taken() const override {
+    return std::uint64_t{pool_.pages() - pool_.free_pages()} * pool_.page_bytes();
+  }
   [[nodiscard]] Result<std::unique_ptr<Cells>> open(std::uint32_t capacity, bool only_forked,
                                                     const Cells* beside) override;
   [[nodiscard]] bool can_grow(std::span<const Growth> growths) const override;
