@@ -45,8 +45,11 @@ class Client final : public engine::Engine {
  public:
   Client(std::shared_ptr<Desk> desk, std::string owner)
       : desk_(std::move(desk)), core_(*desk_->core_), owner_(std::move(owner)) {}
+  // Waits for the last events of its jobs, which come to a mailbox in here.
   ~Client() override {
     core_.call([&] { core_.close_all(id_); });
+    std::vector<JobEvent> events;
+    while (submitted_ > 0) Client::advance({}, events);
   }
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
