@@ -297,8 +297,8 @@ Result<Token> JobRun::choose(RunningJob& one, std::span<const float> logits) {
   if (!one.constraint) return *drawn;
   BH_TRY(const auto fits, one.constraint->allows(*drawn));
   if (!fits) {
-    // Most draws fit: only for the others all tokens are looked at. The share of each that fits is the same as if that
-    // had been done at once.
+    // Most draws fit: only for the others all tokens are looked at. Without filters each token has the same chance as
+    // if that had been done at once; a filter looks at all tokens in the first draw, at those that fit in the second.
     std::vector<float> masked(logits.begin(), logits.end());
     BH_CHECK(one.constraint->mask(masked));
     drawn = one.sampler.draw(masked, history);
