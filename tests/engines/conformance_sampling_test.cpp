@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Bias, log probabilities and grammars: what every engine must do with them, or refuse by name.
 #include "engines/conformance.h"
+#include "partition/partition.h"
 
 #include <algorithm>
 #include <cmath>
@@ -290,6 +291,33 @@ TEST_P(SamplingConformance, ADeadEndLeavesTheTokensSoFar) {
     EXPECT_EQ(next.tokens, expected.tokens);
   }
   EXPECT_EQ(inspect(id).tokens, held + 4);
+}
+
+// Its books say what the cache holds: what was drawn before the dead end is taken out.
+TEST_P(SamplingConformance, ADeadEndLeavesAPartitionAsItWas) {
+  if (!engine_->can(Capability::kConstraint)) return;
+  auto opened = partition::Partition::open(*engine_, "p", {.capacity_tokens = 256});
+  ASSERT_TRUE(opened.ok());
+  auto subject = std::move(opened).value();
+  conversation::TracedTokens traced;
+  traced.append(tokens(kStory), {.kind = conversation::OriginKind::kTurn});
+  ASSERT_TRUE(subject.prefill(traced).ok());
+  const auto before = subject.inspect();
+  ASSERT_TRUE(before.ok());
+  auto options = constrained("root ::= \"no\"", 20, 1);
+  options.logit_bias = no_end_token();
+  const std::vector<partition::GenerateRequest> requests = {{&subject, options, {}}};
+  const auto failed = partition::generate(*engine_, requests);
+  ASSERT_FALSE(failed[0].ok());
+  EXPECT_EQ(failed[0].error().code, ErrorCode::kUnsupported);
+  EXPECT_EQ(subject.inspect().value().token_sha256, before.value().token_sha256);
+  EXPECT_EQ(subject.ledger().token_sha256(), before.value().token_sha256);
+  const std::vector<partition::GenerateRequest> again = {{&subject, greedy(3), {}}};
+  const auto went_on = partition::generate(*engine_, again);
+  ASSERT_TRUE(went_on[0].ok());
+  if (same_bits()) {
+    EXPECT_EQ(went_on[0].value().tokens, generate(open_with(kStory), greedy(3)).tokens);
+  }
 }
 
 TEST_P(SamplingConformance, BrokenGrammarsAreRefused) {
