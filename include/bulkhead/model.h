@@ -10,10 +10,11 @@
 // handed.
 //
 // State after a failure, of every call of a Partition: kUsage, kBadInput, kUnsupported and kResource are found before
-// any work, and everything is as it was before the call: cache, books, chat, finished output. The same holds of
-// kInterrupted, unless another framework computes. After any other failure the partition is
-// poisoned: every later call gives kClosed, usage() tells what its books said last, and its name stays
-// taken until it is destroyed. Other partitions are never affected.
+// any work, and everything is as it was before the call: cache, books, chat, finished output. kUnsupported may also be
+// found in the middle of a generation that a grammar or a bias has left no token: what was drawn is taken out again,
+// and everything is as it was, too. The same holds of kInterrupted, unless another framework computes. After any other
+// failure the partition is poisoned: every later call gives kClosed, usage() tells what its books said last, and its
+// name stays taken until it is destroyed. Other partitions are never affected.
 #pragma once
 
 #include <bulkhead/error.h>
@@ -41,6 +42,7 @@ struct BULKHEAD_API Generation {
   std::vector<std::int32_t> tokens;  // [n_generated] as drawn, those of the stop string and the end token included
   std::vector<std::uint64_t>
       logit_hashes;  // [n_generated] XXH3-64 of the f32 logits each token was drawn from; empty unless asked for
+  std::vector<TokenLogprobs> logprobs;  // [n_generated]; empty unless asked for
   FinishReason finish = FinishReason::kLength;
   double ttft_ms = 0;    // call to first token
   double decode_ms = 0;  // first to last token

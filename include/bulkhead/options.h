@@ -84,11 +84,37 @@ struct ModelOptions {
   friend bool operator==(const ModelOptions&, const ModelOptions&) = default;
 };
 
+// A number added to the logit of one token.
+struct TokenBias {
+  std::int32_t token = 0;
+  float bias = 0;  // -infinity forbids the token
+
+  friend bool operator==(const TokenBias&, const TokenBias&) = default;
+};
+
+// How likely a token was.
+struct TokenLogprob {
+  std::int32_t token = 0;
+  double logprob = 0;  // natural log of its probability; -infinity: it had none
+
+  friend bool operator==(const TokenLogprob&, const TokenLogprob&) = default;
+};
+
+// How likely a drawn token was, and the likeliest ones beside it: the softmax of the model's own logits, before bias,
+// penalty, grammar, filters and temperature, summed in double.
+struct TokenLogprobs {
+  double logprob = 0;                  // of the drawn token
+  std::vector<TokenLogprob> top = {};  // best first, of equals the lower id first; the drawn one may be among them
+
+  friend bool operator==(const TokenLogprobs&, const TokenLogprobs&) = default;
+};
+
 // One generated token, as it appears.
 struct TokenEvent {
   std::int32_t token = 0;
   std::uint32_t index = 0;      // 0 is the first token of this generation
   std::string_view piece = {};  // its raw bytes, maybe part of a UTF-8 character; valid during the call only
+  const TokenLogprobs* logprobs = nullptr;  // null unless asked for; valid during the call only
 };
 
 // How to generate.
@@ -99,6 +125,20 @@ struct GenerateOptions {
   std::vector<std::string> stop = {};  // end as soon as the text contains one; it is cut off the text
   bool hash_logits = false;            // keep a hash of the logits of every step
   bool speculate = true;               // verify drafts looked up in the context, where that gives the very same tokens
+  // Added to the logits before all else (penalty, filters, temperature), greedy or not. -infinity: the token is never
+  // drawn. Every finite number from -1000 to 1000 is just added: -100 makes a token unlikely, and forbids nothing. A
+  // token that is named twice gets both. At most 1,024 entries; other numbers are kUsage, a token outside the
+  // vocabulary kBadInput. kUnsupported where the engine cannot, and where no token is left to draw.
+  std::vector<TokenBias> logit_bias = {};
+  // For each token, how likely it and the so many likeliest ones were: 0 to 20, else kUsage. None: nothing is reported.
+  // kUnsupported where the engine cannot.
+  std::optional<std::uint32_t> logprobs = {};
+  // What the text of this generation must be: rules in GBNF as llama.cpp reads it, which begin at `root`, at most 64
+  // KiB. Only tokens that the rules allow are drawn, and an end token only where the text is complete. Control tokens
+  // are never drawn. Empty: any text.
+  // kUsage together with ignore_end; kBadInput for rules that are broken or too large; kUnsupported where the engine
+  // cannot, where no token fits, or where a token could be read in too many ways.
+  std::string grammar = {};
   // Called on the thread that called generate(), perhaps a little after the token was drawn; return false to stop this
   // generation behind this token. It must not throw, and not use the partitions of that call.
   std::function<bool(const TokenEvent&)> on_token = {};

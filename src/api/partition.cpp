@@ -155,6 +155,7 @@ Generation Partition::Impl::note(const engine::GenerateResult& result, double to
   Generation generation{.text = result.text,
                         .tokens = result.tokens,
                         .logit_hashes = result.logit_hashes,
+                        .logprobs = result.logprobs,
                         .finish = reason(result.finish),
                         .ttft_ms = total_ms,
                         .decode_ms = 0};

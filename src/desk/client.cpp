@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <utility>
 
@@ -35,8 +36,11 @@ ClientId new_client_id() {
 struct Waited {
   std::size_t place;  // of the request
   JobId job;
-  std::vector<std::string> pieces = {};        // of the tokens told so far
+  std::size_t drawn = 0;                       // tokens that were told of
+  std::vector<std::string> pieces = {};        // of those that its caller wanted
   std::optional<std::size_t> stopped_at = {};  // so many tokens its caller wanted
+  GenerateResult wanted = {};                  // their part of a result, but for the text and hashes
+  std::chrono::steady_clock::time_point begin = std::chrono::steady_clock::now();
 };
 
 }  // namespace
@@ -115,6 +119,8 @@ class Client final : public engine::Engine {
   void tell(const GenerateRequest& request, Waited& waited, engine::Drawn& drawn);
   [[nodiscard]] Result<GenerateResult> result_of(const GenerateRequest& request, Waited& waited,
                                                  Result<JobResult> outcome);
+  [[nodiscard]] Result<GenerateResult> result_before(const GenerateRequest& request, Waited& waited,
+                                                     const Error& failure);
 
   std::shared_ptr<Desk> desk_;
   Desk::Core& core_;
@@ -190,8 +196,13 @@ std::vector<Result<GenerateResult>> Client::generate(std::span<const GenerateReq
 }
 
 void Client::tell(const GenerateRequest& request, Waited& waited, engine::Drawn& drawn) {
+  ++waited.drawn;
   if (waited.stopped_at) return;
-  const bool wanted = request.options.on_token({drawn.token, drawn.index, drawn.piece});
+  const auto* logprobs = drawn.logprobs ? &*drawn.logprobs : nullptr;
+  const bool wanted = request.options.on_token({drawn.token, drawn.index, drawn.piece, logprobs});
+  waited.wanted.tokens.push_back(drawn.token);
+  waited.wanted.token_times.push_back(std::chrono::steady_clock::now() - waited.begin);
+  if (drawn.logprobs) waited.wanted.logprobs.push_back(*std::move(drawn.logprobs));
   waited.pieces.push_back(std::move(drawn.piece));
   // One who asks for a stop in here means this token, whatever was drawn meanwhile.
   if (wanted && !request.options.cancel.stop_requested()) return;
@@ -199,9 +210,24 @@ void Client::tell(const GenerateRequest& request, Waited& waited, engine::Drawn&
   core_.cancel(waited.job);
 }
 
+// A job that found no token to draw after its caller had had enough: for the caller it ended before that. Hashes of
+// logits are lost with its result, and then its failure is told.
+Result<GenerateResult> Client::result_before(const GenerateRequest& request, Waited& waited, const Error& failure) {
+  const bool later = waited.stopped_at && failure.code == ErrorCode::kUnsupported && !request.options.hash_logits;
+  if (!later) return failure;
+  JobResult told;
+  told.generated = std::move(waited.wanted);
+  engine::GeneratedText text(request.options.stop);
+  for (const auto& piece : waited.pieces) static_cast<void>(text.append(piece));
+  told.generated.text = text.text();
+  told.generated.tokens.resize(waited.drawn);
+  told.generated.token_times.resize(waited.drawn);
+  return result_of(request, waited, std::move(told));
+}
+
 // What was drawn after its caller had enough is taken out again.
 Result<GenerateResult> Client::result_of(const GenerateRequest& request, Waited& waited, Result<JobResult> outcome) {
-  if (!outcome.ok()) return outcome.error();
+  if (!outcome.ok()) return result_before(request, waited, outcome.error());
   auto result = std::move(outcome).value().generated;
   using Finish = GenerateResult::Finish;
   if (!waited.stopped_at) return result;
@@ -218,6 +244,7 @@ Result<GenerateResult> Client::result_of(const GenerateRequest& request, Waited&
   result.tokens.resize(kept);
   result.token_times.resize(kept);
   if (!result.logit_hashes.empty()) result.logit_hashes.resize(kept);
+  if (!result.logprobs.empty()) result.logprobs.resize(kept);
   result.finish = Finish::kCancelled;
   return result;
 }

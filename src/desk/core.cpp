@@ -71,7 +71,7 @@ void Desk::Core::work() {
 
 Result<JobId> Desk::Core::submit(ClientId client, Job job, Mailbox& mailbox, bool tells_tokens) {
   BH_TRY(auto* seat, find_idle(client, job.sequence));
-  BH_CHECK(engine::check_job(job, engine_->facts().vocabulary));
+  BH_CHECK(engine::check_job(job, *engine_));
   if (job.prefill.empty() && seat->tokens == 0) {
     return Error{ErrorCode::kBadInput, "the sequence is empty", {}, "prefill it first"};
   }

@@ -21,7 +21,9 @@ struct BlockingEngine::Running {
 void BlockingEngine::tell_of_tokens(Running& run, std::vector<JobEvent>& events) {
   auto& on_token = run.job.generate->on_token;
   on_token = [&events, id = run.id, inner = std::move(on_token)](const TokenEvent& event) {
-    events.push_back({id, Drawn{event.token, event.index, std::string(event.piece)}});
+    Drawn drawn{event.token, event.index, std::string(event.piece)};
+    if (event.logprobs != nullptr) drawn.logprobs = *event.logprobs;
+    events.push_back({id, std::move(drawn)});
     return !inner || inner(event);
   };
 }
@@ -35,7 +37,7 @@ Result<void> BlockingEngine::check_idle(SequenceId sequence) const {
 Result<JobId> BlockingEngine::submit(Job job) {
   BH_CHECK(check_idle(job.sequence));
   BH_TRY(const auto state, inspect(job.sequence));
-  BH_CHECK(check_job(job, facts().vocabulary));
+  BH_CHECK(check_job(job, *this));
   if (job.prefill.empty() && state.tokens == 0) {
     return Error{ErrorCode::kBadInput, "the sequence is empty", {}, "prefill it first"};
   }

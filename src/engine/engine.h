@@ -9,6 +9,8 @@
 //   kInterrupted                                 prefill: as before, but poisoned in another framework; generate:
 //                                                holds the tokens generated so far
 //   any other code                               poisoned: only close() is allowed, the rest gives kClosed
+// One kUnsupported is found in the middle: a grammar or a bias leaves a generation no token to draw. Its sequence holds
+// what it had and the tokens drawn so far, as after a cancel, and is not poisoned.
 // All other sequences go on unharmed in every case.
 //
 // An id means something in the engine that gave it and nowhere else: another engine answers kClosed, and touches
@@ -62,8 +64,10 @@ enum class Capability {
   kLogitHash,
   kChatTemplate,
   kSnapshot,
-  kConstraint,
+  kConstraint,  // GenerateOptions::grammar
   kEmbed,
+  kLogitBias,
+  kLogprobs,
 };
 
 [[nodiscard]] std::string_view name(Capability capability) noexcept;
@@ -180,6 +184,7 @@ struct GenerateResult {
   std::string text;                         // bytes of the tokens, without end token and stop string; valid UTF-8
   std::vector<std::uint64_t> logit_hashes;  // [n_generated] or empty
   std::vector<Duration> token_times;        // [n_generated] since the call began
+  std::vector<TokenLogprobs> logprobs;      // [n_generated] or empty
   std::uint32_t drafted_tokens = 0;         // proposed and computed ahead (prompt lookup) ...
   std::uint32_t accepted_tokens = 0;        // ... and of these, found right
   enum class Finish { kEnd, kLength, kStop, kCancelled } finish = Finish::kLength;
@@ -209,8 +214,9 @@ struct Prefilled {
 
 struct Drawn {
   Token token = 0;
-  std::uint32_t index = 0;  // 0 is the first token of the generation
-  std::string piece;        // its raw bytes, maybe part of a UTF-8 character
+  std::uint32_t index = 0;                     // 0 is the first token of the generation
+  std::string piece;                           // its raw bytes, maybe part of a UTF-8 character
+  std::optional<TokenLogprobs> logprobs = {};  // where they were asked for
 };
 
 // What came of a step. The last event of a job is its outcome, and after it the job is gone.
@@ -266,8 +272,9 @@ class Engine {
   [[nodiscard]] virtual Result<SequenceId> open(const OpenOptions& options) = 0;
 
   // Takes in a job, to be computed from the next advance() on. Nothing is done yet: kClosed; kBadInput for a busy
-  // sequence, nothing to do, a token outside the vocabulary, or a generation behind nothing; kUsage for options out of
-  // range; kResource where the tokens do not fit into the sequence, or its cells beside what the running jobs may need.
+  // sequence, nothing to do, a token outside the vocabulary, a broken grammar, or a generation behind nothing; kUsage
+  // for options out of range; kUnsupported for options without their capability; kResource where the tokens do not fit
+  // into the sequence, or its cells beside what the running jobs may need.
   [[nodiscard]] virtual Result<JobId> submit(Job job) = 0;
 
   // Ends this job and no other at the next advance(): its sequence keeps what was computed. Nothing for a job that is

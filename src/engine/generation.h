@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/result.h"
+#include "engine/engine.h"
 
 #include <bulkhead/options.h>
 
@@ -13,8 +14,21 @@
 
 namespace bulkhead::engine {
 
+inline constexpr std::size_t kMostBiases = 1024;
+inline constexpr float kMostBias = 1000;
+inline constexpr std::uint32_t kMostLogprobs = 20;
+inline constexpr std::size_t kMostGrammarBytes = std::size_t{64} << 10U;
+
 // kUsage, naming field, value and limit, when an option lies outside its range (NaN included).
 [[nodiscard]] Result<void> check_options(const GenerateOptions& options);
+
+// All that can be said of the options before work begins, and of a grammar without reading it: what check_options()
+// says; kUnsupported, naming the field, for one that this engine cannot do; kBadInput for a bias of a token outside the
+// vocabulary, and for a grammar that is too large or no UTF-8.
+[[nodiscard]] Result<void> check_generation(const GenerateOptions& options, const Engine& engine);
+
+// What a generation ends with that a grammar or a bias has left no token. Its sequence is not poisoned.
+[[nodiscard]] Error no_token_left(const GenerateOptions& options);
 
 // The text of one generation, token by token. A stop string may span tokens; it and what follows it are cut off.
 class GeneratedText {

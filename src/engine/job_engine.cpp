@@ -10,7 +10,8 @@
 
 namespace bulkhead::engine {
 
-Result<void> check_job(const Job& job, std::uint32_t vocabulary) {
+Result<void> check_job(const Job& job, const Engine& engine) {
+  const auto vocabulary = engine.facts().vocabulary;
   if (job.prefill.empty() && !job.generate) {
     return Error{ErrorCode::kBadInput, "there are no tokens to append, and there is nothing to generate", {}, {}};
   }
@@ -20,7 +21,7 @@ Result<void> check_job(const Job& job, std::uint32_t vocabulary) {
           ErrorCode::kBadInput, fmt::format("token {} is outside the vocabulary of {}", token, vocabulary), {}, {}};
     }
   }
-  return job.generate ? check_options(*job.generate) : Result<void>();
+  return job.generate ? check_generation(*job.generate, engine) : Result<void>();
 }
 
 Error busy(SequenceId sequence) {

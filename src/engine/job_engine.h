@@ -33,9 +33,9 @@ class JobEngine : public Engine {
   std::vector<JobEvent> kept_;  // of jobs that nobody waited for
 };
 
-// What stands in the way of a job whatever the engine holds: kBadInput for nothing to do, or a token that is none of
-// `vocabulary`; kUsage for options out of range.
-[[nodiscard]] Result<void> check_job(const Job& job, std::uint32_t vocabulary);
+// What stands in the way of a job whatever `engine` holds: kBadInput for nothing to do, or a token that is none of its
+// vocabulary; and what check_generation() finds (engine/generation.h).
+[[nodiscard]] Result<void> check_job(const Job& job, const Engine& engine);
 
 [[nodiscard]] Error busy(SequenceId sequence);
 

@@ -29,6 +29,8 @@ std::string_view name(Capability capability) noexcept {
     case Capability::kChatTemplate: return "chat_template";
     case Capability::kSnapshot: return "snapshot";
     case Capability::kConstraint: return "constraint";
+    case Capability::kLogitBias: return "logit_bias";
+    case Capability::kLogprobs: return "logprobs";
     case Capability::kEmbed: return "embed";
   }
   return "";

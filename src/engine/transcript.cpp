@@ -3,6 +3,7 @@
 
 #include "engine/generation.h"
 #include "engine/json_fields.h"
+#include "engine/sampling_json.h"
 
 #include <fmt/format.h>
 
@@ -45,17 +46,19 @@ Json bits_json(const std::vector<std::uint64_t>& values) {
 
 Json options_json(const GenerateOptions& options) {
   const auto& sampling = options.sampling;
-  return {{"temperature", sampling.temperature},
-          {"top_k", sampling.top_k},
-          {"top_p", sampling.top_p},
-          {"min_p", sampling.min_p},
-          {"repeat_penalty", sampling.repeat_penalty},
-          {"repeat_last_n", sampling.repeat_last_n},
-          {"seed", sampling.seed},
-          {"max_tokens", options.max_tokens},
-          {"ignore_end", options.ignore_end},
-          {"speculate", options.speculate},
-          {"stop", options.stop}};
+  Json json = {{"temperature", sampling.temperature},
+               {"top_k", sampling.top_k},
+               {"top_p", sampling.top_p},
+               {"min_p", sampling.min_p},
+               {"repeat_penalty", sampling.repeat_penalty},
+               {"repeat_last_n", sampling.repeat_last_n},
+               {"seed", sampling.seed},
+               {"max_tokens", options.max_tokens},
+               {"ignore_end", options.ignore_end},
+               {"speculate", options.speculate},
+               {"stop", options.stop}};
+  add_seldom_options(json, options);
+  return json;
 }
 
 Json call_json(const Call& call) {
@@ -97,6 +100,7 @@ Result<GenerateOptions> options_of(const JsonView& call) {
   BH_TRY(options.speculate, flag(object, "speculate"));
   BH_TRY(const auto stop, object.at("stop"));
   BH_TRY(options.stop, stop.strings());
+  BH_CHECK(read_seldom_options(object, options));
   if (const auto checked = check_options(options); !checked.ok()) return object.fail(checked.error().message);
   return options;
 }

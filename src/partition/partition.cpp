@@ -277,6 +277,15 @@ struct GenerateAccess {
 
   static engine::SequenceId sequence(const Partition& partition) { return *partition.sequence_; }
 
+  // A generation that found no token to draw has left those before it in the cache, which are in no book.
+  static Result<void> take_back(const Partition& partition) {
+    const auto booked = static_cast<std::uint32_t>(partition.ledger_.tokens.size());
+    BH_TRY(const auto state, partition.engine_->inspect(*partition.sequence_));
+    if (state.tokens <= booked) return {};
+    BH_TRY([[maybe_unused]] const auto cut, partition.engine_->truncate(*partition.sequence_, booked));
+    return {};
+  }
+
   // Writes the result into the ledger; its text then says what the cache holds, or will hold once it is settled.
   static void note(Partition& partition, engine::GenerateResult& result, const GenerateRequest& request) {
     Ledger& ledger = partition.ledger_;
@@ -315,7 +324,11 @@ std::vector<Result<engine::GenerateResult>> generate(engine::Engine& engine,
       continue;
     }
     results.push_back(std::move(ran[next++]));
-    if (results[i].ok()) GenerateAccess::note(*requests[i].partition, results[i].value(), requests[i]);
+    if (results[i].ok()) {
+      GenerateAccess::note(*requests[i].partition, results[i].value(), requests[i]);
+    } else if (results[i].error().code == ErrorCode::kUnsupported) {
+      if (const auto taken = GenerateAccess::take_back(*requests[i].partition); !taken.ok()) results[i] = taken.error();
+    }
   }
   return results;
 }

@@ -85,6 +85,18 @@ std::vector<Wrong> wrong_options() {
       {"min_p", with([](auto& o) { o.sampling.min_p = -0.1F; })},
       {"repeat_penalty", with([](auto& o) { o.sampling.repeat_penalty = 0; })},
       {"repeat_last_n", with([](auto& o) { o.sampling.repeat_last_n = -1; })},
+      {"a bias of no number", with([](auto& o) {
+         o.logit_bias = {{40, kNan}};
+       })},
+      {"an infinite bias", with([](auto& o) {
+         o.logit_bias = {{40, kInfinite}};
+       })},
+      {"a bias that is too large", with([](auto& o) {
+         o.logit_bias = {{40, -1001}};
+       })},
+      {"too many biases", with([](auto& o) { o.logit_bias.resize(1025); })},
+      {"logprobs", with([](auto& o) { o.logprobs = 21; })},
+      {"a grammar whose end is ignored", with([](auto& o) { o.grammar = "root ::= [a-z]"; })},
       {"an empty stop string", with([](auto& o) {
          o.stop = {"x", ""};
        })}};
@@ -99,6 +111,47 @@ std::vector<Wrong> wrong_options() {
                     }});
   }
   return list;
+}
+
+GenerateOptions with_grammar(std::string grammar) {
+  return with([&](auto& o) {
+    o.ignore_end = false;
+    o.grammar = std::move(grammar);
+  });
+}
+
+std::vector<Wrong> wrong_bias() {
+  std::vector<Wrong> list;
+  for (const std::int32_t token : {-1, 1 << 24}) {
+    list.push_back(
+        {"generate: a bias of token " + std::to_string(token), {ErrorCode::kBadInput}, [token](World& world) {
+           return Codes{code(world.subject.generate(with([&](auto& o) { o.logit_bias = {{token, 1}}; })))};
+         }});
+  }
+  return list;
+}
+
+// Where the engine knows grammars.
+std::vector<Wrong> wrong_grammars() {
+  const auto bad = ErrorCode::kBadInput;
+  std::vector<Wrong> list;
+  for (const auto& [code_of, grammar] :
+       std::vector<std::pair<ErrorCode, std::string>>{{bad, "root ::= ["},
+                                                      {bad, "other ::= [a]"},
+                                                      {bad, "root ::= [a]{3000}"},
+                                                      {bad, std::string(65 << 10, '#')},
+                                                      {bad, "root ::= " + std::string(65, '(')}}) {
+    list.push_back({"generate: the grammar " + grammar.substr(0, 20), {code_of}, [grammar](World& world) {
+                      return Codes{code(world.subject.generate(with_grammar(grammar)))};
+                    }});
+  }
+  return list;
+}
+
+std::vector<Wrong> unknown_grammars() {
+  return {{"generate: a grammar", {ErrorCode::kUnsupported}, [](World& world) {
+             return Codes{code(world.subject.generate(with_grammar("root ::= [a-z]")))};
+           }}};
 }
 
 std::vector<Wrong> wrong_texts() {
@@ -191,7 +244,9 @@ TEST_P(WrongArguments, EachIsRefusedAndNothingIsTouched) {
   World world{.model = std::move(model), .other = std::move(other)};
   ASSERT_NO_FATAL_FAILURE(prepare(world, chat));
   auto table = wrong_texts();
-  for (auto&& some : {wrong_options(), wrong_batches(), chat ? wrong_turns() : std::vector<Wrong>()}) {
+  const auto grammars = GetParam().options.engine == "fake" ? unknown_grammars() : wrong_grammars();
+  for (auto&& some :
+       {wrong_options(), wrong_bias(), grammars, wrong_batches(), chat ? wrong_turns() : std::vector<Wrong>()}) {
     table.insert(table.end(), some.begin(), some.end());
   }
   const auto before = world.shown();

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <limits>
 #include <memory>
 #include <random>
 #include <span>
@@ -102,6 +103,39 @@ TEST(Desk, AClientThatGoesGivesBackWhatItHad) {
   EXPECT_EQ(desk->status().sequences, 1U);
   EXPECT_EQ(desk->status().kv_bytes, 4 * kTokenBytes);
   EXPECT_EQ(generated(*stays, kept, 3).tokens, alone("kept", 3).tokens);
+}
+
+TEST(Desk, WhatItsCallerDidNotWantIsCutOffAllLists) {
+  const auto desk = Desk::open(engines::fake::make_fake_engine());
+  const auto anna = desk->client("anna");
+  auto options = greedy(150);
+  options.logprobs = 2;
+  options.on_token = [](const TokenEvent& event) { return event.index < 3; };
+  const GenerateRequest request{opened(*anna, "a text"), options};
+  const auto result = anna->generate({&request, 1})[0];
+  ASSERT_TRUE(result.ok()) << result.error().to_string();
+  EXPECT_EQ(result.value().tokens.size(), 4U);
+  EXPECT_EQ(result.value().logprobs.size(), 4U);
+  EXPECT_EQ(result.value().logit_hashes.size(), 4U);
+  EXPECT_EQ(result.value().token_times.size(), 4U);
+  EXPECT_EQ(anna->inspect(request.sequence).value().tokens, 10U);
+}
+
+TEST(Desk, AnEngineThatFindsNoTokenLeavesTheOthersRunning) {
+  const auto desk = Desk::open(engines::fake::make_fake_engine());
+  const auto anna = desk->client("anna");
+  const auto bert = desk->client("bert");
+  auto options = greedy(5);
+  for (Token token = ' '; token < ' ' + 95; ++token) {
+    options.logit_bias.push_back({token, -std::numeric_limits<float>::infinity()});
+  }
+  const GenerateRequest request{opened(*anna, "a text"), options};
+  const auto result = anna->generate({&request, 1})[0];
+  ASSERT_FALSE(result.ok());
+  EXPECT_EQ(result.error().code, ErrorCode::kUnsupported);
+  EXPECT_EQ(result.error().place, "logit_bias");
+  EXPECT_EQ(generated(*bert, opened(*bert, "another"), 4).tokens, alone("another", 4).tokens);
+  EXPECT_EQ(generated(*anna, request.sequence, 4).tokens, alone("a text", 4).tokens) << "it is not poisoned";
 }
 
 TEST(Desk, ASpentBudgetIsItsOwnersOwn) {

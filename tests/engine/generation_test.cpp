@@ -58,6 +58,17 @@ TEST(CheckOptions, AcceptsTheDefaults) {
   EXPECT_TRUE(check_options({}).ok());
 }
 
+TEST(CheckOptions, AcceptsTheirBounds) {
+  GenerateOptions options;
+  options.logit_bias.resize(1024);
+  options.logit_bias[0].bias = 1000;
+  options.logit_bias[1].bias = -1000;
+  options.logit_bias[2].bias = -std::numeric_limits<float>::infinity();
+  options.logprobs = 20;
+  options.grammar = "root ::= [a]";
+  EXPECT_TRUE(check_options(options).ok());
+}
+
 TEST(CheckOptions, NamesTheFieldThatIsOutOfRange) {
   const auto nan = std::numeric_limits<float>::quiet_NaN();
   const std::vector<std::pair<std::string, std::function<void(GenerateOptions&)>>> cases = {
@@ -73,6 +84,29 @@ TEST(CheckOptions, NamesTheFieldThatIsOutOfRange) {
       {"stop",
        [](auto& o) {
          o.stop = {"fine", ""};
+       }},
+      {"logit_bias",
+       [](auto& o) {
+         o.logit_bias = {{1, 0}, {2, 1000.5F}};
+       }},
+      {"logit_bias",
+       [](auto& o) {
+         o.logit_bias = {{1, -1000.5F}};
+       }},
+      {"logit_bias",
+       [](auto& o) {
+         o.logit_bias = {{1, std::numeric_limits<float>::infinity()}};
+       }},
+      {"logit_bias",
+       [&](auto& o) {
+         o.logit_bias = {{1, nan}};
+       }},
+      {"logit_bias", [](auto& o) { o.logit_bias.resize(1025); }},
+      {"logprobs", [](auto& o) { o.logprobs = 21; }},
+      {"ignore_end",
+       [](auto& o) {
+         o.ignore_end = true;
+         o.grammar = "root ::= [a]";
        }},
   };
   for (const auto& [field, spoil] : cases) {

@@ -4,7 +4,10 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace bulkhead::engine {
 namespace {
@@ -42,6 +45,33 @@ TEST(TranscriptFile, ComesBackAsItWas) {
   EXPECT_EQ(calls[3].logit_hashes.front(), 0xfedcba9876543210U);
   EXPECT_EQ(to_json_lines(read.value().transcript, read.value().header.root()), lines);
   EXPECT_EQ(read.value().transcript.sequences(), 2U);
+}
+
+TEST(TranscriptFile, OptionsThatAreSeldomSetTravelToo) {
+  const auto plain = to_json_lines(sample(), {{"transcript_version", 1}});
+  for (const auto* field : {"logit_bias", "logprobs", "grammar"}) {
+    EXPECT_EQ(plain.find('"' + std::string(field) + '"'), std::string::npos) << "an old reader knows none of them";
+  }
+  auto set = sample();
+  auto& options = set.calls[3].options;
+  options.logit_bias = {{7, 0.1F}, {9, -std::numeric_limits<float>::infinity()}};
+  options.logprobs = 0;
+  options.grammar = "root ::= \"\\u00e4\" # \xc3\xa4\n";
+  const auto lines = to_json_lines(set, {{"transcript_version", 1}});
+  const auto read = transcript_from_json_lines(lines, "t.jsonl");
+  ASSERT_TRUE(read.ok()) << read.error().to_string();
+  const auto& again = read.value().transcript.calls[3].options;
+  EXPECT_EQ(again.logit_bias, options.logit_bias);
+  EXPECT_EQ(again.logprobs, options.logprobs);
+  EXPECT_EQ(again.grammar, options.grammar);
+  EXPECT_EQ(to_json_lines(read.value().transcript, read.value().header.root()), lines);
+  for (const auto& [from, to] : std::vector<std::pair<std::string, std::string>>{
+           {"\"-inf\"", "\"nan\""}, {"\"-inf\"", "\"many\""}, {"\"logprobs\":0", "\"logprobs\":21"}}) {
+    auto damaged = lines;
+    ASSERT_NE(damaged.find(from), std::string::npos) << from;
+    damaged.replace(damaged.find(from), from.size(), to);
+    EXPECT_FALSE(transcript_from_json_lines(damaged, "t.jsonl").ok()) << to;
+  }
 }
 
 TEST(TranscriptFile, IsRefusedByLineAndField) {

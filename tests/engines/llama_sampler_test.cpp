@@ -206,6 +206,47 @@ TEST(Sampler, ForbiddenTokensAreNeverDrawn) {
   EXPECT_EQ(filtered[2] + filtered[6], 0);
 }
 
+TEST(Sampler, ABiasIsAddedBeforeThePenalty) {
+  auto options = at(0);
+  EXPECT_EQ(Sampler(options, {}, {{0, 2.5F}}).draw(kLogits, {}), 0) << "1 and 2.5 are more than 3";
+  EXPECT_EQ(Sampler(options, {}, {{0, 1.9F}}).draw(kLogits, {}), 2);
+  EXPECT_EQ(Sampler(options, {}, {{0, 1.25F}, {0, 1.25F}}).draw(kLogits, {}), 0) << "each entry counts";
+  options.repeat_penalty = 2.0F;
+  // Biased first 3.5 / 2; penalized first 0.5 + 2.5, the first of two equals.
+  EXPECT_EQ(Sampler(options, {}, {{0, 2.5F}}).draw(kLogits, std::vector<Token>{0, 0}), 2);
+}
+
+TEST(Sampler, ABiasMovesEveryDraw) {
+  const std::vector<TokenBias> bias = {{0, 2.0F}, {2, -1.0F}, {6, -std::numeric_limits<float>::infinity()}};
+  std::vector<float> expected_logits = kLogits;
+  for (const auto& [token, value] : bias) expected_logits[static_cast<std::size_t>(token)] += value;
+  constexpr int kDraws = 50'000;
+  for (const int form : {0, 1}) {
+    auto options = at(1.0F);
+    if (form == 1) options.top_k = 6;  // all but the forbidden one
+    Sampler sampler(options, {}, bias);
+    std::vector<int> counts(kLogits.size());
+    for (int i = 0; i < kDraws; ++i) ++counts[static_cast<std::size_t>(sampler.draw(kLogits, {}).value())];
+    const auto expected = softmax(expected_logits, 1.0);
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+      const auto share = static_cast<double>(counts[i]) / kDraws;
+      EXPECT_NEAR(share, expected[i], 5 * std::sqrt(expected[i] * (1 - expected[i]) / kDraws) + 1e-5)
+          << form << " " << i;
+    }
+    EXPECT_EQ(counts[6], 0);
+  }
+}
+
+TEST(Sampler, AFiniteBiasForbidsNothing) {
+  const std::vector<float> logits = {0.0F, 150.0F};
+  EXPECT_EQ(Sampler(at(0), {}, {{1, -100.0F}}).draw(logits, {}), 1);
+  const auto forbidden = -std::numeric_limits<float>::infinity();
+  for (const float temperature : {0.0F, 1.0F}) {
+    EXPECT_EQ(Sampler(at(temperature), {}, {{1, forbidden}}).draw(logits, {}), 0);
+    EXPECT_FALSE(Sampler(at(temperature), {}, {{0, forbidden}, {1, forbidden}}).draw(logits, {}).has_value());
+  }
+}
+
 TEST(Sampler, PenaltyLooksAtRecentTokensOnly) {
   auto options = at(0);
   options.repeat_penalty = 2.0F;

@@ -11,6 +11,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <limits>
 #include <memory>
 #include <string>
 
@@ -46,6 +47,31 @@ TEST(TranscriptReplay, FindsNothingInRunsOfARightEngine) {
   }
   EXPECT_GT(compared, 5000U);
   EXPECT_GT(solos, 300U);
+}
+
+// Without the bias other tokens would be drawn.
+TEST(TranscriptReplay, ReplaysWithTheBiasOfTheRun) {
+  RecordingEngine engine(make_fake_engine({}));
+  const auto id = engine.open({.capacity_tokens = 64}).value();
+  ASSERT_TRUE(engine.prefill(id, std::vector<engine::Token>{'a', 'b'}).ok());
+  GenerateOptions options;
+  options.max_tokens = 20;
+  options.ignore_end = true;
+  options.logprobs = 2;
+  for (engine::Token token = 'a'; token <= 'z'; ++token) {
+    options.logit_bias.push_back({token, -std::numeric_limits<float>::infinity()});
+  }
+  const engine::GenerateRequest request{id, options};
+  ASSERT_TRUE(engine.generate({&request, 1})[0].ok());
+  const auto lines = to_json_lines(engine.transcript(), {{"transcript_version", 1}});
+  auto read = engine::transcript_from_json_lines(lines, "t.jsonl");
+  ASSERT_TRUE(read.ok()) << read.error().to_string();
+  const auto check = replay_transcript(read.value().transcript, kFakes);
+  ASSERT_TRUE(check.ok());
+  EXPECT_EQ(check.value().differences, 0U) << check.value().first;
+  auto& calls = read.value().transcript.calls;
+  calls.back().options.logit_bias.clear();
+  EXPECT_GT(replay_transcript(read.value().transcript, kFakes).value().differences, 0U);
 }
 
 TEST(TranscriptReplay, RefutesEachMutantThatMovesTokensOrLogits) {

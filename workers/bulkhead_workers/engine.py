@@ -463,6 +463,9 @@ class SequenceEngine:
         sequence = self._find(identifier)
         options = request["options"]
         sampling = sampling_from(options)
+        for name in ("logit_bias", "logprobs", "grammar"):
+            if options.get(name) is not None:
+                raise SeamError("unsupported", f"framework workers have no {name}", name, "leave it out, or use --engine llama")
         if any(not stop for stop in stops):
             raise SeamError("usage", "a stop string is empty", "stop", "leave it out")
         if not sequence.tokens:

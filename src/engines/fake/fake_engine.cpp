@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "engines/fake/fake_engine.h"
 
-#include "base/hash.h"
 #include "engine/clock.h"
 #include "engine/generation.h"
 #include "engine/job_engine.h"
 #include "engine/job_stop.h"
+#include "engines/fake/fake_draws.h"
 #include "engines/fake/fake_sequence.h"
 #include "engines/fake/fake_tokenizer.h"
 #include "engines/fake/mutant.h"
@@ -13,8 +13,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
-#include <cmath>
 #include <list>
 #include <map>
 #include <utility>
@@ -41,26 +39,6 @@ using Finish = GenerateResult::Finish;
 
 constexpr std::uint64_t kBytesPerToken = 64;
 constexpr std::uint32_t kChunkTokens = 64;  // of one prefill in one step, at most
-
-std::uint64_t mix(std::uint64_t a, std::uint64_t b) {
-  const std::array<std::uint64_t, 2> both = {a, b};
-  return xxh3_64(std::as_bytes(std::span(both)));
-}
-
-Token greedy_token(std::uint64_t hash) {
-  return static_cast<Token>(' ' + hash % 95);
-}
-
-// A softmax over pseudo-random logits in which the greedy token has the largest.
-double log_probability(std::uint64_t hash, Token token) {
-  const auto logit = [&](Token candidate) {
-    const double base = static_cast<double>(mix(hash, static_cast<std::uint64_t>(candidate)) % 4096) / 1024.0;
-    return base + (candidate == greedy_token(hash) ? 4.0 : 0.0);
-  };
-  double sum = 0;
-  for (std::uint32_t i = 0; i < kVocabulary; ++i) sum += std::exp(logit(static_cast<Token>(i)));
-  return logit(token) - std::log(sum);
-}
 
 // One job while it runs.
 struct Running {
@@ -176,6 +154,7 @@ class FakeEngine final : public engine::JobEngine {
   void prefill_chunk(Running& run, std::uint32_t tokens, std::vector<JobEvent>& events);
   void draw_rows(std::vector<JobEvent>& events);
   void draw(Running& run, std::uint64_t seen, std::vector<JobEvent>& events);
+  [[nodiscard]] bool tell(Running& run, std::uint32_t index, std::vector<JobEvent>& events);
   void end_if_done(Running& run);
   void take_out_ended(std::vector<JobEvent>& events);
 
@@ -322,7 +301,8 @@ Result<FakeSequence*> FakeEngine::find_idle(SequenceId id) {
 
 Result<JobId> FakeEngine::submit(Job job) {
   BH_TRY(auto* sequence, find_idle(job.sequence));
-  BH_CHECK(engine::check_job(job, kVocabulary));
+  BH_CHECK(engine::check_job(job, *this));
+  if (job.generate) BH_CHECK(check_bias(job.generate->logit_bias));
   if (!job.prefill.empty()) BH_CHECK(fits(*sequence, job.prefill));
   if (job.prefill.empty() && sequence->size() == 0) {
     return Error{ErrorCode::kBadInput, "the sequence is empty", {}, "prefill it first"};
@@ -451,6 +431,18 @@ void FakeEngine::draw_rows(std::vector<JobEvent>& events) {
   for (std::size_t i = 0; i < runs.size(); ++i) draw(*runs[i], seen[i], events);
 }
 
+// Of the last token, which has this index. False: its callback wants no more.
+bool FakeEngine::tell(Running& run, std::uint32_t index, std::vector<JobEvent>& events) {
+  const auto& options = *run.job.generate;
+  const auto& result = run.result.generated;
+  engine::Drawn drawn{result.tokens.back(), index, tokenizer_.piece(result.tokens.back())};
+  if (options.logprobs) drawn.logprobs = result.logprobs.back();
+  const auto* logprobs = drawn.logprobs ? &*drawn.logprobs : nullptr;
+  const bool wanted = !options.on_token || options.on_token({drawn.token, index, drawn.piece, logprobs});
+  events.push_back({run.id, std::move(drawn)});
+  return wanted;
+}
+
 void FakeEngine::draw(Running& run, std::uint64_t seen, std::vector<JobEvent>& events) {
   FakeSequence& sequence = *run.sequence;
   if (const auto* found = fault(Fault::Kind::kFailDecode, sequence); found != nullptr && found->at == sequence.draws) {
@@ -462,18 +454,20 @@ void FakeEngine::draw(Running& run, std::uint64_t seen, std::vector<JobEvent>& e
   const auto index = static_cast<std::uint32_t>(result.tokens.size());
   const bool greedy = options.sampling.temperature <= 0.0F;
   const std::uint64_t drawn = greedy ? seen : mix(seen, mix(options.sampling.seed, sabotage_.generator_step(index)));
-  const bool ends = options_.end_one_in > 0 && mix(drawn, 1) % options_.end_one_in == 0 && !options.ignore_end;
-  const Token token = ends ? kEnd : greedy_token(drawn);
+  const bool may_end = !options.ignore_end && !is_forbidden(kEnd, options.logit_bias);
+  const bool ends = may_end && options_.end_one_in > 0 && mix(drawn, 1) % options_.end_one_in == 0;
+  const auto allowed = ends ? std::optional(kEnd) : allowed_token(drawn, options.logit_bias);
+  if (!allowed) return run.fail(engine::no_token_left(options));
+  const Token token = *allowed;
   sequence.draw(token);
   ++sequence.draws;
   sabotage_.after_draw(sequence, token, sequences_);
   result.tokens.push_back(token);
   if (options.hash_logits) result.logit_hashes.push_back(seen);
   result.token_times.push_back(Clock::now() - run.begin);
-  std::string piece = tokenizer_.piece(token);
-  const bool stopped = run.text.append(piece);
-  const bool wanted = !options.on_token || options.on_token({token, index, piece});
-  events.push_back({run.id, engine::Drawn{token, index, std::move(piece)}});
+  if (options.logprobs) result.logprobs.push_back(logprobs_of(seen, token, *options.logprobs));
+  const bool stopped = run.text.append(tokenizer_.piece(token));
+  const bool wanted = tell(run, index, events);
   if (ends) return run.end(Finish::kEnd);
   if (stopped) return run.end(Finish::kStop);
   if (!wanted) run.end(Finish::kCancelled);

@@ -3,19 +3,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace bulkhead::engines::llama {
 namespace {
 
 using engine::Token;
-
-// The log of the sum of e^logit.
-double log_sum(std::span<const float> logits) {
-  const double largest = *std::max_element(logits.begin(), logits.end());
-  double sum = 0;
-  for (const float logit : logits) sum += std::exp(static_cast<double>(logit) - largest);
-  return largest + std::log(sum);
-}
 
 double logit_of(std::span<const float> logits, Token token) {
   return static_cast<double>(logits[static_cast<std::size_t>(token)]);
@@ -54,6 +47,16 @@ void score_group(std::span<Continuation* const> group) {
 }
 
 }  // namespace
+
+double log_sum(std::span<const float> logits) {
+  float largest = -std::numeric_limits<float>::infinity();
+  for (const float logit : logits) largest = logit > largest ? logit : largest;
+  double sum = 0;
+  for (const float logit : logits) {
+    if (!std::isnan(logit)) sum += std::exp(static_cast<double>(logit) - static_cast<double>(largest));
+  }
+  return static_cast<double>(largest) + std::log(sum);
+}
 
 double log_probability(std::span<const float> logits, Token token) {
   return logit_of(logits, token) - log_sum(logits);

@@ -14,6 +14,9 @@ namespace bulkhead::engines::llama {
 // So many continuations are computed together at most.
 inline constexpr std::size_t kContinuations = 16;
 
+// The log of the sum of e^logit, in double. Logits that are no numbers do not count.
+[[nodiscard]] double log_sum(std::span<const float> logits);
+
 // The natural log of the probability that softmax gives to `token`, summed in double.
 [[nodiscard]] double log_probability(std::span<const float> logits, engine::Token token);
 

@@ -2,9 +2,12 @@
 #include "engines/llama/job_run.h"
 
 #include "base/hash.h"
+#include "engines/llama/logprobs.h"
 #include "engines/llama/mutant.h"
+#include "engines/llama/token_weights.h"
 
 #include <algorithm>
+#include <cmath>
 #include <iterator>
 #include <utility>
 
@@ -15,11 +18,14 @@ using engine::JobResult;
 using engine::Token;
 using Finish = engine::GenerateResult::Finish;
 
-RunningJob::RunningJob(engine::Job its_job, Sequence& its_sequence, std::span<const Token> forbidden)
+RunningJob::RunningJob(engine::Job its_job, Sequence& its_sequence, std::span<const Token> forbidden,
+                       std::optional<Constraint> its_constraint)
     : job(std::move(its_job)),
       sequence(&its_sequence),
       stop(job),
-      sampler(job.generate ? job.generate->sampling : SamplingOptions(), forbidden),
+      sampler(job.generate ? job.generate->sampling : SamplingOptions(), forbidden,
+              job.generate ? job.generate->logit_bias : std::vector<TokenBias>()),
+      constraint(std::move(its_constraint)),
       text(job.generate ? job.generate->stop : std::vector<std::string>()) {}
 
 bool RunningJob::is_enough() const {
@@ -38,8 +44,9 @@ void RunningJob::fail(Error why) {
   error = std::move(why);
 }
 
-JobId JobRun::add(engine::Job job, Sequence& sequence, std::span<const Token> forbidden) {
-  return jobs_.emplace_back(std::move(job), sequence, forbidden).id;
+JobId JobRun::add(engine::Job job, Sequence& sequence, std::span<const Token> forbidden,
+                  std::optional<Constraint> constraint) {
+  return jobs_.emplace_back(std::move(job), sequence, forbidden, std::move(constraint)).id;
 }
 
 void JobRun::cancel(JobId job) {
@@ -278,27 +285,62 @@ void JobRun::draw_and_verify(Work& work, const StepOutcome& outcome, Events& eve
   if (outcome.logits.size() > 1 && !sequence.poisoned) drop_draft(sequence);
 }
 
+// The next token. kCorrupt: the logits are no numbers; kUnsupported: bias and grammar leave none.
+Result<Token> JobRun::choose(RunningJob& one, std::span<const float> logits) {
+  const auto& options = *one.job.generate;
+  const auto& history = one.sequence->tokens;
+  auto drawn = one.sampler.draw(logits, history);
+  if (!drawn && !std::isfinite(largest_of(logits))) {
+    return Error{ErrorCode::kCorrupt, "the model gave no finite logits", {}, "get its file again"};
+  }
+  if (!drawn) return engine::no_token_left(options);
+  if (!one.constraint) return *drawn;
+  BH_TRY(const auto fits, one.constraint->allows(*drawn));
+  if (!fits) {
+    // Most draws fit: only for the others all tokens are looked at. Without filters each token has the same chance as
+    // if that had been done at once; a filter looks at all tokens in the first draw, at those that fit in the second.
+    std::vector<float> masked(logits.begin(), logits.end());
+    BH_CHECK(one.constraint->mask(masked));
+    drawn = one.sampler.draw(masked, history);
+    if (!drawn) return engine::no_token_left(options);
+  }
+  BH_CHECK(one.constraint->accept(*drawn));
+  return *drawn;
+}
+
+// False: its callback wants no more.
+bool JobRun::tell(RunningJob& one, Token token, std::string piece, Events& events) const {
+  const auto& options = *one.job.generate;
+  const auto& result = one.result.generated;
+  engine::Drawn drawn{token, static_cast<std::uint32_t>(result.tokens.size()) - 1, std::move(piece)};
+  if (options.logprobs) drawn.logprobs = result.logprobs.back();
+  const auto* logprobs = drawn.logprobs ? &*drawn.logprobs : nullptr;
+  const bool wanted = !options.on_token || options.on_token({token, drawn.index, drawn.piece, logprobs});
+  events.push_back({one.id, std::move(drawn)});
+  return wanted;
+}
+
 void JobRun::draw(RunningJob& one, std::span<const float> logits, Events& events) {
   Sequence& sequence = *one.sequence;
   const auto& options = *one.job.generate;
-  const auto drawn = one.sampler.draw(logits, sequence.tokens);
-  if (!drawn) {
-    sequence.poisoned = true;
-    return one.fail({ErrorCode::kCorrupt, "the model gave no finite logits", {}, "get its file again"});
+  const auto drawn = choose(one, logits);
+  if (!drawn.ok()) {
+    sequence.poisoned = drawn.error().code != ErrorCode::kUnsupported;
+    return one.fail(drawn.error());
   }
+  const Token token = drawn.value();
   auto& result = one.result.generated;
-  const auto index = static_cast<std::uint32_t>(result.tokens.size());
   if (options.hash_logits) result.logit_hashes.push_back(xxh3_64(std::as_bytes(logits)));
-  result.tokens.push_back(*drawn);
+  if (options.logprobs) result.logprobs.push_back(logprobs_of(logits, token, *options.logprobs));
+  result.tokens.push_back(token);
   result.token_times.push_back(Clock::now() - one.begin);
-  sequence.tokens.push_back(*drawn);
+  sequence.tokens.push_back(token);
   sequence.pending = true;
   sequence.logits.reset();
-  std::string piece = tokenizer_->piece(*drawn);
-  const bool ends = tokenizer_->ends_generation(*drawn);
+  std::string piece = tokenizer_->piece(token);
+  const bool ends = tokenizer_->ends_generation(token);
   const bool stopped = !ends && one.text.append(piece);
-  const bool wanted = !options.on_token || options.on_token({*drawn, index, piece});
-  events.push_back({one.id, engine::Drawn{*drawn, index, std::move(piece)}});
+  const bool wanted = tell(one, token, std::move(piece), events);
   if (ends) return one.end(Finish::kEnd);
   if (stopped) return one.end(Finish::kStop);
   if (!wanted) one.end(Finish::kCancelled);

@@ -5,6 +5,7 @@
 #include "engine/engine.h"
 #include "engine/generation.h"
 #include "engine/job_stop.h"
+#include "engines/llama/constraint.h"
 #include "engines/llama/prompt_lookup.h"
 #include "engines/llama/sampler.h"
 #include "engines/llama/sequence.h"
@@ -19,7 +20,8 @@ namespace bulkhead::engines::llama {
 
 // One job while it runs.
 struct RunningJob {
-  RunningJob(engine::Job its_job, Sequence& its_sequence, std::span<const engine::Token> forbidden);
+  RunningJob(engine::Job its_job, Sequence& its_sequence, std::span<const engine::Token> forbidden,
+             std::optional<Constraint> its_constraint);
 
   [[nodiscard]] std::span<const engine::Token> prefill_left() const {
     return std::span<const engine::Token>(job.prefill).subspan(result.prefill.tokens);
@@ -34,6 +36,7 @@ struct RunningJob {
   Sequence* sequence;  // null: closed
   engine::JobStop stop;
   Sampler sampler;
+  std::optional<Constraint> constraint;  // of its grammar
   engine::GeneratedText text;
   PromptLookup lookup = {};
   engine::JobResult result = {};
@@ -52,8 +55,10 @@ class JobRun {
   JobRun(const engine::Tokenizer& tokenizer, Cancellation& cancellation, bool invariant)
       : tokenizer_(&tokenizer), cancellation_(&cancellation), invariant_(invariant) {}
 
-  // `forbidden` are never drawn; they and `sequence` must outlive the job, unless forget() ends it first.
-  [[nodiscard]] engine::JobId add(engine::Job job, Sequence& sequence, std::span<const engine::Token> forbidden);
+  // `forbidden` are never drawn; they and `sequence` must outlive the job, unless forget() ends it first. `constraint`
+  // is that of the job's grammar.
+  [[nodiscard]] engine::JobId add(engine::Job job, Sequence& sequence, std::span<const engine::Token> forbidden,
+                                  std::optional<Constraint> constraint);
   void cancel(engine::JobId job);
   void cancel_all();
   // The sequence is closed: its job ends as cancelled.
@@ -88,6 +93,8 @@ class JobRun {
   void draw_and_verify(Work& work, const StepOutcome& outcome, Events& events);
   void draw_first(RunningJob& job, Events& events);
   void draw(RunningJob& job, std::span<const float> logits, Events& events);
+  [[nodiscard]] static Result<engine::Token> choose(RunningJob& job, std::span<const float> logits);
+  [[nodiscard]] bool tell(RunningJob& job, engine::Token token, std::string piece, Events& events) const;
 
   const engine::Tokenizer* tokenizer_;
   Cancellation* cancellation_;

@@ -5,6 +5,7 @@
 #include "base/hash.h"
 #include "engine/clock.h"
 #include "engine/job_engine.h"
+#include "engines/llama/constraint.h"
 #include "engines/llama/context_pool.h"
 #include "engines/llama/continuation.h"
 #include "engines/llama/job_run.h"
@@ -73,9 +74,11 @@ class LlamaEngine final : public engine::JobEngine {
       case Capability::kForkEarlier:
       case Capability::kScore:
       case Capability::kLogitHash:
-      case Capability::kSnapshot: return true;
-      case Capability::kChatTemplate: return facts_.chat_template;
+      case Capability::kSnapshot:
       case Capability::kConstraint:
+      case Capability::kLogitBias:
+      case Capability::kLogprobs: return true;
+      case Capability::kChatTemplate: return facts_.chat_template;
       case Capability::kEmbed: return false;
     }
     return false;
@@ -119,6 +122,7 @@ class LlamaEngine final : public engine::JobEngine {
   [[nodiscard]] bool is_image_of(std::span<const Token> tokens, const SequenceImage& image) const;
   [[nodiscard]] static Result<void> fill(Sequence& made, std::vector<Token> tokens, const SequenceImage& image);
   [[nodiscard]] Result<JobId> start(Job job);
+  [[nodiscard]] Result<Constraint> constraint_of(const std::string& text);
   [[nodiscard]] static Result<void> ensure_logits(Sequence& sequence);
   [[nodiscard]] Result<std::vector<Continuation>> fork_each(SequenceId source,
                                                             std::span<const std::vector<Token>> continuations,
@@ -129,8 +133,9 @@ class LlamaEngine final : public engine::JobEngine {
   engine::Facts facts_;
   std::vector<Token> end_tokens_;
   std::unique_ptr<Cancellation> cancellation_;
-  std::unique_ptr<CellStore> store_;          // outlives the sequences
-  std::map<SequenceId, Sequence> sequences_;  // open and poisoned ones
+  std::unique_ptr<CellStore> store_;            // outlives the sequences
+  std::map<SequenceId, Sequence> sequences_;    // open and poisoned ones
+  std::shared_ptr<const Spellings> spellings_;  // once a grammar was asked for
   JobRun run_;
   bool refused_ = false;                     // for a mutant
   std::vector<Token> last_closed_;           // for a mutant
@@ -210,7 +215,7 @@ Result<SequenceId> LlamaEngine::open(const OpenOptions& options) {
 // All that the running jobs and this one may come to hold must have room.
 Result<JobId> LlamaEngine::start(Job job) {
   BH_TRY(auto* sequence, find_idle(job.sequence));
-  BH_CHECK(engine::check_job(job, facts_.vocabulary));
+  BH_CHECK(engine::check_job(job, *this));
   if (!job.prefill.empty()) BH_CHECK(check_append(*sequence, job.prefill));
   if (job.prefill.empty() && sequence->size() == 0) {
     return Error{ErrorCode::kBadInput, "the sequence is empty", {}, "prefill it first"};
@@ -220,8 +225,20 @@ Result<JobId> LlamaEngine::start(Job job) {
   const auto most = std::min<std::uint64_t>(sequence->size() + job.prefill.size() + drawn, sequence->capacity);
   growths.push_back({sequence->cells.get(), static_cast<std::uint32_t>(most)});
   BH_CHECK(check_room(growths));
+  std::optional<Constraint> constraint;
+  if (job.generate && !job.generate->grammar.empty()) {
+    BH_TRY(constraint, constraint_of(job.generate->grammar));
+  }
   const bool forbids = job.generate && job.generate->ignore_end;
-  return run_.add(std::move(job), *sequence, forbids ? std::span<const Token>(end_tokens_) : std::span<const Token>());
+  return run_.add(std::move(job), *sequence, forbids ? std::span<const Token>(end_tokens_) : std::span<const Token>(),
+                  std::move(constraint));
+}
+
+// Spellings are collected once, for the first grammar.
+Result<Constraint> LlamaEngine::constraint_of(const std::string& text) {
+  BH_TRY(auto grammar, Grammar::parse(text));
+  if (!spellings_) spellings_ = std::make_shared<const Spellings>(tokenizer_, facts_.vocabulary);
+  return Constraint::make(std::make_shared<const Grammar>(std::move(grammar)), spellings_);
 }
 
 Result<JobId> LlamaEngine::submit(Job job) {

@@ -10,6 +10,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <utility>
 
 namespace bulkhead::engines::llama {
 namespace {
@@ -42,8 +43,8 @@ float logit_of(std::span<const float> logits, Token token) {
 
 }  // namespace
 
-Sampler::Sampler(const SamplingOptions& options, std::span<const Token> forbidden)
-    : options_(options), forbidden_(forbidden), generator_(options.seed) {}
+Sampler::Sampler(const SamplingOptions& options, std::span<const Token> forbidden, std::vector<TokenBias> bias)
+    : options_(options), forbidden_(forbidden), bias_(std::move(bias)), generator_(options.seed) {}
 
 double Sampler::uniform() {
   if (mutant(Mutant::kSharedGenerator)) {
@@ -54,6 +55,13 @@ double Sampler::uniform() {
   const auto high = static_cast<std::uint64_t>(generator_()) >> 5U;
   const auto low = static_cast<std::uint64_t>(generator_()) >> 6U;
   return static_cast<double>((high << 26U) | low) / 9007199254740992.0;  // 53 bits
+}
+
+std::span<const float> Sampler::biased(std::span<const float> logits) {
+  if (bias_.empty()) return logits;
+  biased_.assign(logits.begin(), logits.end());
+  for (const auto& [token, bias] : bias_) biased_[static_cast<std::size_t>(token)] += bias;
+  return biased_;
 }
 
 std::span<const float> Sampler::adjusted(std::span<const float> logits, std::span<const Token> history) {
@@ -75,22 +83,23 @@ std::span<const float> Sampler::adjusted(std::span<const float> logits, std::spa
   return logits_;
 }
 
-std::optional<Token> Sampler::draw_greedily(std::span<const float> raw_logits, std::span<const Token> history) {
+std::optional<Token> Sampler::draw_greedily(std::span<const float> given, std::span<const Token> history) {
   // Without a penalty the adjusted logits differ in the forbidden tokens only, and those seldom win: no copy is needed.
   if (options_.repeat_penalty == 1.0F) {
-    const Token token = most_likely(raw_logits);
+    const Token token = most_likely(given);
     const bool allowed = std::find(forbidden_.begin(), forbidden_.end(), token) == forbidden_.end();
-    if (allowed && std::isfinite(logit_of(raw_logits, token))) return token;
+    if (allowed && std::isfinite(logit_of(given, token))) return token;
   }
-  const auto logits = adjusted(raw_logits, history);
+  const auto logits = adjusted(given, history);
   const Token token = most_likely(logits);
   if (!std::isfinite(logit_of(logits, token))) return std::nullopt;
   return token;
 }
 
 std::optional<Token> Sampler::draw(std::span<const float> raw_logits, std::span<const Token> history) {
-  if (options_.temperature <= 0.0F) return draw_greedily(raw_logits, history);
-  const auto logits = adjusted(raw_logits, history);
+  const auto with_bias = biased(raw_logits);
+  if (options_.temperature <= 0.0F) return draw_greedily(with_bias, history);
+  const auto logits = adjusted(with_bias, history);
   const float largest = largest_of(logits);
   if (!std::isfinite(largest)) return std::nullopt;
   const bool filtered = options_.top_k > 0 || options_.top_p < 1.0F || options_.min_p > 0.0F;

@@ -13,15 +13,15 @@
 
 namespace bulkhead::engines::llama {
 
-// Order of work: penalties, top-k, top-p, min-p, temperature, draw. Greedy (temperature 0 or less) takes the first
-// token with the largest logit. The same logits, options and history give the same token on every machine with IEEE
-// floats.
+// Order of work: bias, penalties, top-k, top-p, min-p, temperature, draw. Greedy (temperature 0 or less) takes the
+// first token with the largest logit. The same logits, options and history give the same token on every machine with
+// IEEE floats.
 class Sampler {
  public:
-  // `forbidden` are never drawn; must outlive the sampler. `options` have passed engine::check_options().
-  Sampler(const SamplingOptions& options, std::span<const engine::Token> forbidden);
+  // `forbidden` are never drawn; must outlive the sampler. `options` and `bias` have passed engine::check_generation().
+  Sampler(const SamplingOptions& options, std::span<const engine::Token> forbidden, std::vector<TokenBias> bias = {});
 
-  // `history`: all tokens of the sequence, for the penalty. nullopt: no logit is a finite number.
+  // `history`: all tokens of the sequence, for the penalty. nullopt: no logit is a finite number, with the bias added.
   [[nodiscard]] std::optional<engine::Token> draw(std::span<const float> logits,
                                                   std::span<const engine::Token> history);
 
@@ -31,6 +31,7 @@ class Sampler {
     float logit;
     double weight;  // e^(logit - largest), before the temperature
   };
+  [[nodiscard]] std::span<const float> biased(std::span<const float> logits);
   [[nodiscard]] std::span<const float> adjusted(std::span<const float> logits, std::span<const engine::Token> history);
   [[nodiscard]] std::optional<engine::Token> draw_greedily(std::span<const float> logits,
                                                            std::span<const engine::Token> history);
@@ -43,7 +44,9 @@ class Sampler {
 
   SamplingOptions options_;
   std::span<const engine::Token> forbidden_;
+  std::vector<TokenBias> bias_;
   std::mt19937 generator_;
+  std::vector<float> biased_;          // [n_vocabulary]
   std::vector<float> logits_;          // the adjusted ones; [n_vocabulary]
   std::vector<float> weights_;         // [n_vocabulary]
   std::vector<Candidate> candidates_;  // what the filters leave

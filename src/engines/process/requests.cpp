@@ -28,7 +28,8 @@ using worker::to_json;
 
 constexpr std::array kCapabilities = {Capability::kFork,       Capability::kForkEarlier,  Capability::kScore,
                                       Capability::kLogitHash,  Capability::kChatTemplate, Capability::kSnapshot,
-                                      Capability::kConstraint, Capability::kEmbed};
+                                      Capability::kConstraint, Capability::kEmbed,        Capability::kLogitBias,
+                                      Capability::kLogprobs};
 
 Result<SequenceId> sequence_of(const JsonView& request) {
   BH_TRY(const auto value, engine::number<std::uint32_t>(request, "sequence"));

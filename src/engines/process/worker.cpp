@@ -4,6 +4,7 @@
 #include "base/console.h"
 #include "engine/json_fields.h"
 #include "engine/model_options_json.h"
+#include "engine/sampling_json.h"
 #include "engines/process/requests.h"
 #include "engines/worker/frame.h"
 #include "measure/available_memory.h"
@@ -176,7 +177,9 @@ class Worker {
 
   // Tells of a token; where the other side has a callback, waits for what that says.
   bool tell_token(RequestId id, std::size_t request, const TokenEvent& event, bool paced) {
-    answers_.send({{"id", id}, {"token", {{"request", request}, {"token", event.token}, {"index", event.index}}}});
+    Json told = {{"request", request}, {"token", event.token}, {"index", event.index}};
+    if (event.logprobs != nullptr) told["logprobs"] = engine::to_json(*event.logprobs);
+    answers_.send({{"id", id}, {"token", std::move(told)}});
     if (!paced) return true;
     std::unique_lock lock(mutex_);
     auto& decisions = decisions_[id];

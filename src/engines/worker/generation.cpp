@@ -2,6 +2,7 @@
 #include "engines/worker/generation.h"
 
 #include "engine/json_fields.h"
+#include "engine/sampling_json.h"
 #include "engines/worker/values.h"
 
 #include <fmt/format.h>
@@ -23,11 +24,14 @@ using std::chrono::milliseconds;
 
 // What a token of a generation adds to an answer, at most: its number, its hash, its time, and its text.
 constexpr std::uint64_t kBytesPerToken = 512;
+// What it adds for itself and for each likely token beside it, where those are asked for.
+constexpr std::uint64_t kBytesPerLogprob = 64;
 
 struct Drawn {
   std::size_t part = 0;  // of the call
   engine::Token token = 0;
   std::uint32_t index = 0;
+  std::optional<TokenLogprobs> logprobs = {};
 };
 
 // What one worker does for the call: all parts whose sequences it holds, in one request.
@@ -96,7 +100,9 @@ class Call {
     Expected expected;
     for (const auto place : run.parts) {
       const auto& options = parts_[place].request->options;
-      expected.events += std::min(options.max_tokens, facts_->context_tokens);
+      const auto most = std::min(options.max_tokens, facts_->context_tokens);
+      expected.events += most;
+      if (options.logprobs) expected.json_bytes += most * kBytesPerLogprob * (std::uint64_t{*options.logprobs} + 1);
       for (const auto& stop : options.stop) stops += stop;
       requests.push_back({{"sequence", parts_[place].sequence}, {"options", to_json(options)}});
       told_of_cancel_[place] = cancelled(place);
@@ -135,8 +141,13 @@ class Call {
     BH_TRY(const auto index, engine::number<std::uint32_t>(told, "index", next, next));
     if (index >= parts_[part].request->options.max_tokens) return told.fail("more tokens than were asked for");
     if (run.waits) return told.fail("another token, before it was told to go on");
+    Drawn drawn{part, token, index};
+    if (const auto& asked = parts_[part].request->options.logprobs) {
+      BH_TRY(const auto report, told.at("logprobs"));
+      BH_TRY(drawn.logprobs, engine::logprobs_from(report, *asked, facts_->vocabulary));
+    }
     tokens.push_back(token);
-    if (paced_) run.waits = Drawn{part, token, index};
+    if (paced_) run.waits = std::move(drawn);
     return {};
   }
 
@@ -212,8 +223,10 @@ class Call {
     std::vector<std::pair<Run*, bool>> decisions;
     for (auto* run : waiting) {
       const auto piece = tokenizer_->piece(run->waits->token);
-      const auto& on_token = parts_[run->waits->part].request->options.on_token;
-      decisions.emplace_back(run, !on_token || on_token({run->waits->token, run->waits->index, piece}));
+      const auto& drawn = *run->waits;
+      const auto& on_token = parts_[drawn.part].request->options.on_token;
+      const TokenEvent event{drawn.token, drawn.index, piece, drawn.logprobs ? &*drawn.logprobs : nullptr};
+      decisions.emplace_back(run, !on_token || on_token(event));
     }
     pass_cancel_on();
     for (const auto& [run, go_on] : decisions) {

@@ -169,7 +169,7 @@ std::vector<Result<GenerateResult>> RemoteEngine::generate(std::span<const Gener
       part.refused = remote.error();
     } else if (const auto idle = check_idle(request.sequence); !idle.ok()) {
       part.refused = idle.error();
-    } else if (const auto checked = engine::check_options(request.options); !checked.ok()) {
+    } else if (const auto checked = engine::check_generation(request.options, *this); !checked.ok()) {
       part.refused = checked.error();
     } else if (!seen.insert(request.sequence).second) {
       part.refused =

@@ -4,6 +4,7 @@
 #include "base/utf8.h"
 #include "engine/json_fields.h"
 #include "engine/model_options_json.h"
+#include "engine/sampling_json.h"
 #include "engines/worker/frame.h"
 
 #include <fmt/format.h>
@@ -149,18 +150,20 @@ Json to_json(const GenerateOptions& options) {
   const auto& sampling = options.sampling;
   // As text: JSON has no word for a number that is none, and such a one must be refused by the engine itself.
   const auto number = [](float value) { return fmt::format("{}", value); };
-  return {{"temperature", number(sampling.temperature)},
-          {"top_k", sampling.top_k},
-          {"top_p", number(sampling.top_p)},
-          {"min_p", number(sampling.min_p)},
-          {"repeat_penalty", number(sampling.repeat_penalty)},
-          {"repeat_last_n", sampling.repeat_last_n},
-          {"seed", sampling.seed},
-          {"max_tokens", options.max_tokens},
-          {"ignore_end", options.ignore_end},
-          {"stop_bytes", stop_bytes},
-          {"hash_logits", options.hash_logits},
-          {"speculate", options.speculate}};
+  Json json = {{"temperature", number(sampling.temperature)},
+               {"top_k", sampling.top_k},
+               {"top_p", number(sampling.top_p)},
+               {"min_p", number(sampling.min_p)},
+               {"repeat_penalty", number(sampling.repeat_penalty)},
+               {"repeat_last_n", sampling.repeat_last_n},
+               {"seed", sampling.seed},
+               {"max_tokens", options.max_tokens},
+               {"ignore_end", options.ignore_end},
+               {"stop_bytes", stop_bytes},
+               {"hash_logits", options.hash_logits},
+               {"speculate", options.speculate}};
+  engine::add_seldom_options(json, options);
+  return json;
 }
 
 Result<GenerateOptions> generate_options_from(const JsonView& json) {
@@ -179,6 +182,7 @@ Result<GenerateOptions> generate_options_from(const JsonView& json) {
   BH_TRY(options.ignore_end, flag(json, "ignore_end"));
   BH_TRY(options.hash_logits, flag(json, "hash_logits"));
   BH_TRY(options.speculate, flag(json, "speculate"));
+  BH_CHECK(engine::read_seldom_options(json, options));
   return options;
 }
 
@@ -187,14 +191,38 @@ Json to_json(const GenerateResult& result) {
   for (const auto hash : result.logit_hashes) hashes.push_back(hex(hash));
   Json times = Json::array();
   for (const auto time : result.token_times) times.push_back(time.count());
-  return {{"tokens", result.tokens},
-          {"text", result.text},
-          {"logit_hashes", hashes},
-          {"token_ns", times},
-          {"drafted_tokens", result.drafted_tokens},
-          {"accepted_tokens", result.accepted_tokens},
-          {"finish", engine::name(result.finish)}};
+  Json json = {{"tokens", result.tokens},
+               {"text", result.text},
+               {"logit_hashes", hashes},
+               {"token_ns", times},
+               {"drafted_tokens", result.drafted_tokens},
+               {"accepted_tokens", result.accepted_tokens},
+               {"finish", engine::name(result.finish)}};
+  if (result.logprobs.empty()) return json;
+  Json logprobs = Json::array();
+  for (const auto& one : result.logprobs) logprobs.push_back(engine::to_json(one));
+  json["logprobs"] = std::move(logprobs);
+  return json;
 }
+
+namespace {
+
+// One report for each token where they were asked for, else none.
+Result<void> read_logprobs(const JsonView& json, const GenerateOptions& options, std::uint32_t vocabulary,
+                           GenerateResult& result) {
+  if (json.has("logprobs") && options.logprobs) {
+    BH_TRY(const auto list, json.at("logprobs"));
+    BH_TRY(const auto items, list.items());
+    for (const auto& item : items) {
+      BH_TRY(auto one, engine::logprobs_from(item, *options.logprobs, vocabulary));
+      result.logprobs.push_back(std::move(one));
+    }
+  }
+  if (result.logprobs.size() == (options.logprobs ? result.tokens.size() : 0)) return {};
+  return json.fail(fmt::format("{} logprobs of {} tokens", result.logprobs.size(), result.tokens.size()));
+}
+
+}  // namespace
 
 Result<GenerateResult> generate_result_from(const JsonView& json, const GenerateOptions& options,
                                             std::uint32_t vocabulary) {
@@ -213,6 +241,7 @@ Result<GenerateResult> generate_result_from(const JsonView& json, const Generate
     return json.fail(fmt::format("{} times of {} tokens", times.size(), result.tokens.size()));
   }
   for (const auto time : times) result.token_times.emplace_back(time);
+  BH_CHECK(read_logprobs(json, options, vocabulary, result));
   BH_TRY(result.drafted_tokens, number<std::uint32_t>(json, "drafted_tokens"));
   BH_TRY(result.accepted_tokens, number<std::uint32_t>(json, "accepted_tokens", 0, result.drafted_tokens));
   BH_TRY(const auto finish, engine::text(json, "finish"));
