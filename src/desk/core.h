@@ -174,6 +174,7 @@ class Desk::Core {
   std::map<engine::JobId, std::list<Ticket>::iterator> by_engine_id_;  // those running
   std::string last_served_;                                            // owner whose job started last
   std::uint64_t uses_ = 0;
+  std::uint32_t opened_ = 0;    // for a mutant
   std::uint64_t kv_bytes_ = 0;  // of all owners
   DeskStatus counts_;
 

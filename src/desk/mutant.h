@@ -15,6 +15,7 @@ enum class Mutant {
   kNone,
   kWrongTicket,  // M16: two jobs that run together get each other's outcome
   kWrongBudget,  // M17: a sequence is charged to another owner
+  kIdsOfItsOwn,  // half of M11 (partition/mutant.h), harmless by itself: every desk counts its sequences from 0
 };
 
 inline constexpr std::array<std::pair<std::string_view, Mutant>, 2> kMutants = {

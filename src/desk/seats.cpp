@@ -52,7 +52,7 @@ Result<Seat*> Desk::Core::find_idle(ClientId client, SequenceId id) {
 }
 
 SequenceId Desk::Core::add(Seat seat) {
-  const auto id = engine::new_sequence_id();
+  const auto id = mutant(Mutant::kIdsOfItsOwn) ? SequenceId(opened_++) : engine::new_sequence_id();
   auto* charged = seat.owner.get();
   for (const auto& [name, owner] : owners_) {
     if (mutant(Mutant::kWrongBudget) && owner != seat.owner) charged = owner.get();

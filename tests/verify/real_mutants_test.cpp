@@ -84,12 +84,12 @@ TEST_F(RealMutants, OfTheSurfaceAreAllKilled) {
   for (const auto& [id, mutant] : partition::kMutants) {
     partition::active_mutant = mutant;
     // Ids that mean something elsewhere are the other half of the same fault.
-    if (mutant == partition::Mutant::kForeignAccepted) active_mutant = Mutant::kIdsOfItsOwn;
+    if (mutant == partition::Mutant::kForeignAccepted) desk::active_mutant = desk::Mutant::kIdsOfItsOwn;
     auto broken = Surface::make({.path = path_, .context_tokens = 192, .threads = 1});
     ASSERT_TRUE(broken.ok()) << id << ": " << broken.error().to_string();
     EXPECT_FALSE(killed_by(broken.value().runner(), true).empty()) << id << " lives";
     partition::active_mutant = partition::Mutant::kNone;
-    active_mutant = Mutant::kNone;
+    desk::active_mutant = desk::Mutant::kNone;
   }
   for (const auto& [id, mutant] : desk::kMutants) {
     desk::active_mutant = mutant;

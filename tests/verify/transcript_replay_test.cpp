@@ -53,7 +53,7 @@ TEST(TranscriptReplay, FindsNothingInRunsOfARightEngine) {
 TEST(TranscriptReplay, ReplaysWithTheBiasOfTheRun) {
   RecordingEngine engine(make_fake_engine({}));
   const auto id = engine.open({.capacity_tokens = 64}).value();
-  ASSERT_TRUE(engine.prefill(id, std::vector<engine::Token>{'a', 'b'}).ok());
+  ASSERT_TRUE(engine.prefill(id, std::vector<engine::Token>{'a', 'b'}, {}, {}).ok());
   GenerateOptions options;
   options.max_tokens = 20;
   options.ignore_end = true;

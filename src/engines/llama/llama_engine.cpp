@@ -139,7 +139,6 @@ class LlamaEngine final : public engine::JobEngine {
   JobRun run_;
   bool refused_ = false;                     // for a mutant
   std::vector<Token> last_closed_;           // for a mutant
-  std::uint32_t opened_ = 0;                 // for a mutant
   std::vector<std::ifstream> model_files_;   // open all the time: what lies under a name may be another one by now
   std::optional<std::string> model_digest_;  // once a snapshot was asked for
 };
@@ -195,7 +194,7 @@ Result<void> LlamaEngine::check_room(std::span<const CellStore::Growth> growths)
 
 Result<SequenceId> LlamaEngine::open_beside(const OpenOptions& options, const Cells* beside) {
   BH_TRY(auto cells, store_->open(options.capacity_tokens, options.only_forked, beside));
-  const auto id = mutant(Mutant::kIdsOfItsOwn) ? SequenceId(opened_++) : engine::new_sequence_id();
+  const auto id = engine::new_sequence_id();
   Sequence sequence;
   sequence.cells = std::move(cells);
   sequence.capacity = options.capacity_tokens;

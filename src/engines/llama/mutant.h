@@ -35,7 +35,6 @@ enum class Mutant {
   kCancelEndsAll,         // M10: one request's cancellation ends its whole batch
   kUnscrubbedPage,        // M14: a page goes to its next owner with what it held
   kWindowTooEarly,        // M15: a window's page is given back while tokens still see it
-  kIdsOfItsOwn,           // half of M11, harmless by itself: every engine counts its sequences from 0
 };
 
 // Those that random traces kill. M14 shows under a guard, M15 against libllama's own cache only: a sequence alone has
