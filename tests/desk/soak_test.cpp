@@ -299,7 +299,7 @@ TEST_F(Soak, NothingIsLostStuckOrLeaked) {
     }
     for (int round = 0; desk->status().steps < until; ++round) {
       std::this_thread::sleep_for(std::chrono::milliseconds(20));
-      if (round % 7 == 0) static_cast<void>(desk->park_all());
+      if (round % 3 == 1) static_cast<void>(desk->park_all());
     }
     enough = true;
     threads.clear();  // a ticket that is stuck would stop here
@@ -330,7 +330,7 @@ TEST_F(Soak, OwnersShareAlikeHoweverManyJobsTheyHave) {
   std::array<std::atomic<std::uint64_t>, 3> tokens{};
   {
     std::vector<std::jthread> threads;
-    for (const auto& [owner, jobs] : {std::pair<std::size_t, int>{0, 4}, {1, 9}, {2, 18}}) {
+    for (const auto& [owner, jobs] : {std::pair<std::size_t, int>{0, 8}, {1, 16}, {2, 24}}) {
       for (int i = 0; i < jobs; ++i) {
         threads.emplace_back([&, owner = owner] {
           const auto client = desk->client(fmt::format("owner {}", owner));

@@ -25,7 +25,8 @@ class FakeSequence {
   void hide(engine::Token token) { hidden_.push_back(token); }
   // The next cell gets a position one too high.
   void skip_position() { ++skipped_; }
-  // Keeps the first `tokens` tokens, the last of them as one that was just drawn; the cells that a window has dropped do not come back.
+  // Keeps the first `tokens` tokens, the last of them as one that was just drawn; the cells that a window has dropped
+  // do not come back.
   void truncate(std::uint32_t tokens);
   // All that it holds, as bytes, and back: false, and nothing changed, when they are not of that form.
   [[nodiscard]] std::vector<std::byte> to_bytes() const;
