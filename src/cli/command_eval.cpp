@@ -7,7 +7,6 @@
 #include "cli/reports.h"
 #include "cli/session.h"
 #include "dataset/dataset.h"
-#include "engines/builtin.h"
 #include "engines/llama/text_embedder.h"
 #include "eval/cells_csv.h"
 #include "eval/comparison.h"
@@ -173,7 +172,7 @@ Result<Json> evaluate(Flags& flags, const Invocation& invocation, ProgressLine& 
   if (!flags.embedding.empty()) {
     BH_TRY(flags.options.similarity, similarity_by(flags.embedding, subject.model.threads));
   }
-  BH_TRY(const auto engine, engines::builtin_engines().make(subject.model));
+  BH_TRY(const auto engine, open_engine(subject.model));
   const auto& facts = engine->facts();
   const std::string format_name = !flags.format.empty() ? flags.format : facts.chat_template ? "bulkhead" : "raw";
   BH_TRY(const auto format, prompt::load_format(format_name));

@@ -5,7 +5,6 @@
 #include "cli/interrupt.h"
 #include "cli/progress_line.h"
 #include "cli/session.h"
-#include "engines/builtin.h"
 #include "eval/evaluation.h"
 #include "eval/judge.h"
 #include "models/model_files.h"
@@ -54,7 +53,7 @@ Result<Json> judge(const Flags& flags, const Invocation& invocation, ProgressLin
   if (!options.path.empty()) {
     BH_TRY(sha256, models::model_sha256(options.path));
   }
-  BH_TRY(const auto engine, engines::builtin_engines().make(options));
+  BH_TRY(const auto engine, open_engine(options));
   const auto& facts = engine->facts();
   const std::string format_name = !flags.format.empty() ? flags.format : facts.chat_template ? "bulkhead" : "raw";
   BH_TRY(const auto format, prompt::load_format(format_name));

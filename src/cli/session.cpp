@@ -45,8 +45,7 @@ Result<Session> open_session(const ModelFlags& model, const ExperimentFlags& exp
   }
   BH_TRY(session.model, model.resolve());
   const auto begin = std::chrono::steady_clock::now();
-  BH_TRY(auto made, engines::builtin_engines().make(session.model));
-  session.engine = desk::Desk::open(std::move(made))->client("run");
+  BH_TRY(session.engine, open_engine(session.model));
   session.model.clock = session.engine->facts().clock;  // transcripts name the one that was taken
   session.load_time = std::chrono::steady_clock::now() - begin;
   if (session.format == nullptr) {
@@ -54,6 +53,11 @@ Result<Session> open_session(const ModelFlags& model, const ExperimentFlags& exp
     session.format = std::make_shared<const prompt::Format>(std::move(format));
   }
   return session;
+}
+
+Result<std::unique_ptr<engine::Engine>> open_engine(const ModelOptions& model) {
+  BH_TRY(auto made, engines::builtin_engines().make(model));
+  return desk::Desk::open(std::move(made))->client();
 }
 
 void apply_verbosity(const CommonFlags& flags) {

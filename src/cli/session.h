@@ -40,6 +40,9 @@ struct Session {
 // Files first, then the model: what is cheap to refuse is refused before the weights are read.
 [[nodiscard]] Result<Session> open_session(const ModelFlags& model, const ExperimentFlags& experiment);
 
+// An engine behind a desk of its own: any thread may use it.
+[[nodiscard]] Result<std::unique_ptr<engine::Engine>> open_engine(const ModelOptions& model);
+
 void apply_verbosity(const CommonFlags& flags);
 
 }  // namespace bulkhead::cli

@@ -42,22 +42,18 @@ void Desk::Core::cancel(JobId job) {
   if (found != stops_.end()) found->second->request();
 }
 
-void Desk::Core::sleep_until_asked(std::deque<std::function<void()>>& asked) {
+bool Desk::Core::sleep_until_asked(std::deque<std::function<void()>>& asked) {
   std::unique_lock lock(mutex_);
   // With nobody running, whoever waits starts or fails at once.
   if (running_.empty() && waiting_.empty()) asked_.wait(lock, [&] { return ending_ || !posted_.empty(); });
   asked = std::exchange(posted_, {});
+  return !ending_ || !asked.empty();
 }
 
 void Desk::Core::work() {
   std::deque<std::function<void()>> asked;
   std::vector<JobEvent> events;
-  for (;;) {
-    sleep_until_asked(asked);
-    {
-      const std::lock_guard lock(mutex_);
-      if (ending_ && asked.empty()) return;
-    }
+  while (sleep_until_asked(asked)) {
     for (auto& one : asked) one();
     drop_cancelled();
     admit();
@@ -106,6 +102,7 @@ void Desk::Core::note_outcome(const Ticket& ticket, const Result<JobResult>& out
   if (found == seats_.end()) return;
   Seat& seat = found->second;
   seat.busy = false;
+  seat.pinned = false;
   seat.used = ++uses_;
   if (outcome.ok()) {
     seat.tokens += outcome.value().prefill.tokens + static_cast<std::uint32_t>(outcome.value().generated.tokens.size());
@@ -167,9 +164,8 @@ Desk::Core::Start Desk::Core::start(std::list<Ticket>::iterator ticket, std::opt
     return later ? Start::kLater : Start::kFailed;
   };
   // What runs of this owner, or at all, will give back what it takes.
-  if (const auto room = make_room(seat, most); !room.ok()) {
-    const bool its_own = room.error().place == owner.name;
-    return failed(room.error(), its_own ? owner.running > 0 : !running_.empty());
+  if (const auto shortage = make_room(seat, most)) {
+    return failed(shortage->error, shortage->of_owner ? owner.running > 0 : !running_.empty());
   }
   const auto live = bring_in(seat);
   if (!live.ok()) return failed(live.error(), !running_.empty());
@@ -178,6 +174,7 @@ Desk::Core::Start Desk::Core::start(std::list<Ticket>::iterator ticket, std::opt
   });
   if (!submitted.ok()) return failed(submitted.error(), !running_.empty());
   count(seat, most);
+  seat.pinned = true;
   ++owner.running;
   ticket->prefills = !ticket->job.prefill.empty();
   if (ticket->prefills) ++owner.prefilling;

@@ -47,7 +47,8 @@ struct Seat {
   std::uint32_t tokens = 0;
   std::uint64_t counted_bytes = 0;  // in the owner's kv_bytes
   std::uint64_t used = 0;           // when: larger is later
-  bool busy = false;
+  bool busy = false;                // a job of it waits or runs
+  bool pinned = false;              // it must not be parked: its job runs, or it is being forked
 };
 
 // A job from submit() to its outcome.
@@ -62,6 +63,12 @@ struct Ticket {
   Mailbox* mailbox;  // outlives the ticket
   bool tells_tokens = true;
   bool prefills = false;  // counted in the owner's
+};
+
+// Why there is no room.
+struct Shortage {
+  Error error;           // kResource
+  bool of_owner = true;  // its budget; else that of all
 };
 
 class Desk::Core {
@@ -126,7 +133,8 @@ class Desk::Core {
   enum class Start { kStarted, kLater, kFailed };
 
   void work();
-  void sleep_until_asked(std::deque<std::function<void()>>& asked);
+  // What was posted; nothing, and false, when it is time to end.
+  [[nodiscard]] bool sleep_until_asked(std::deque<std::function<void()>>& asked);
 
   // ---- seats
   [[nodiscard]] Result<Seat*> find(ClientId client, engine::SequenceId id);
@@ -139,8 +147,8 @@ class Desk::Core {
   [[nodiscard]] bool park(Seat& seat);
   // Parks what was used longest ago, of `owner` or, null, of anybody, but not `but`. False: there is nothing to park.
   [[nodiscard]] bool park_one(const Owner* owner, const Seat* but);
-  // Room for `tokens` in `seat`, by parking others. kResource, and whose limit it is, if that is not enough.
-  [[nodiscard]] Result<void> make_room(const Seat& seat, std::uint64_t tokens);
+  // Room for `tokens` in `seat`, by parking others. What is short, if that is not enough.
+  [[nodiscard]] std::optional<Shortage> make_room(const Seat& seat, std::uint64_t tokens);
   // Does `what` again and again, parking another sequence in between, as long as it is kResource. Not where that would
   // not help: what asks for more than any sequence may have must not send others away.
   template <class What>

@@ -98,7 +98,7 @@ bool Desk::Core::park_one(const Owner* owner, const Seat* but) {
   std::vector<Seat*> idle;
   for (auto& [id, seat] : seats_) {
     const bool others = owner != nullptr && seat.owner.get() != owner;
-    if (seat.live && seat.tokens > 0 && !seat.busy && &seat != but && !others) idle.push_back(&seat);
+    if (seat.live && seat.tokens > 0 && !seat.pinned && &seat != but && !others) idle.push_back(&seat);
   }
   std::sort(idle.begin(), idle.end(), [](const Seat* a, const Seat* b) { return a->used < b->used; });
   return std::any_of(idle.begin(), idle.end(), [&](Seat* seat) { return park(*seat); });
@@ -110,22 +110,23 @@ std::uint64_t Desk::Core::park_all() {
   return parked;
 }
 
-Result<void> Desk::Core::make_room(const Seat& seat, std::uint64_t tokens) {
+std::optional<Shortage> Desk::Core::make_room(const Seat& seat, std::uint64_t tokens) {
   const auto needed = tokens * engine_->facts().kv_bytes_per_token;
   const auto& owner = *seat.owner;
-  const auto too_much = [&](std::uint64_t limit, std::uint64_t taken, const std::string& whose) -> Result<void> {
+  const auto too_much = [&](std::uint64_t limit, std::uint64_t taken, const std::string& whose) {
     return Error{ErrorCode::kResource,
                  fmt::format("{} bytes of cells are needed beside {}, {} may have {}", needed, taken, whose, limit),
-                 whose, "close partitions, use fewer or shorter ones, or ask for a larger budget"};
+                 owner.name, "close partitions, use fewer or shorter ones, or ask for a larger budget"};
   };
   for (;;) {
     const auto own = owner.kv_bytes - seat.counted_bytes;
     const auto all = kv_bytes_ - seat.counted_bytes;
     const bool over_budget = owner.budget.kv_bytes > 0 && own + needed > owner.budget.kv_bytes;
     const bool over_all = options_.kv_bytes > 0 && all + needed > options_.kv_bytes;
-    if (!over_budget && !over_all) return {};
+    if (!over_budget && !over_all) return std::nullopt;
     if (park_one(over_budget ? &owner : nullptr, &seat)) continue;
-    return over_budget ? too_much(owner.budget.kv_bytes, own, owner.name) : too_much(options_.kv_bytes, all, "all");
+    if (over_budget) return Shortage{too_much(owner.budget.kv_bytes, own, fmt::format("\"{}\"", owner.name)), true};
+    return Shortage{too_much(options_.kv_bytes, all, "all owners together"), false};
   }
 }
 
@@ -157,10 +158,10 @@ Result<ForkResult> Desk::Core::fork(ClientId client, SequenceId source, std::uin
   BH_TRY(const auto live, bring_in(*from));
   const bool fits = may_fit(tokens, options.capacity_tokens) && tokens <= from->tokens;
   if (fits) {
-    from->busy = true;  // it must not be parked for its own fork
-    const auto room = make_room(made, tokens);
-    from->busy = false;
-    BH_CHECK(room);
+    from->pinned = true;
+    const auto shortage = make_room(made, tokens);
+    from->pinned = false;
+    if (shortage) return shortage->error;
   }
   BH_TRY(auto copy, with_room(from, fits, [&] { return engine_->fork(live, tokens, options); }));
   made.live = copy.sequence;
@@ -183,7 +184,9 @@ Result<std::vector<double>> Desk::Core::score(ClientId client, SequenceId id, st
   BH_TRY(const auto live, bring_in(*seat));
   const auto most = seat->tokens + tokens.size();
   const bool fits = may_fit(most, seat->options.capacity_tokens);
-  if (fits) BH_CHECK(make_room(*seat, most));
+  if (fits) {
+    if (const auto shortage = make_room(*seat, most)) return shortage->error;
+  }
   auto scores = with_room(seat, fits, [&] { return engine_->score(live, tokens); });
   if (scores.ok()) seat->tokens += static_cast<std::uint32_t>(tokens.size());
   count(*seat, seat->tokens);
@@ -223,10 +226,10 @@ Result<SequenceId> Desk::Core::restore(ClientId client, const Snapshot& snapshot
   Seat made{.client = client, .owner = owner, .options = options};
   BH_TRY(const auto live, engine_->restore(snapshot, options));
   const auto state = engine_->inspect(live);
-  const auto room = state.ok() ? make_room(made, state.value().tokens) : Result<void>(state.error());
-  if (!room.ok()) {
+  const auto shortage = state.ok() ? make_room(made, state.value().tokens) : Shortage{state.error()};
+  if (shortage) {
     static_cast<void>(engine_->close(live));
-    return room.error();
+    return shortage->error;
   }
   made.live = live;
   made.tokens = state.value().tokens;

@@ -223,6 +223,27 @@ TEST(Desk, WhereMemoryIsShortWhoWasUsedLongestAgoIsParked) {
   EXPECT_GE(desk->status().unparks, 6U);
 }
 
+// Those who wait hold cells too: they must not stand in each other's way.
+TEST(Desk, WhoWaitsIsParkedForWhoCanStart) {
+  const auto desk = Desk::open(engines::fake::make_fake_engine(), {.kv_bytes = 100 * kTokenBytes});
+  const auto client = desk->client();
+  std::vector<GenerateRequest> requests;
+  std::vector<std::vector<Token>> expected;
+  // Beside each other while they wait; each needs most of the room to run. One owner has the name of a limit.
+  for (const std::string owner : {"all", "all owners together", "anna"}) {
+    const auto id = client->open({.capacity_tokens = 100, .owner = owner});
+    ASSERT_TRUE(id.ok() && client->prefill(id.value(), text(std::string(30, owner.back()))).ok());
+    requests.push_back({id.value(), greedy(50)});
+    expected.push_back(alone(std::string(30, owner.back()), 50).tokens);
+  }
+  const auto results = client->generate(requests);
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    ASSERT_TRUE(results[i].ok()) << results[i].error().to_string();
+    EXPECT_EQ(results[i].value().tokens, expected[i]);
+  }
+  EXPECT_GT(desk->status().parks, 0U);
+}
+
 TEST(Desk, AskingForTooMuchSendsNobodyAway) {
   const auto desk = Desk::open(engines::fake::make_fake_engine({.context_tokens = 100, .faults = {}}));
   const auto victim = desk->client("victim");
