@@ -7,8 +7,13 @@
 
 namespace bulkhead::cli {
 
-// Installs the handlers, once per process, and gives the token they stop. A second SIGINT or SIGTERM ends the process
-// at once. SIGHUP stays ignored where it was, as under nohup.
+// From here on these signals come to one thread of their own. Call it before anything starts a thread: one that was
+// there before would take signals away from it. Until somebody asks for stop_on_signal() they do what they do to any
+// program.
+void catch_signals();
+
+// The token that they stop, once per process. A second SIGINT or SIGTERM ends the process at once. SIGHUP stays ignored
+// where it was, as under nohup.
 [[nodiscard]] std::stop_token stop_on_signal();
 
 // 130 after SIGINT, 143 after SIGTERM, 129 after SIGHUP, 0 if there was none.

@@ -4,6 +4,7 @@
 #include "base/console.h"
 #include "cli/command.h"
 #include "cli/flags.h"
+#include "cli/interrupt.h"
 #include "cli/suggestion.h"
 #include "engines/builtin.h"
 #include "prompt/format.h"
@@ -88,6 +89,7 @@ int run_program(int argc, const char* const* argv) {
   console::prepare();
   // Libraries below may throw (no memory, for one); nothing may leave main.
   try {
+    catch_signals();
     const int code = dispatch(argc, argv);
     const auto output = console::arrived();
     if (output.ok()) return code;

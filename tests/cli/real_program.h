@@ -36,12 +36,12 @@ inline Outcome run_program(const std::filesystem::path& folder, const std::strin
 
 // Sends SIGINT once stderr shows `sign` (two minutes at most: then the outcome tells).
 inline Outcome run_program_and_interrupt(const std::filesystem::path& folder, const std::string& arguments,
-                                         const std::string& sign) {
+                                         const std::string& sign, const std::string& signal = "INT") {
   const auto out = folder / "stdout.txt";
   const auto err = folder / "stderr.txt";
   const auto line = program() + " " + arguments + " >" + out.string() + " 2>" + err.string() +
                     " & for i in $(seq 1200); do grep -q '" + sign + "' " + err.string() +
-                    " && break; sleep 0.1; done; kill -INT $!; wait $!";
+                    " && break; sleep 0.1; done; kill -" + signal + " $!; wait $!";
   const int status = std::system(line.c_str());
   return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), read_file(out), read_file(err)};
 }
