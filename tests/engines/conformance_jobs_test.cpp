@@ -293,7 +293,7 @@ TEST_P(JobConformance, TruncateGivesWhatAForkThereGives) {
     const auto copy = fork(source, keep);
     const auto cut = engine_->truncate(id, keep);
     ASSERT_TRUE(cut.ok()) << cut.error().to_string();
-    EXPECT_TRUE(cut.value().tokens == 0 || cut.value().tokens == keep);
+    EXPECT_LE(cut.value().tokens, keep) << "computed again";
     EXPECT_EQ(inspect(id).tokens, keep);
     EXPECT_EQ(inspect(id).token_sha256, inspect(copy).token_sha256);
     expect_same(generate(id, greedy(6)), generate(copy, greedy(6)));

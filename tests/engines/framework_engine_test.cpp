@@ -146,7 +146,9 @@ TEST_F(FrameworkEngine, EnginesOfOneModelShareAWorkerAndWhatOneLeavesBehindIsClo
     ASSERT_NE(second, nullptr);
     EXPECT_EQ(pid(), shared) << "a second child was started";
     const auto left = open_with(*second, "bread");
-    EXPECT_EQ(left, kept) << "each engine counts its own sequences";
+    EXPECT_NE(left, kept) << "an id means something in one engine only";
+    EXPECT_EQ(first->inspect(left).error().code, ErrorCode::kClosed);
+    EXPECT_EQ(second->inspect(kept).error().code, ErrorCode::kClosed);
     EXPECT_NE(second->state_hash(left).value(), hash);
   }
   EXPECT_EQ(first->state_hash(kept).value(), hash) << "the other engine's end touched it";

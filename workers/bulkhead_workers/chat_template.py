@@ -137,7 +137,10 @@ class ChatTemplate:
         return environment
 
     def render(self, messages: list[Message], open_assistant_turn: bool, now: datetime.datetime) -> list[Part]:
-        """`now`: what templates that print the date take for the time. `unsupported`, with the template's own words, when it refuses, drops a message or loses track of what is content."""
+        """`now`: what templates that print the date take for the time.
+
+        `unsupported`, with the template's own words, when it refuses, drops a message or loses track of what is content.
+        """
         for message in messages:
             if message.role not in ROLES:
                 raise unsupported("", f'there is no chat role "{message.role}"', "use system, developer, user, assistant or tool")

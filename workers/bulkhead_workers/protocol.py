@@ -41,7 +41,7 @@ class Frame:
 
 def path_of(text: str) -> Path:
     """A path as the parent writes it: U+10FF80 to U+10FFFF stand for bytes that are no UTF-8 (escape_bytes() of src/base/utf8.h)."""
-    return Path("".join(chr(0xDC00 | ord(one) & 0xFF) if "\U0010ff80" <= one else one for one in text))
+    return Path("".join(chr(0xDC00 | ord(one) & 0xFF) if one >= "\U0010ff80" else one for one in text))
 
 
 def encode(head: Head, tail: bytes = b"") -> bytes:

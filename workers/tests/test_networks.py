@@ -60,7 +60,7 @@ class Networks(unittest.TestCase):
             engine = SequenceEngine(network(framework, "gemma3"), {**OPTIONS, "context_tokens": 0, "isolation": "auto"})
             self.assertEqual(set(engine.facts()["implementation"]), told)
             self.assertTrue(all(engine.facts()["implementation"].values()))
-            memory = engine.answer("memory", Call({}, b"", lambda: False, lambda *_: True, lambda _: None)).head
+            memory = engine.answer("memory", Call({}, b"", lambda _: False, lambda *_: True, lambda _: None)).head
             self.assertGreater(memory["peak_rss_bytes"], 50_000_000)  # the framework alone is more
             self.assertEqual(memory["peak_device_bytes"], 0)
 
