@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
-# All tests of the core tier: release, and ASan+UBSan; what they need is installed, built and pulled first.
-#   scripts/test.sh [--all] [--tier clang|tsan|tidy|arm|valgrind|fuzz|workers ...] [--no-core]     --tier: that tier too; --all: all of them; --no-core: the tiers alone
+# All tests of the core tier, in release; what they need is installed, built and pulled first.
+#   scripts/test.sh [--all] [--tier TIER ...] [--no-core]
+#     --tier: that tier too; --all: all of them; --no-core: the tiers alone
+# Tiers: dev (fast tests, ASan and UBSan), clang (fast tests, compiled by clang, each file by itself), tsan, tidy, arm, valgrind, fuzz, workers (engines
+# of other frameworks), models (real models at full length), models-dev (real models, ASan and UBSan).
 # The last line is `N passed, N failed, N skipped`; a skip that tests/allowed_skips.txt does not list is a failure.
 set -uo pipefail
 cd "$(dirname "$0")/.."
-known_tiers=(clang tsan tidy arm valgrind fuzz workers)
+known_tiers=(dev clang tsan tidy arm valgrind fuzz workers models models-dev)
 tiers=()
 core=1
 while [ $# -gt 0 ]; do
@@ -53,20 +56,24 @@ suite() {  # suite PRESET [ctest arguments]; its report is named for suite_name 
 }
 
 if [ -n "$core" ]; then
-  suite release -LE workers
+  suite release -LE 'workers|full'
   check format scripts/format.sh --check
   check hf-token-counts scripts/reference_check.sh
-  # Tests of the whole program, and of the bits of whole models, on real models run in release only: they take minutes, and the code
-  # that they cover has tests of its own here.
-  ASAN_OPTIONS=detect_leaks=1 suite dev -LE 'release_only|workers' -E '^cli\..*Model|ModelInvariance|ModelKernels|ModelLlamaAttention'
 fi
 for tier in ${tiers[@]+"${tiers[@]}"}; do
   case $tier in
+    # That every line of a document survives a full disk is the program's doing, not that of a sanitizer.
+    dev) ASAN_OPTIONS=detect_leaks=1 suite dev -L fast -LE release_only -E '^cli\.Output\.EveryLine' ;;
     clang) suite clang -L fast ;;
     tsan) TSAN_OPTIONS=halt_on_error=1 suite tsan -L fast -LE release_only ;;
     tidy) check tidy scripts/tidy.sh ;;
     arm) check arm scripts/test_arm.sh ;;
     workers) check workers-python scripts/workers_check.sh; suite_name=workers suite release -L workers ;;
+    models) suite_name=models suite release -L full ;;
+    models-dev)
+      # Not the whole program, nor the bits of whole models at any length: hours.
+      ASAN_OPTIONS=detect_leaks=1 suite_name=models-dev suite dev -L 'model|full' -LE release_only \
+        -E '^cli\..*Model|ModelInvariance|ModelKernels|ModelLlamaAttention' ;;
     valgrind) check valgrind scripts/test_valgrind.sh ;;
     fuzz) check fuzz scripts/test_fuzz.sh ;;
   esac

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# clang-tidy over src/ with the compile commands of build/release.   scripts/tidy.sh [file ...]
+# clang-tidy over src/, each file by itself.   scripts/tidy.sh [file ...]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 files=("$@")
 [ ${#files[@]} -gt 0 ] || mapfile -t files < <(git ls-files -co --exclude-standard 'src/*.cpp' 'src/*.cc')
-[ -f build/release/compile_commands.json ] || scripts/build.sh release
+cmake --preset release -B build/tidy -D CMAKE_UNITY_BUILD=OFF >/dev/null
+mapfile -t generated < <(ninja -C build/tidy -t targets all | sed -n 's/^\(src\/embedded\/[^:]*\.h\):.*/\1/p')
+ninja -C build/tidy "${generated[@]}" >&2
 # gcc's own warning flags mean nothing to clang-tidy.
-printf '%s\n' "${files[@]}" | xargs -P "$(nproc)" -n 2 clang-tidy-16 -p build/release --quiet \
+printf '%s\n' "${files[@]}" | xargs -P "$(nproc)" -n 2 clang-tidy-16 -p build/tidy --quiet \
   --extra-arg=-Wno-unknown-warning-option --extra-arg=-Wno-everything 2> >(grep -v 'warnings generated' >&2)

@@ -4,6 +4,7 @@
 
 #include "base/hash.h"
 #include "base/json.h"
+#include "json_of.h"
 #include "store/folder_seal.h"
 #include "temporary_folder.h"
 
@@ -24,7 +25,7 @@ inline void seal_folder(const std::filesystem::path& folder, const std::string& 
 
 // The same documents and the same manifest, with the sums of what lies there now.
 inline void seal_again(const std::filesystem::path& folder) {
-  auto manifest = Json::parse(read_file(folder / store::kManifest));
+  auto manifest = json_of(read_file(folder / store::kManifest));
   std::vector<std::string> names;
   for (const auto& [name, sum] : manifest["documents"].items()) names.push_back(name);
   const auto kind = manifest["kind"].get<std::string>();

@@ -16,6 +16,9 @@
 #include <memory>
 #include <unordered_set>
 
+template class nlohmann::basic_json<nlohmann::ordered_map>;
+template class nlohmann::detail::serializer<nlohmann::ordered_json>;
+
 namespace bulkhead {
 namespace {
 

@@ -16,6 +16,10 @@
 #include <string_view>
 #include <vector>
 
+// Compiled once, in json.cpp, and not in every file that holds a Json: that is most of what such a file costs.
+extern template class nlohmann::basic_json<nlohmann::ordered_map>;
+extern template class nlohmann::detail::serializer<nlohmann::ordered_json>;
+
 namespace bulkhead {
 
 using Json = nlohmann::ordered_json;

@@ -28,7 +28,7 @@
 namespace bulkhead::cli {
 namespace {
 
-struct Flags {
+struct CompareFlags {
   RunFlags run;
   std::vector<std::string> on;
   bool allow_token_differences = false;
@@ -75,7 +75,7 @@ class RunFolders {
 };
 
 // Runs that are finished in there are not made again.
-Result<store::SealedFolder> comparison_folder(const Flags& flags) {
+Result<store::SealedFolder> comparison_folder(const CompareFlags& flags) {
   constexpr const char* kKind = "comparison";
   if (!flags.run.folder.empty()) {
     return store::SealedFolder::open(flags.run.folder, kKind, store::SealedFolder::Existing::kContinue);
@@ -95,7 +95,7 @@ Result<Json> seals_of(const std::vector<compare::Entry>& entries) {
 }
 
 // Refuses what can be refused before the first engine starts: models that are not here, an unknown format or condition.
-Result<conversation::Scenario> check_all(const Flags& flags, const std::vector<ComparedEngine>& engines) {
+Result<conversation::Scenario> check_all(const CompareFlags& flags, const std::vector<ComparedEngine>& engines) {
   if (flags.run.experiment.scenarios.size() != 1)
     return Error{ErrorCode::kUsage, fmt::format("{} scenarios", flags.run.experiment.scenarios.size()), "compare",
                  "a comparison is of one scenario"};
@@ -123,7 +123,7 @@ Result<conversation::Scenario> check_all(const Flags& flags, const std::vector<C
   return *scenarios.front();
 }
 
-Result<compare::Entry> run_one(const Flags& flags, const CLI::App& command, const ComparedEngine& one,
+Result<compare::Entry> run_one(const CompareFlags& flags, const CLI::App& command, const ComparedEngine& one,
                                const conversation::Scenario& scenario, const std::string& folder) {
   compare::Entry entry{one.name, (std::filesystem::path(folder) / one.name).string(), {}};
   auto arguments = run_arguments(command, one, flags.run.experiment.scenarios.front(), entry.folder);
@@ -152,7 +152,7 @@ struct Compared {
   std::string folder;
 };
 
-Result<Compared> compare_all(const Flags& flags, const CLI::App& command) {
+Result<Compared> compare_all(const CompareFlags& flags, const CLI::App& command) {
   BH_TRY(const auto engines, parse_compared(flags.on));
   BH_TRY(const auto scenario, check_all(flags, engines));
   BH_TRY(auto folder, comparison_folder(flags));
@@ -176,7 +176,7 @@ Result<Compared> compare_all(const Flags& flags, const CLI::App& command) {
   return Compared{std::move(comparison), folder.path().string()};
 }
 
-int compare_command(const Flags& flags, const CLI::App& command) {
+int compare_command(const CompareFlags& flags, const CLI::App& command) {
   apply_verbosity(flags.run.common);
   const auto compared = compare_all(flags, command);
   if (!compared.ok()) {
@@ -197,7 +197,7 @@ int compare_command(const Flags& flags, const CLI::App& command) {
 }  // namespace
 
 Command add_compare(CLI::App& program) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<CompareFlags>();
   auto* command = program.add_subcommand("compare", "Run one scenario on several engines or models, and compare.");
   add_run_flags(*command, flags->run);
   // Each engine is named by --on; the form of the output is another.

@@ -36,7 +36,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int kMostOutputTokens = 4096;
 
-struct Flags {
+struct EvalFlags {
   CommonFlags common;
   ModelFlags model;
   std::string dataset;
@@ -111,7 +111,7 @@ Result<eval::SimilarityMeasure> similarity_by(const std::string& path, std::uint
   return measure;
 }
 
-Result<Subject> read_subject(const Flags& flags) {
+Result<Subject> read_subject(const EvalFlags& flags) {
   BH_CHECK(eval::check_options(flags.options));
   Subject subject;
   BH_TRY(subject.dataset, read_conversations(flags.dataset));
@@ -166,7 +166,7 @@ Result<void> write_folder(store::SealedFolder& folder, const Json& document, con
 }
 
 // The summary, also after an interruption: then `complete` is false.
-Result<Json> evaluate(Flags& flags, const Invocation& invocation, ProgressLine& line) {
+Result<Json> evaluate(EvalFlags& flags, const Invocation& invocation, ProgressLine& line) {
   BH_TRY(const auto subject, read_subject(flags));
   const auto& dataset = subject.dataset;
   if (!flags.embedding.empty()) {
@@ -196,7 +196,7 @@ Result<Json> evaluate(Flags& flags, const Invocation& invocation, ProgressLine& 
   return document;
 }
 
-int run_eval(Flags& flags, const Invocation& invocation) {
+int run_eval(EvalFlags& flags, const Invocation& invocation) {
   apply_verbosity(flags.common);
   ProgressLine line(progress_mode(flags.common));
   const auto document = evaluate(flags, invocation, line);
@@ -213,7 +213,7 @@ int run_eval(Flags& flags, const Invocation& invocation) {
 }  // namespace
 
 Command add_eval(CLI::App& program, const Invocation& invocation) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<EvalFlags>();
   auto* command = program.add_subcommand("eval", "Measure what isolation changes, over a data set of conversations.");
   std::string known;
   for (const auto& one : eval::evaluation_conditions()) known += (known.empty() ? "" : ", ") + std::string(one.name);

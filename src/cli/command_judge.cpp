@@ -20,7 +20,7 @@
 namespace bulkhead::cli {
 namespace {
 
-struct Flags {
+struct JudgeFlags {
   CommonFlags common;
   ModelFlags model;
   std::string folder;
@@ -42,7 +42,7 @@ Result<Evaluated> read_evaluated(const std::string& folder) {
   return read;
 }
 
-Result<Json> judge(const Flags& flags, const Invocation& invocation, ProgressLine& line) {
+Result<Json> judge(const JudgeFlags& flags, const Invocation& invocation, ProgressLine& line) {
   BH_TRY(const auto evaluated, read_evaluated(flags.folder));
   BH_TRY(const auto dataset, read_conversations(flags.dataset));
   BH_TRY(auto options, flags.model.resolve());
@@ -104,7 +104,7 @@ std::string table(const Json& document) {
   return text;
 }
 
-int run_judge(const Flags& flags, const Invocation& invocation) {
+int run_judge(const JudgeFlags& flags, const Invocation& invocation) {
   apply_verbosity(flags.common);
   ProgressLine line(progress_mode(flags.common));
   const auto document = judge(flags, invocation, line);
@@ -125,7 +125,7 @@ int run_judge(const Flags& flags, const Invocation& invocation) {
 }  // namespace
 
 Command add_judge(CLI::App& program, const Invocation& invocation) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<JudgeFlags>();
   auto* command = program.add_subcommand("judge", "Let a model judge an evaluation's outputs, blind, in both orders.");
   command->add_option("folder", flags->folder, "folder of `bulkhead eval` with --outputs")->required();
   command->add_option("dataset", flags->dataset, "the data set that was evaluated")->required();

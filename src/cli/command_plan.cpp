@@ -12,13 +12,13 @@
 namespace bulkhead::cli {
 namespace {
 
-struct Flags {
+struct PlanFlags {
   CommonFlags common;
   ModelFlags model;
   ExperimentFlags experiment;
 };
 
-int plan_command(const Flags& flags) {
+int plan_command(const PlanFlags& flags) {
   apply_verbosity(flags.common);
   const auto session = open_session(flags.model, flags.experiment);
   if (!session.ok()) return print_error(session.error(), flags.common);
@@ -39,7 +39,7 @@ int plan_command(const Flags& flags) {
 }  // namespace
 
 Command add_plan(CLI::App& program) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<PlanFlags>();
   auto* command =
       program.add_subcommand("plan", "Print every step of a run with its token count; nothing is computed.");
   add_experiment_flags(*command, flags->experiment);

@@ -18,7 +18,7 @@
 namespace bulkhead::cli {
 namespace {
 
-struct Flags {
+struct ReportFlags {
   CommonFlags common;
   std::string folder;
 };
@@ -68,14 +68,14 @@ Result<Json> redraw_run(const std::string& folder) {
   return results;
 }
 
-int report_evaluation(const Flags& flags) {
+int report_evaluation(const ReportFlags& flags) {
   const auto evaluation = redraw_evaluation(flags.folder);
   if (!evaluation.ok()) return print_error(evaluation.error(), flags.common);
   print_evaluation(evaluation.value(), flags.common);
   return 0;
 }
 
-int report(const Flags& flags) {
+int report(const ReportFlags& flags) {
   if (report::holds_evaluation(flags.folder)) return report_evaluation(flags);
   const auto results = redraw_run(flags.folder);
   if (!results.ok()) return print_error(results.error(), flags.common);
@@ -86,7 +86,7 @@ int report(const Flags& flags) {
 }  // namespace
 
 Command add_report(CLI::App& program) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<ReportFlags>();
   auto* command = program.add_subcommand("report", "Draw the reports of a run or an evaluation anew.");
   command->add_option("folder", flags->folder, "folder of a run or an evaluation")->required();
   add_common_flags(*command, flags->common);

@@ -23,8 +23,8 @@ namespace {
 
 Result<store::SealedFolder> run_folder(const RunFlags& flags) {
   if (!flags.folder.empty()) {
-    using Existing = store::SealedFolder::Existing;
-    return store::SealedFolder::open(flags.folder, "run", flags.force ? Existing::kReplace : Existing::kRefuse);
+    using enum store::SealedFolder::Existing;
+    return store::SealedFolder::open(flags.folder, "run", flags.force ? kReplace : kRefuse);
   }
   const auto now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
   return store::SealedFolder::create_unique(fmt::format("runs/{:%Y%m%d-%H%M%S}", fmt::localtime(now)), "run");

@@ -12,7 +12,7 @@
 namespace bulkhead::cli {
 namespace {
 
-struct Flags {
+struct ValidateFlags {
   CommonFlags common;
   std::vector<std::string> files;
 };
@@ -62,7 +62,7 @@ std::string words_for(const dataset::Dataset& dataset) {
   return words;
 }
 
-int validate(const Flags& flags) {
+int validate(const ValidateFlags& flags) {
   Json list = Json::array();
   int code = 0;
   for (const auto& path : flags.files) {
@@ -89,7 +89,7 @@ int validate(const Flags& flags) {
 }  // namespace
 
 Command add_validate(CLI::App& program) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<ValidateFlags>();
   auto* command =
       program.add_subcommand("validate", "Check scenarios and other conversations, and say what they hold.");
   command->add_option("scenario", flags->files, kInputHelp)->required();

@@ -32,7 +32,7 @@ constexpr std::uint64_t kQuickFakeTraces = 2000;
 constexpr std::uint64_t kQuickTraces = 10;
 constexpr std::uint32_t kLongOneIn = 10;
 
-struct Flags {
+struct VerifyFlags {
   CommonFlags common;
   ModelFlags model;
   std::string run;  // folder
@@ -46,13 +46,13 @@ struct Flags {
 };
 
 // What is to be checked: a run's transcript, or random traces on a model.
-struct Subject {
+struct VerifySubject {
   ModelOptions model;
   std::optional<engine::Transcript> transcript;
 };
 
 // The model is the run's own; -m says where it lies now.
-Result<Subject> subject_of_run(const Flags& flags) {
+Result<VerifySubject> subject_of_run(const VerifyFlags& flags) {
   // A run is verified as a whole: what the replay confirms must be what the other documents say too.
   BH_TRY(const auto results, report::read_results(flags.run));
   BH_TRY(const auto seal, store::FolderSeal::read(flags.run));
@@ -72,40 +72,40 @@ Result<Subject> subject_of_run(const Flags& flags) {
           file.model.path, "name the model of the run with -m"};
     }
   }
-  return Subject{std::move(file.model), std::move(file.transcript)};
+  return VerifySubject{std::move(file.model), std::move(file.transcript)};
 }
 
-Result<ModelOptions> model_options(const Flags& flags) {
+Result<ModelOptions> model_options(const VerifyFlags& flags) {
   BH_TRY(auto options, flags.model.resolve());
   // The fake engine needs no file; -m mutant:ID breaks it on purpose.
   if (options.engine == "fake") options.path = flags.model.model;
   return options;
 }
 
-std::uint64_t traces_to_run(const Flags& flags) {
+std::uint64_t traces_to_run(const VerifyFlags& flags) {
   if (flags.traces) return *flags.traces;
   const bool fake = flags.model.options.engine == "fake";
   if (flags.quick) return fake ? kQuickFakeTraces : kQuickTraces;
   return fake ? kFakeTraces : kTraces;
 }
 
-Result<Subject> subject_of(const Flags& flags) {
+Result<VerifySubject> subject_of(const VerifyFlags& flags) {
   if (!flags.run.empty()) return subject_of_run(flags);
   BH_TRY(auto model, model_options(flags));
-  return Subject{std::move(model), std::nullopt};
+  return VerifySubject{std::move(model), std::nullopt};
 }
 
 // The public surface: its partitions take the whole context, so that is small here.
 constexpr std::uint32_t kSurfaceContext = 256;
 
-Result<verify::Surface> surface_of(const Subject& subject) {
+Result<verify::Surface> surface_of(const VerifySubject& subject) {
   auto model = subject.model;
   model.context_tokens = kSurfaceContext;
   return verify::Surface::make(model);
 }
 
 // Random traces on the public surface; what they found is added to `campaign`.
-Result<void> run_surface(const Subject& subject, verify::CampaignOptions options, verify::Campaign& campaign) {
+Result<void> run_surface(const VerifySubject& subject, verify::CampaignOptions options, verify::Campaign& campaign) {
   if (subject.model.leaky) return {};  // a mistake of the seam, found there
   BH_TRY(auto surface, surface_of(subject));
   options.prefix = verify::kSurfacePrefix;
@@ -121,8 +121,9 @@ Result<void> run_surface(const Subject& subject, verify::CampaignOptions options
   return {};
 }
 
-Result<verify::Campaign> run_checks(const Flags& flags, const Subject& subject, const verify::MakeEngine& make_engine,
-                                    const verify::MakeEngine& alone, ProgressLine& line) {
+Result<verify::Campaign> run_checks(const VerifyFlags& flags, const VerifySubject& subject,
+                                    const verify::MakeEngine& make_engine, const verify::MakeEngine& alone,
+                                    ProgressLine& line) {
   if (subject.transcript) {
     const auto progress = [&](std::uint64_t done, std::uint64_t total) {
       line.update("partitions alone", done, total, "partitions");
@@ -238,7 +239,7 @@ int exit_code_of(verify::Verdict verdict) {
   return exit_code(ErrorCode::kIncomplete);
 }
 
-int verify_command(const Flags& flags) {
+int verify_command(const VerifyFlags& flags) {
   apply_verbosity(flags.common);
   const auto subject = subject_of(flags);
   if (!subject.ok()) return print_error(subject.error(), flags.common);
@@ -268,7 +269,7 @@ int verify_command(const Flags& flags) {
 }  // namespace
 
 Command add_verify(CLI::App& program) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<VerifyFlags>();
   auto* command = program.add_subcommand(
       "verify",
       "Try to refute isolation: random traces, or the partitions of a run, each held against a run of its own alone.");

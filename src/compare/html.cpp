@@ -22,7 +22,7 @@ std::string row(std::string_view element, const std::vector<std::string>& texts,
   return out + "</tr>\n";
 }
 
-struct Drawing {
+struct HtmlDrawing {
   std::string operator()(const Heading& heading) const {
     return fmt::format("<h{0}>{1}</h{0}>\n", heading.level, html_escaped(heading.text));
   }
@@ -62,7 +62,7 @@ Result<std::string> to_html(const Page& page) {
   for (const auto& file : embedded::comparison_data()) {
     if (file.name != "comparison.html") continue;
     std::string body;
-    for (const auto& block : page.blocks) body += std::visit(Drawing{}, block);
+    for (const auto& block : page.blocks) body += std::visit(HtmlDrawing{}, block);
     std::string out(file.content);
     // The body first: it may hold anything, and stands behind the other places.
     const auto put = [&out](std::string_view place, const std::string& words) {

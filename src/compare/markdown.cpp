@@ -17,7 +17,7 @@ std::vector<std::string> cells(const std::vector<std::string>& texts) {
   return escaped;
 }
 
-struct Drawing {
+struct MarkdownDrawing {
   std::string operator()(const Heading& heading) const {
     return fmt::format("{} {}\n", std::string(static_cast<std::size_t>(heading.level), '#'),
                        markdown_cell(heading.text));
@@ -49,7 +49,7 @@ struct Drawing {
 
 std::string to_markdown(const Page& page) {
   std::string out = "# " + markdown_cell(page.title) + "\n";
-  for (const auto& block : page.blocks) out += "\n" + std::visit(Drawing{}, block);
+  for (const auto& block : page.blocks) out += "\n" + std::visit(MarkdownDrawing{}, block);
   return out;
 }
 

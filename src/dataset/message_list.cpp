@@ -32,7 +32,7 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 16> kRoles =
 }};
 
 // Fields of a message that are heard or thought, not said.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 4> kUnsaid = {{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 4> kUnsaidFields = {{
     {"reasoning_content", "reasoning"},
     {"reasoning", "reasoning"},
     {"thinking", "reasoning"},
@@ -51,7 +51,7 @@ Result<std::string> role_in(const JsonView& message) {
 
 Result<std::string> text_in(const JsonView& message, ConversationBuilder& builder) {
   BH_TRY(const auto calls, tool_calls_text(message, builder));
-  for (const auto& [key, what] : kUnsaid) {
+  for (const auto& [key, what] : kUnsaidFields) {
     if (!message.has(key)) continue;
     BH_TRY(const auto view, message.at(key));
     builder.leave_out(view, what);

@@ -28,7 +28,7 @@ std::string replaced(std::string text, std::string_view what, std::string_view b
   return text;
 }
 
-bool is_digit(char c) {
+bool is_decimal_digit(char c) {
   return c >= '0' && c <= '9';
 }
 bool is_point(char c) {
@@ -125,11 +125,11 @@ std::vector<std::string> tokenize_13a(std::string_view text) {
   }
   apart += ' ';
   apart = parted(
-      apart, [](char a, char b) { return !is_digit(a) && is_point(b); }, "", " ");
+      apart, [](char a, char b) { return !is_decimal_digit(a) && is_point(b); }, "", " ");
   apart = parted(
-      apart, [](char a, char b) { return is_point(a) && !is_digit(b); }, " ", "");
+      apart, [](char a, char b) { return is_point(a) && !is_decimal_digit(b); }, " ", "");
   apart = parted(
-      apart, [](char a, char b) { return is_digit(a) && b == '-'; }, "", " ");
+      apart, [](char a, char b) { return is_decimal_digit(a) && b == '-'; }, "", " ");
   const auto words = split_at_whitespace(apart);
   return {words.begin(), words.end()};
 }

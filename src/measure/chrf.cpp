@@ -26,7 +26,7 @@ bool is_punctuation(char c) {
 }
 
 // One sign at the end of a word is parted from it; if there is none, one at its beginning.
-std::vector<std::string> words_of(std::string_view text) {
+std::vector<std::string> chrf_words(std::string_view text) {
   std::vector<std::string> words;
   for (const auto word : split_at_whitespace(text)) {
     if (word.size() > 1 && is_punctuation(word.back())) {
@@ -55,7 +55,7 @@ std::vector<NgramCounts> ngrams_of(const std::string& raw, ChrfWords words) {
   for (std::size_t order = 1; order <= kCharacterOrders; ++order)
     for (std::size_t first = 0; first + order < starts.size(); ++first)
       ++counts[order - 1][packed.substr(starts[first], starts[first + order] - starts[first])];
-  const auto list = words_of(text);
+  const auto list = chrf_words(text);
   for (std::size_t order = 1; order <= static_cast<std::size_t>(words); ++order)
     counts.push_back(count_word_ngrams(list, order));
   return counts;

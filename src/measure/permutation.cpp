@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::size_t kMostExactClusters = 20;
 // Sums that differ by less than this share of the largest possible one are equal: they were added up in another order.
-constexpr double kRounding = 1e-12;
+constexpr double kRelativeRounding = 1e-12;
 
 // The sums of all sign flips that leave the first value as it is: the others are their negatives.
 std::vector<double> all_flips(const std::vector<double>& sums) {
@@ -58,7 +58,7 @@ Result<PermutationTest> sign_flip_test(std::span<const double> differences, std:
   test.exact = sums.size() <= kMostExactClusters;
   test.flips = 1;
   if (sums.empty()) return test;
-  const double least = std::abs(observed) - (kRounding * largest);
+  const double least = std::abs(observed) - (kRelativeRounding * largest);
   if (test.exact) {
     const auto totals = all_flips(sums);
     const auto far = std::ranges::count_if(totals, [&](double total) { return std::abs(total) >= least; });

@@ -16,7 +16,7 @@ namespace {
 constexpr std::string_view kKelvinSign = "\xE2\x84\xAA";
 constexpr std::string_view kDottedCapitalI = "\xC4\xB0";  // lower: i, and a dot above that ends the word
 
-std::vector<std::string> words_of(std::string_view text) {
+std::vector<std::string> rouge_words(std::string_view text) {
   std::vector<std::string> words;
   std::string word;
   const auto finish = [&] {
@@ -73,8 +73,8 @@ std::size_t longest_common_subsequence(const std::vector<std::string>& a, const 
 }  // namespace
 
 Rouge rouge(std::string_view text, std::string_view reference) {
-  const auto ours = words_of(text);
-  const auto theirs = words_of(reference);
+  const auto ours = rouge_words(text);
+  const auto theirs = rouge_words(reference);
   return {score_ngrams(ours, theirs, 1), score_ngrams(ours, theirs, 2),
           score(longest_common_subsequence(ours, theirs), ours.size(), theirs.size())};
 }

@@ -120,7 +120,7 @@ bool matches_at(const std::vector<PlacedWord>& text, std::size_t at, const std::
   return true;
 }
 
-struct Candidate {
+struct FoundTerm {
   std::size_t first = 0;  // word
   std::size_t words = 0;
   std::size_t bytes = 0;
@@ -131,7 +131,7 @@ struct Candidate {
 std::vector<std::tuple<std::size_t, std::size_t, std::size_t>> find_indexed(std::string_view text,
                                                                             std::span<const std::string> terms) {
   const auto words = placed_words(text, words_of(text).list);
-  std::vector<Candidate> candidates;
+  std::vector<FoundTerm> candidates;
   for (std::size_t t = 0; t < terms.size(); ++t) {
     const auto term = placed_words(terms[t], words_of(terms[t]).list);
     for (std::size_t at = 0; !term.empty() && at < words.size(); ++at) {
@@ -139,7 +139,7 @@ std::vector<std::tuple<std::size_t, std::size_t, std::size_t>> find_indexed(std:
       candidates.push_back({at, term.size(), words[at + term.size() - 1].word.end - words[at].word.begin, t});
     }
   }
-  std::stable_sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) {
+  std::stable_sort(candidates.begin(), candidates.end(), [](const FoundTerm& a, const FoundTerm& b) {
     return std::tie(b.words, b.bytes, a.first, a.term) < std::tie(a.words, a.bytes, b.first, b.term);
   });
   std::vector<bool> taken(words.size(), false);

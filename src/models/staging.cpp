@@ -30,4 +30,10 @@ Result<store::FileLock> lock_staging(const std::filesystem::path& folder, const 
       stop);
 }
 
+std::uint64_t size_of(const std::filesystem::path& path) {
+  std::error_code problem;
+  const auto bytes = std::filesystem::file_size(path, problem);
+  return problem ? 0 : bytes;
+}
+
 }  // namespace bulkhead::models

@@ -7,6 +7,7 @@
 #include "models/pull.h"
 #include "store/file_lock.h"
 
+#include <cstdint>
 #include <filesystem>
 #include <stop_token>
 #include <string>
@@ -21,5 +22,8 @@ namespace bulkhead::models {
 // Makes `folder` if it is missing. kResource when it cannot be written, or is a symbolic link: a pull writes nowhere
 // but below the models folder.
 [[nodiscard]] Result<void> make_staging(const std::filesystem::path& folder);
+
+// Bytes of the file; 0 where there is none.
+[[nodiscard]] std::uint64_t size_of(const std::filesystem::path& path);
 
 }  // namespace bulkhead::models

@@ -4,7 +4,7 @@
 namespace bulkhead::plan {
 namespace {
 
-std::vector<ContextSpec> contexts(const conversation::Scenario& scenario) {
+std::vector<ContextSpec> prompted_contexts(const conversation::Scenario& scenario) {
   auto spec = one_context(scenario);
   spec.content.instruction = true;
   return {std::move(spec)};
@@ -13,7 +13,7 @@ std::vector<ContextSpec> contexts(const conversation::Scenario& scenario) {
 }  // namespace
 
 Condition prompted() noexcept {
-  return {.name = "prompted", .title = "Prompted", .separates = "words", .contexts = contexts};
+  return {.name = "prompted", .title = "Prompted", .separates = "words", .contexts = prompted_contexts};
 }
 
 }  // namespace bulkhead::plan

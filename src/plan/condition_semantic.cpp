@@ -20,7 +20,7 @@ ContextSpec context_of(const conversation::Cluster& cluster, const conversation:
   return spec;
 }
 
-std::vector<ContextSpec> contexts(const conversation::Scenario& scenario) {
+std::vector<ContextSpec> semantic_contexts(const conversation::Scenario& scenario) {
   std::vector<ContextSpec> specs;
   specs.reserve(scenario.clusters.size());
   for (const auto& cluster : scenario.clusters) specs.push_back(context_of(cluster, scenario));
@@ -30,7 +30,7 @@ std::vector<ContextSpec> contexts(const conversation::Scenario& scenario) {
 }  // namespace
 
 Condition semantic() noexcept {
-  return {.name = "semantic", .title = "Semantic", .separates = "own caches", .contexts = contexts};
+  return {.name = "semantic", .title = "Semantic", .separates = "own caches", .contexts = semantic_contexts};
 }
 
 }  // namespace bulkhead::plan

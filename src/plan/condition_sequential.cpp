@@ -4,14 +4,14 @@
 namespace bulkhead::plan {
 namespace {
 
-std::vector<ContextSpec> contexts(const conversation::Scenario& scenario) {
+std::vector<ContextSpec> sequential_contexts(const conversation::Scenario& scenario) {
   return {one_context(scenario)};
 }
 
 }  // namespace
 
 Condition sequential() noexcept {
-  return {.name = "sequential", .title = "Sequential", .separates = "nothing", .contexts = contexts};
+  return {.name = "sequential", .title = "Sequential", .separates = "nothing", .contexts = sequential_contexts};
 }
 
 }  // namespace bulkhead::plan

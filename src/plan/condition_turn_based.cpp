@@ -4,7 +4,7 @@
 namespace bulkhead::plan {
 namespace {
 
-std::vector<ContextSpec> contexts(const conversation::Scenario& scenario) {
+std::vector<ContextSpec> turn_based_contexts(const conversation::Scenario& scenario) {
   auto spec = one_context(scenario);
   spec.content.markers = true;
   return {std::move(spec)};
@@ -13,7 +13,7 @@ std::vector<ContextSpec> contexts(const conversation::Scenario& scenario) {
 }  // namespace
 
 Condition turn_based() noexcept {
-  return {.name = "turn_based", .title = "Turn-based", .separates = "markers", .contexts = contexts};
+  return {.name = "turn_based", .title = "Turn-based", .separates = "markers", .contexts = turn_based_contexts};
 }
 
 }  // namespace bulkhead::plan

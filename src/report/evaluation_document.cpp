@@ -44,22 +44,22 @@ constexpr Field kFacet[] = {{"facet", Kind::kText},
                             {"context_tokens", Kind::kCount},
                             {"item_tokens", Kind::kCount},
                             {"item_seconds", Kind::kNumber}};
-constexpr Field kCondition[] = {{"name", Kind::kText},
-                                {"title", Kind::kText},
-                                {"separates", Kind::kText},
-                                {"asks", Kind::kText},
-                                {"conversations", Kind::kCount},
-                                {"cells", Kind::kCount},
-                                {"primary", Kind::kObject, kCounts},
-                                {"primary_by_total", Kind::kObject, kCounts},
-                                {"reference", Kind::kObject, kReference},
-                                {"contexts", Kind::kCount},
-                                {"context_tokens", Kind::kCount},
-                                {"item_tokens", Kind::kCount},
-                                {"item_seconds", Kind::kNumber},
-                                {"endpoints", Kind::kObject, kEndpoints},
-                                {"kinds", Kind::kMembers, kCounts},
-                                {"facets", Kind::kObjects, kFacet}};
+constexpr Field kEvaluatedCondition[] = {{"name", Kind::kText},
+                                         {"title", Kind::kText},
+                                         {"separates", Kind::kText},
+                                         {"asks", Kind::kText},
+                                         {"conversations", Kind::kCount},
+                                         {"cells", Kind::kCount},
+                                         {"primary", Kind::kObject, kCounts},
+                                         {"primary_by_total", Kind::kObject, kCounts},
+                                         {"reference", Kind::kObject, kReference},
+                                         {"contexts", Kind::kCount},
+                                         {"context_tokens", Kind::kCount},
+                                         {"item_tokens", Kind::kCount},
+                                         {"item_seconds", Kind::kNumber},
+                                         {"endpoints", Kind::kObject, kEndpoints},
+                                         {"kinds", Kind::kMembers, kCounts},
+                                         {"facets", Kind::kObjects, kFacet}};
 constexpr Field kPlan[] = {{"sha256", Kind::kText},  {"dataset_sha256", Kind::kText}, {"model", Kind::kText},
                            {"alpha", Kind::kNumber}, {"resamples", Kind::kCount},     {"draws", Kind::kCount},
                            {"seed", Kind::kCount}};
@@ -111,37 +111,38 @@ constexpr Field kEvaluation[] = {{"made", Kind::kObject, kMade},
                                  {"configuration", Kind::kObject, kConfiguration},
                                  {"complete", Kind::kFlag},
                                  {"cells", Kind::kCount},
-                                 {"conditions", Kind::kObjects, kCondition},
+                                 {"conditions", Kind::kObjects, kEvaluatedCondition},
                                  {"analysis", Kind::kObject, kAnalysis}};
-constexpr Field kForm("", Kind::kObject, kEvaluation);
+constexpr Field kEvaluationForm("", Kind::kObject, kEvaluation);
 // NOLINTEND(*-avoid-c-arrays,*-array-to-pointer-decay)
 
-constexpr std::string_view kFile = "summary.json";
+constexpr std::string_view kEvaluationFile = "summary.json";
 
 }  // namespace
 
 bool holds_evaluation(const std::filesystem::path& directory) {
-  if (const auto seal = store::FolderSeal::read(directory); seal.ok()) return seal->sums().contains(std::string(kFile));
+  if (const auto seal = store::FolderSeal::read(directory); seal.ok())
+    return seal->sums().contains(std::string(kEvaluationFile));
   std::error_code problem;
-  return std::filesystem::exists(directory / kFile, problem);
+  return std::filesystem::exists(directory / kEvaluationFile, problem);
 }
 
 Result<void> check_evaluation(const Json& evaluation) {
-  if (!evaluation.is_object()) return corrupt("expected an object", kFile, "");
+  if (!evaluation.is_object()) return corrupt("expected an object", kEvaluationFile, "");
   const auto schema = evaluation.find("schema");
-  if (schema == evaluation.end()) return corrupt("the field is missing", kFile, "schema");
+  if (schema == evaluation.end()) return corrupt("the field is missing", kEvaluationFile, "schema");
   if (text(evaluation, "schema") != kEvaluationSchema) {
     Error error = corrupt(fmt::format("schema {} is unknown; this program reads {}",
                                       json_text(*schema, JsonForm::kAscii), kEvaluationSchema),
-                          kFile, "schema");
+                          kEvaluationFile, "schema");
     error.advice = "give the same `bulkhead eval` again: it writes the summary anew from its cells";
     return error;
   }
-  return check_form(evaluation, kForm, kFile);
+  return check_form(evaluation, kEvaluationForm, kEvaluationFile);
 }
 
 Result<Json> read_evaluation(const std::filesystem::path& directory) {
-  return read_document(directory, kFile, check_evaluation);
+  return read_document(directory, kEvaluationFile, check_evaluation);
 }
 
 }  // namespace bulkhead::report

@@ -61,7 +61,7 @@ std::string endpoints_section(const Json& evaluation) {
   return out;
 }
 
-std::string differences_section(const Json& evaluation) {
+std::string evaluated_differences(const Json& evaluation) {
   std::string out =
       "\n## Differences to semantic\n\nCondition minus semantic, over the items that both have; shares in "
       "points. Intervals resample conversations; p is of a permutation test, with Holm's correction over "
@@ -139,7 +139,7 @@ std::string costs_section(const Json& evaluation) {
   return out;
 }
 
-std::string facts_section(const Json& evaluation) {
+std::string evaluation_facts(const Json& evaluation) {
   const Json& made = member(evaluation, "made");
   const Json& model = member(made, "model");
   const Json& engine = member(made, "engine");
@@ -195,7 +195,7 @@ std::string evaluation_markdown(const Json& evaluation) {
                                 markdown_cell(text(member(made, "dataset"), "file")),
                                 grouped(count(evaluation, "cells")), list(evaluation, "conditions").size());
   return out + verdict_section(evaluation) + endpoints_section(evaluation) + ranks_section(evaluation) +
-         differences_section(evaluation) + costs_section(evaluation) + facts_section(evaluation) +
+         evaluated_differences(evaluation) + costs_section(evaluation) + evaluation_facts(evaluation) +
          facets_section(evaluation);
 }
 

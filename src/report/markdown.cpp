@@ -23,10 +23,6 @@ std::string quoted_output(const Json& output, const Json& scenario) {
   return markdown_quote(markdown);
 }
 
-std::string median_words(const std::vector<double>& values) {
-  return duration_words(measure::summarize(values).median);
-}
-
 std::string summary_table(const ScenarioRuns& runs) {
   const auto labels = labels_with_foreign(*runs.scenario);
   const auto figures = figures_of(runs);

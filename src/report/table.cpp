@@ -102,10 +102,6 @@ std::string partitions_words(const ConditionFigures& figures) {
   return fmt::format("{}: {}", sizes.size(), fmt::join(sizes, " + "));
 }
 
-std::string median_words(const std::vector<double>& values) {
-  return duration_words(measure::summarize(values).median);
-}
-
 std::string scenario_table(const ScenarioRuns& runs) {
   const Json& scenario = *runs.scenario;
   const auto labels = labels_with_foreign(scenario);

@@ -220,6 +220,10 @@ std::string decimal(double value, int digits) {
   return words;
 }
 
+std::string median_words(const std::vector<double>& milliseconds) {
+  return duration_words(measure::summarize(milliseconds).median);
+}
+
 std::string duration_words(double milliseconds) {
   if (milliseconds < 10.0) return fmt::format("{:.1f} ms", milliseconds);
   if (milliseconds < 999.5) return fmt::format("{:.0f} ms", milliseconds);

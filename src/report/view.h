@@ -76,7 +76,8 @@ inline constexpr std::string_view kNotCountable = "not countable";
 [[nodiscard]] std::string grouped(std::uint64_t value);         // "1,088"
 [[nodiscard]] std::string decimal(double value, int digits);    // "9.50" becomes "9.5", "9.00" becomes "9"
 [[nodiscard]] std::string duration_words(double milliseconds);  // "812 ms", "29.3 s", "3 min 12 s"
-[[nodiscard]] std::string bytes_words(std::uint64_t bytes);     // "468 MiB"
+[[nodiscard]] std::string median_words(const std::vector<double>& milliseconds);
+[[nodiscard]] std::string bytes_words(std::uint64_t bytes);  // "468 MiB"
 
 // `value` for one line of a terminal: line breaks and control characters, escape sequences among them, become spaces.
 [[nodiscard]] std::string one_line(std::string_view value);

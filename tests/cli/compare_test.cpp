@@ -2,6 +2,7 @@
 // `bulkhead compare` with the real program.
 #include "base/json.h"
 #include "cli/real_program.h"
+#include "json_of.h"
 #include "paths.h"
 #include "sealed.h"
 #include "temporary_folder.h"
@@ -24,7 +25,7 @@ std::string compare_command(const TemporaryFolder& folder, const std::string& mo
 }
 
 Json json_in(const std::filesystem::path& path) {
-  return Json::parse(read_file(path), nullptr, false);
+  return json_of(read_file(path));
 }
 
 void replace_in(const std::filesystem::path& path, const std::string& from, const std::string& to) {
@@ -40,7 +41,7 @@ TEST(Compare, TheSameEngineTwiceIsTheSameAndWritesEverything) {
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   const auto both = folder / "both";
   const auto comparison = json_in(both / "comparison.json");
-  EXPECT_EQ(Json::parse(outcome.out, nullptr, false), comparison);
+  EXPECT_EQ(json_of(outcome.out), comparison);
   EXPECT_EQ(comparison["engines"][0]["name"], "fake");
   EXPECT_EQ(comparison["engines"][1]["name"], "fake-2");
   ASSERT_EQ(comparison["inputs"].size(), 6U);
@@ -136,7 +137,7 @@ TEST(FrameworkCompare, ThreeEnginesAreGivenTheSameTokensAndTellOfThemselves) {
                          "/model-f32.gguf --on transformers:" + converted + "/checkpoint-f32 --on mlx:" + converted +
                          "/mlx-f32 -n 6 --temp 0 --conditions semantic --json --out " + (folder / "three").string());
   ASSERT_EQ(outcome.code, 0) << outcome.err;
-  const auto comparison = Json::parse(outcome.out, nullptr, false);
+  const auto comparison = json_of(outcome.out);
   ASSERT_EQ(comparison["engines"].size(), 3U);
   for (const auto& engine : comparison["engines"]) {
     const auto name = engine["name"].get<std::string>();

@@ -2,6 +2,7 @@
 // Conversations in formats of others through the real program: docs/conversation-formats.md.
 #include "base/json.h"
 #include "cli/real_program.h"
+#include "json_of.h"
 #include "paths.h"
 #include "temporary_folder.h"
 
@@ -45,7 +46,7 @@ TEST_F(Conversations, ValidateSaysWhatIsThereAndWhatIsLeftOut) {
   EXPECT_NE(outcome.out.find("; a picture is left out (1)"), std::string::npos) << outcome.out;
   EXPECT_NE(outcome.err.find("messages[0].content[1]: a picture is left out (turn 1)"), std::string::npos)
       << outcome.err;
-  const auto list = Json::parse(run("validate --json " + write("c.json", kNoTopics)).out);
+  const auto list = json_of(run("validate --json " + write("c.json", kNoTopics)).out);
   ASSERT_EQ(list.size(), 1U);
   EXPECT_EQ(list[0]["format"], "openai");
   EXPECT_EQ(list[0]["names_topics"], false);
@@ -58,7 +59,7 @@ TEST_F(Conversations, TopicsMakeARun) {
   EXPECT_EQ(run("plan --engine fake " + file).code, 0);
   const auto outcome = run("run --engine fake -n 8 -q " + file + out("r"));
   EXPECT_EQ(outcome.code, 0) << outcome.err;
-  const auto results = Json::parse(read_file((folder_.path() / "r/results.json").string()));
+  const auto results = json_of(read_file((folder_.path() / "r/results.json").string()));
   EXPECT_EQ(results["runs"][0]["scenario"]["clusters"][1]["topic"], "kiln");
 }
 
@@ -77,7 +78,7 @@ TEST_F(Conversations, StandardInputAndPipesAreRead) {
   EXPECT_EQ(run("validate - <" + file).code, 0);
   EXPECT_EQ(run("plan --engine fake /dev/stdin <" + file).code, 0);
   EXPECT_EQ(run("run --engine fake -n 4 -q - <" + file + out("r")).code, 0);
-  const auto results = Json::parse(read_file((folder_.path() / "r/results.json").string()));
+  const auto results = json_of(read_file((folder_.path() / "r/results.json").string()));
   EXPECT_EQ(results["runs"][0]["scenario"]["file"], "standard input");
   EXPECT_EQ(run("validate - <&-").code, 3);
   EXPECT_EQ(run("validate - </dev/null").code, 3);
@@ -92,10 +93,10 @@ TEST_F(Conversations, OneIdIsOneScenario) {
   changed.replace(changed.find("gone"), 4, "here");
   const auto both = run("plan --engine fake --json " + one + " " + write("two.json", changed));
   EXPECT_EQ(both.code, 0) << both.err;
-  EXPECT_EQ(Json::parse(both.out).size(), 2U) << "one id, two contents: two scenarios";
+  EXPECT_EQ(json_of(both.out).size(), 2U) << "one id, two contents: two scenarios";
   const auto twice = run("plan --engine fake --json " + one + " " + write("copy.json", kTopics));
   EXPECT_EQ(twice.code, 0) << twice.err;
-  EXPECT_TRUE(Json::parse(twice.out).is_object()) << "one plan, not two";
+  EXPECT_TRUE(json_of(twice.out).is_object()) << "one plan, not two";
   EXPECT_NE(twice.err.find("given twice"), std::string::npos) << twice.err;
 }
 
@@ -104,7 +105,7 @@ TEST_F(Conversations, NamesThatAreNotUtf8) {
   const auto file = write("n\xff.json", kTopics);
   const auto outcome = run("run --engine fake -n 4 -q " + file + out("r"));
   EXPECT_EQ(outcome.code, 0) << outcome.err;
-  const auto results = Json::parse(read_file((folder_.path() / "r/results.json").string()));
+  const auto results = json_of(read_file((folder_.path() / "r/results.json").string()));
   EXPECT_EQ(results["runs"][0]["scenario"]["file"], "n\xEF\xBF\xBD.json");
   EXPECT_EQ(run("validate --json " + file).code, 0);
   EXPECT_EQ(run("validate --json " + file + "x").code, 3);
@@ -126,7 +127,7 @@ TEST_F(Conversations, EvalSaysHowManyWereLeftOut) {
       write("m.jsonl", first + kTopics.substr(0, kTopics.find('\n')) + kTopics.substr(kTopics.find('\n') + 1) + "\n");
   const auto outcome = run("eval --engine fake -q --conditions semantic --kinds own " + mixed + out("e"));
   ASSERT_EQ(outcome.code, 0) << outcome.err;
-  const auto summary = Json::parse(read_file((folder_.path() / "e/summary.json").string()));
+  const auto summary = json_of(read_file((folder_.path() / "e/summary.json").string()));
   EXPECT_EQ(summary["made"]["dataset"]["conversations"], 2);
   EXPECT_EQ(summary["made"]["dataset"]["left_out"], 1);
   EXPECT_NE(read_file((folder_.path() / "e/report.md").string()).find("(1 without anything to ask left out)"),
@@ -142,7 +143,7 @@ TEST_F(Conversations, TermsThatCannotBeCountedAreNotZero) {
               {"turn_id": 2, "cluster": "b", "role": "user", "content": "y"}]})");
   const auto outcome = run("run --engine fake -n 32 " + file + out("r"));
   ASSERT_EQ(outcome.code, 0) << outcome.err;
-  const auto results = Json::parse(read_file((folder_.path() / "r/results.json").string()));
+  const auto results = json_of(read_file((folder_.path() / "r/results.json").string()));
   std::size_t uncounted = 0;
   for (const auto& condition : results["runs"][0]["conditions"]) {
     for (const auto& output : condition["outputs"]) {

@@ -4,6 +4,7 @@
 #include "cli/real_program.h"
 #include "engines/tiny_model.h"
 #include "eval/run_store.h"
+#include "json_of.h"
 #include "paths.h"
 
 #include <gtest/gtest.h>
@@ -32,7 +33,7 @@ Graded evaluate(const TemporaryFolder& folder, const std::string& grade) {
                          " --conversations 1 --conditions semantic --kinds relay,reference,output --outputs 6 --out " +
                          run.string());
   EXPECT_EQ(ended.code, 0) << ended.err;
-  const auto summary = Json::parse(testing::read_file(run / "summary.json"));
+  const auto summary = testing::json_of(testing::read_file(run / "summary.json"));
   EXPECT_EQ(summary["made"]["engine"]["grade"], grade);
   const auto& workers = summary["made"]["workers"];
   EXPECT_EQ(workers["processes"].get<int>() > 0, grade == "process");

@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "browser.h"
 #include "cli/real_program.h"
+#include "json_of.h"
 #include "paths.h"
 #include "report/evaluation_document.h"
 #include "report/html.h"
@@ -24,18 +25,18 @@ using testing::read_file;
 using testing::run_program;
 using testing::TemporaryFolder;
 
-const std::string kData = testing::source_folder() + "/datasets/bulkhead-bench";
+const std::string kBenchData = testing::source_folder() + "/datasets/bulkhead-bench";
 
 // Two conversations of each domain, so that each cut has intervals.
 std::string evaluate(const TemporaryFolder& folder) {
-  auto plan = Json::parse(read_file(kData + "/analysis.json"));
+  auto plan = testing::json_of(read_file(kBenchData + "/analysis.json"));
   plan["model"] = "fake";
   plan["resamples"] = 200;
   plan["draws"] = 1000;
   std::ofstream(folder / "analysis.json") << plan.dump();
   const auto run = (folder / "run").string();
   const auto ended = run_program(
-      folder.path(), "eval " + kData + "/conversations.jsonl --engine fake -q --conversations 16 --conditions " +
+      folder.path(), "eval " + kBenchData + "/conversations.jsonl --engine fake -q --conversations 16 --conditions " +
                          "semantic,sequential,regrouped,filler --analysis " + (folder / "analysis.json").string() +
                          " --out " + run);
   EXPECT_EQ(ended.code, 0) << ended.err;
@@ -201,7 +202,7 @@ void expect_tables(const std::string& body, const Json& document) {
 TEST_F(EvaluationPage, ShowsTheEvaluationOfTheProgram) {
   const TemporaryFolder folder;
   const auto run = evaluate(folder);
-  const auto document = Json::parse(read_file(run + "/summary.json"));
+  const auto document = testing::json_of(read_file(run + "/summary.json"));
   const auto body = body_of(drawn(read_file(run + "/report.html")));
   expect_whole(body);
   expect_difference_charts(body, document);
@@ -219,11 +220,11 @@ TEST_F(EvaluationPage, ShowsTheEvaluationOfTheProgram) {
 TEST_F(EvaluationPage, ShowsOutputsWhereThereAreSome) {
   const TemporaryFolder folder;
   const auto run = (folder / "run").string();
-  const auto ended = run_program(folder.path(), "eval " + kData + "/conversations.jsonl --engine fake -q " +
+  const auto ended = run_program(folder.path(), "eval " + kBenchData + "/conversations.jsonl --engine fake -q " +
                                                     "--conversations 2 --conditions semantic,regrouped " +
                                                     "--kinds own,output --outputs 8 --out " + run);
   ASSERT_EQ(ended.code, 0) << ended.err;
-  const auto document = Json::parse(read_file(run + "/summary.json"));
+  const auto document = testing::json_of(read_file(run + "/summary.json"));
   EXPECT_EQ(document["configuration"]["output_tokens"], 8);
   EXPECT_GT(document["conditions"][0]["outputs"]["texts"], 0);
   const auto body = body_of(drawn(read_file(run + "/report.html")));
@@ -239,7 +240,7 @@ TEST_F(EvaluationPage, ShowsOutputsWhereThereAreSome) {
 
 TEST_F(EvaluationPage, ShowsWhatIsIncompleteHostileOrEmpty) {
   const TemporaryFolder folder;
-  auto document = Json::parse(read_file(evaluate(folder) + "/summary.json"));
+  auto document = testing::json_of(read_file(evaluate(folder) + "/summary.json"));
   document["complete"] = false;
   document["made"]["model"]["name"] = "</script><img src=x>";
   document["analysis"]["plan"]["sha256"] = "";
@@ -270,7 +271,7 @@ TEST(EvaluationReport, IsDrawnAnewInEveryForm) {
   const auto html = read_file(run + "/report.html");
   const auto markdown = read_file(run + "/report.md");
   const auto cells = read_file(run + "/cells.csv");
-  const auto document = Json::parse(read_file(run + "/summary.json"));
+  const auto document = testing::json_of(read_file(run + "/summary.json"));
   EXPECT_EQ(occurrences(cells, "\n"), document["cells"].get<std::size_t>() + 1);
   std::filesystem::remove(run + "/report.html");
   std::filesystem::remove(run + "/report.md");
@@ -282,7 +283,7 @@ TEST(EvaluationReport, IsDrawnAnewInEveryForm) {
   EXPECT_EQ(read_file(run + "/report.md"), markdown);
   EXPECT_EQ(read_file(run + "/cells.csv"), cells);
   EXPECT_EQ(run_program(folder.path(), "report -o md " + run).out, markdown);
-  EXPECT_EQ(Json::parse(run_program(folder.path(), "report --json " + run).out), document);
+  EXPECT_EQ(testing::json_of(run_program(folder.path(), "report --json " + run).out), document);
   const auto csv = run_program(folder.path(), "report -o csv " + run).out;
   EXPECT_EQ(occurrences(csv, "\n"),
             1 + document["analysis"]["comparisons"].size() + document["analysis"]["facets"].size());

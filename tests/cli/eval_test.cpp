@@ -3,10 +3,12 @@
 #include "base/json.h"
 #include "cli/real_program.h"
 #include "eval/run_store.h"
+#include "json_of.h"
 #include "paths.h"
 #include "subprocess/child_process.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <chrono>
@@ -26,7 +28,7 @@ const std::string kEval = "eval " + kData + "/conversations.jsonl --engine fake 
 
 // The cells without the time they took, read with the store's own configuration.
 std::vector<eval::Cell> cells_of(const std::filesystem::path& folder) {
-  const auto summary = Json::parse(testing::read_file(folder / "summary.json"));
+  const auto summary = testing::json_of(testing::read_file(folder / "summary.json"));
   auto store = eval::RunStore::open(folder, summary["configuration"]);
   EXPECT_TRUE(store.ok());
   auto cells = store->cells().value();
@@ -36,7 +38,7 @@ std::vector<eval::Cell> cells_of(const std::filesystem::path& folder) {
 
 // The committed analysis, fixed for the fake engine; `change` is merged into it.
 std::string analysis_file(const TemporaryFolder& folder, const Json& change = Json::object()) {
-  auto plan = Json::parse(testing::read_file(kData + "/analysis.json"));
+  auto plan = testing::json_of(testing::read_file(kData + "/analysis.json"));
   plan["model"] = "fake";
   plan.merge_patch(change);
   std::ofstream(folder / "analysis.json") << plan.dump();
@@ -52,7 +54,7 @@ TEST(Eval, PrintsASummaryAndTakesUpWhereItStopped) {
   EXPECT_NE(table.out.find("semantic"), std::string::npos) << table.out;
   const auto again = run_program(folder.path(), command + " --json");
   ASSERT_EQ(again.code, 0) << again.err;
-  const auto json = Json::parse(again.out);
+  const auto json = testing::json_of(again.out);
   EXPECT_EQ(json["schema"], "bulkhead-eval-1");
   EXPECT_TRUE(json["complete"].get<bool>());
   EXPECT_EQ(json["conditions"].size(), 2U);
@@ -71,7 +73,7 @@ TEST(Eval, GoesOnWithTheClockItBeganWith) {
   const TemporaryFolder folder;
   const auto command = kEval + "--conversations 1 --kinds own --conditions semantic --out " + (folder / "run").string();
   const auto clock = [&] {
-    return Json::parse(testing::read_file(folder / "run" / "summary.json"))["configuration"]["clock"];
+    return testing::json_of(testing::read_file(folder / "run" / "summary.json"))["configuration"]["clock"];
   };
   ASSERT_EQ(run_program(folder.path(), command + " --clock 2024-02-29T08:00:00").code, 0);
   EXPECT_EQ(clock(), "2024-02-29T08:00:00");
@@ -129,14 +131,33 @@ TEST(Eval, RefusesAnAnalysisOfAnotherDataSetOrModel) {
   EXPECT_NE(sum.find("the model of SHA-256 1d961463"), std::string::npos) << sum;
 }
 
+// A shell has SIGINT ignored in what it starts in the background, SIGTERM not: a thread that takes the signal away
+// from the one that waits for it shows in the first as a program that goes on, in the second as one that is killed.
 TEST(Eval, StoppedBySignalItKeepsItsCellsAndSaysSo) {
-  const TemporaryFolder folder;
-  const auto run = folder / "run";
-  const auto stopped = testing::run_program_and_interrupt(
-      folder.path(), "eval " + kData + "/conversations.jsonl --engine fake --out " + run.string(), "cells of");
-  EXPECT_EQ(stopped.code, 130) << stopped.err;
-  EXPECT_NE(stopped.err.find("goes on from here"), std::string::npos) << stopped.err;
-  EXPECT_FALSE(Json::parse(testing::read_file(run / "summary.json"))["complete"].get<bool>());
+  for (const auto& [signal, code] : {std::pair{"INT", 130}, {"TERM", 143}}) {
+    SCOPED_TRACE(signal);
+    const TemporaryFolder folder;
+    const auto run = folder / "run";
+    const auto stopped = testing::run_program_and_interrupt(
+        folder.path(), "eval " + kData + "/conversations.jsonl --engine fake --out " + run.string(), "cells of",
+        signal);
+    EXPECT_EQ(stopped.code, code) << stopped.err;
+    EXPECT_NE(stopped.err.find("goes on from here"), std::string::npos) << stopped.err;
+    EXPECT_FALSE(testing::json_of(testing::read_file(run / "summary.json"))["complete"].get<bool>());
+  }
+}
+
+// Before it has anything to keep, it is as easy to end as any program: here it waits for its data.
+TEST(Eval, ASignalBeforeAnyWorkEndsIt) {
+  for (const std::string signal : {"TERM", "HUP"}) {
+    const TemporaryFolder folder;
+    const auto pipe = (folder / "pipe").string();
+    ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+    const auto line = testing::program() + " eval " + pipe + " --engine fake --out " + (folder / "run").string() +
+                      " & sleep 0.3; kill -" + signal + " $!; wait $!";
+    const int status = std::system(line.c_str());
+    EXPECT_EQ(WEXITSTATUS(status), signal == "TERM" ? 143 : 129);
+  }
 }
 
 // SIGKILL at random moments, until the program ends by itself.
@@ -197,7 +218,7 @@ TEST(Eval, KilledAtRandomMomentsItEndsWithTheSameCells) {
   EXPECT_TRUE(std::any_of(whole.begin(), whole.end(), [](const auto& cell) { return cell.output.has_value(); }));
   EXPECT_EQ(cells_of(folder / "killed"), whole);
   const auto summary = [&](const char* name) {
-    auto json = Json::parse(testing::read_file(folder / name / "summary.json"));
+    auto json = testing::json_of(testing::read_file(folder / name / "summary.json"));
     json.erase("made");
     for (auto& condition : json["conditions"]) {
       condition.erase("item_seconds");

@@ -2,6 +2,7 @@
 // `bulkhead verify` and `completion` as a person or a script uses them; the fake engine needs no model.
 #include "base/json.h"
 #include "cli/real_program.h"
+#include "json_of.h"
 #include "paths.h"
 #include "sealed.h"
 
@@ -37,7 +38,7 @@ TEST(Verify, ReplaysARunAndSaysSo) {
   const auto run = recorded_run(folder);
   const auto told = run_program(folder.path(), "verify " + run + " --json -q");
   ASSERT_EQ(told.code, 0) << told.err;
-  const auto report = Json::parse(told.out);
+  const auto report = testing::json_of(told.out);
   EXPECT_EQ(report["verdict"], "clean");
   EXPECT_EQ(report["checks"][0]["name"], "run_replay");
   EXPECT_EQ(report["checks"][0]["detail"]["solo_runs"], 12);
@@ -115,7 +116,7 @@ TEST(Verify, MutantEndsWithSevenAndATraceThatFailsAgain) {
   const auto told = run_program(folder.path(), "verify --engine fake -m mutant:D5 --traces 40 --json -q");
   ASSERT_EQ(told.code, 7) << told.err;
   const auto trace = folder / "trace.json";
-  std::ofstream(trace) << Json::parse(told.out)["failing_trace"].dump();
+  std::ofstream(trace) << testing::json_of(told.out)["failing_trace"].dump();
   EXPECT_EQ(run_program(folder.path(), "verify --engine fake -m mutant:D5 -q --trace " + trace.string()).code, 7);
   EXPECT_NE(run_program(folder.path(), "verify --engine fake -q --trace " + trace.string()).code, 7);
 }
@@ -124,7 +125,7 @@ TEST(Verify, SoloRunsInProcessesOfTheirOwn) {
   const TemporaryFolder folder;
   const auto told = run_program(folder.path(), "verify --engine fake --traces 3 --fresh-process --json -q");
   ASSERT_EQ(told.code, 0) << told.err << told.out;
-  EXPECT_EQ(Json::parse(told.out)["alone"], "process");
+  EXPECT_EQ(testing::json_of(told.out)["alone"], "process");
 }
 
 TEST(Verify, GuardOfAnEngineWithoutCellsIsRefused) {
@@ -167,7 +168,7 @@ class FrameworkVerify : public ::testing::TestWithParam<std::tuple<const char*, 
 TEST_P(FrameworkVerify, FindsNoDifference) {
   const auto told = verify("--traces 6");
   ASSERT_EQ(told.code, 0) << told.out << told.err;
-  const auto report = Json::parse(told.out);
+  const auto report = testing::json_of(told.out);
   EXPECT_EQ(report["verdict"], "clean");
   EXPECT_EQ(report["traces"], 12) << "six through the seam, six through the public surface";
   ASSERT_FALSE(report["checks"].empty());
@@ -181,7 +182,7 @@ TEST_P(FrameworkVerify, FindsNoDifference) {
 TEST_P(FrameworkVerify, CatchesTheSharedCacheOfTheSeed) {
   const auto told = verify("--traces 6 --leaky");
   ASSERT_EQ(told.code, 7) << told.out << told.err;
-  const auto report = Json::parse(told.out);
+  const auto report = testing::json_of(told.out);
   EXPECT_EQ(report["verdict"], "interference");
   EXPECT_NE(report["engine"].get<std::string>().find("(leaky)"), std::string::npos);
   EXPECT_FALSE(report["failing_trace"].is_null());

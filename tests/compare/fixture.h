@@ -5,6 +5,7 @@
 
 #include "base/hash.h"
 #include "compare/comparison.h"
+#include "json_of.h"
 #include "paths.h"
 #include "report/results.h"
 
@@ -28,7 +29,7 @@ inline void add_tokens(Json& run) {
 inline Json results(const std::string& engine, double slower) {
   const auto file = read_text_file(testing::source_folder() + "/tests/data/results_fixture.json");
   EXPECT_TRUE(file.ok());
-  auto document = Json::parse(file.ok() ? *file : "{}");
+  auto document = testing::json_of(file.ok() ? *file : "{}");
   auto& runs = document["runs"];
   runs.erase(2);  // the greedy one
   for (auto& run : runs) {

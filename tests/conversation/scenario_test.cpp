@@ -2,6 +2,7 @@
 #include "conversation/scenario.h"
 
 #include "base/json.h"
+#include "json_of.h"
 #include "paths.h"
 
 #include <fmt/format.h>
@@ -31,7 +32,7 @@ std::string source_path(const std::string& relative) {
 Json read_json(const std::string& relative) {
   auto text = read_text_file(source_path(relative));
   EXPECT_TRUE(text.ok());
-  return Json::parse(text.value());
+  return testing::json_of(text.value());
 }
 
 // Two clusters of one turn each; `extra` is put into the first cluster.
@@ -111,7 +112,7 @@ TEST(Scenario, SizesAreLimited) {
   ASSERT_FALSE(parsed.ok());
   EXPECT_THAT(parsed.error().message, HasSubstr("1048577 bytes; the limit is 1048576"));
 
-  Json many = Json::parse(small_scenario());
+  Json many = testing::json_of(small_scenario());
   for (int i = 3; i <= 10'001; ++i) {
     many["turns"].push_back({{"turn_id", i}, {"cluster", "one"}, {"role", "user"}, {"content", "x"}});
   }
@@ -153,7 +154,7 @@ TEST(Scenario, TheTopicComesFromTopicThenFocusAreaThenTaskType) {
 }
 
 TEST(Scenario, LabelsGoOnAfterZ) {
-  Json many = Json::parse(R"({"id": "many", "semantic_clusters": {}, "turns": []})");
+  Json many = testing::json_of(R"({"id": "many", "semantic_clusters": {}, "turns": []})");
   for (int i = 1; i <= 54; ++i) {
     many["semantic_clusters"][fmt::format("cluster_{}", i)] = {{"topic", "t"}};
     many["turns"].push_back({{"turn_id", i}, {"cluster", i}, {"role", "user"}, {"content", "x"}});
@@ -172,7 +173,7 @@ TEST(Scenario, LabelsGoOnAfterZ) {
 // always.
 RC_GTEST_PROP(ScenarioProperty, AForwardGraphIsAcceptedAndABackEdgeOnAPathIsACycle, ()) {
   const auto count = *rc::gen::inRange<std::size_t>(2, 9);
-  Json scenario = Json::parse(R"({"id": "graph", "semantic_clusters": {}, "turns": []})");
+  Json scenario = testing::json_of(R"({"id": "graph", "semantic_clusters": {}, "turns": []})");
   const auto id = [](std::size_t i) { return fmt::format("c{}", i); };
   std::vector<std::size_t> order;
   for (std::size_t i = 0; i < count; ++i) order.push_back(*rc::gen::inRange<std::size_t>(0, i + 1));

@@ -2,6 +2,7 @@
 // Holds the committed data set to its generator and to its own sentences.
 #include "conversation_generator.h"
 #include "dataset/fact_reader.h"
+#include "json_of.h"
 #include "paths.h"
 
 #include <gtest/gtest.h>
@@ -25,7 +26,7 @@ const Dataset& committed() {
 }
 
 Json source(const std::string& name) {
-  return Json::parse(read_text_file(kFolder + "/source/" + name + ".json").value());
+  return testing::json_of(read_text_file(kFolder + "/source/" + name + ".json").value());
 }
 
 const testing::FactReader& reader_of(const std::string& domain) {

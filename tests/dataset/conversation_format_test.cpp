@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "dataset/conversation_format.h"
+#include "json_of.h"
 
 #include "paths.h"
 
@@ -64,7 +65,7 @@ TEST(OpenAiMessages, RolesAnywhere) {
 
 TEST(OpenAiMessages, LinesAListABareListAndOnePrettyObjectAreTheSame) {
   const std::string one = openai(R"({"role": "user", "content": "Hi"})");
-  const auto pretty = Json::parse(one).dump(2);
+  const auto pretty = testing::json_of(one).dump(2);
   for (const auto& text :
        {one, pretty, "[" + one + "]", one + "\n", "\n\n" + one + "\n\n", "\xEF\xBB\xBF" + one,
         "\xEF\xBB\xBF\r\n" + pretty + "\r\n", std::string(R"([{"role": "user", "content": "Hi"}])")}) {

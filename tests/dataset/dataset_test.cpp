@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "dataset/dataset.h"
+#include "json_of.h"
 
 #include "paths.h"
 #include "temporary_folder.h"
@@ -14,7 +15,7 @@ namespace {
 const std::string kSource = testing::source_folder();
 
 Json small_line() {
-  return Json::parse(R"({
+  return testing::json_of(R"({
     "scenario": {"id": "two", "semantic_clusters": {"tea": {"topic": "tea"}, "ships": {"topic": "ships"}},
       "turns": [{"turn_id": 1, "cluster": "tea", "role": "user", "content": "Tea costs 4 euros."},
                 {"turn_id": 2, "cluster": "ships", "role": "user", "content": "A mast costs 90 euros."}]},

@@ -44,7 +44,7 @@ using Finish = GenerateResult::Finish;
 constexpr std::uint32_t kCapacity = 256;
 constexpr std::uint32_t kKnown = 120;  // tokens behind each prompt that were drawn alone before
 
-GenerateOptions greedy(std::uint32_t count) {
+GenerateOptions greedy_of(std::uint32_t count) {
   GenerateOptions options;
   options.sampling.temperature = 0;
   options.max_tokens = count;
@@ -93,7 +93,7 @@ class Soak : public ::testing::Test {
       known.prompt = words.value();
       const auto id = engine.open({.capacity_tokens = kCapacity});
       ASSERT_TRUE(id.ok() && engine.prefill(id.value(), known.prompt).ok());
-      const GenerateRequest request{id.value(), greedy(kKnown)};
+      const GenerateRequest request{id.value(), greedy_of(kKnown)};
       known.follows = engine.generate({&request, 1})[0].value().tokens;
       ASSERT_EQ(known.follows.size(), kKnown);
       known_.push_back(std::move(known));
@@ -175,7 +175,7 @@ class Worker {
   void run_job(Held& one, std::vector<Token> prefill) {
     const auto expected = prefill.size();
     const auto id = client_->submit(
-        {.sequence = one.id, .prefill = std::move(prefill), .generate = greedy(some_more(one)), .cancel = {}});
+        {.sequence = one.id, .prefill = std::move(prefill), .generate = greedy_of(some_more(one)), .cancel = {}});
     if (!id.ok()) return expect(false, "submit: " + id.error().to_string());
     std::vector<Token> told;
     std::uint32_t prefilled = 0;
@@ -205,7 +205,7 @@ class Worker {
 
   void generate_one(std::size_t which) {
     auto& one = held_[which];
-    const GenerateRequest request{one.id, greedy(some_more(one))};
+    const GenerateRequest request{one.id, greedy_of(some_more(one))};
     const auto result = client_->generate({&request, 1})[0];
     if (!result.ok()) return expect(false, "generate: " + result.error().to_string());
     expect(result.value().tokens.size() == request.options.max_tokens, "fewer tokens than asked for");
@@ -214,7 +214,7 @@ class Worker {
 
   void generate_many() {
     std::vector<GenerateRequest> requests;
-    for (auto& one : held_) requests.push_back({one.id, greedy(some_more(one))});
+    for (auto& one : held_) requests.push_back({one.id, greedy_of(some_more(one))});
     const auto results = client_->generate(requests);
     for (std::size_t i = 0; i < results.size(); ++i) {
       if (!results[i].ok()) return expect(false, "generate: " + results[i].error().to_string());
@@ -225,7 +225,7 @@ class Worker {
   void cancel_one(std::size_t which) {
     auto& one = held_[which];
     std::stop_source stop;
-    auto options = greedy(some_more(one));
+    auto options = greedy_of(some_more(one));
     options.cancel = stop.get_token();
     std::jthread canceller;
     const bool by_callback = random_() % 2 == 0;
@@ -338,7 +338,7 @@ TEST_F(Soak, OwnersShareAlikeHoweverManyJobsTheyHave) {
           const auto& prompt = known_[0].prompt;
           if (!client->prefill(id, prompt).ok()) return;
           while (!enough) {
-            const GenerateRequest request{id, greedy(8)};
+            const GenerateRequest request{id, greedy_of(8)};
             const auto result = client->generate({&request, 1})[0];
             if (result.ok()) tokens[owner] += result.value().tokens.size();
             if (!client->truncate(id, static_cast<std::uint32_t>(prompt.size())).ok()) return;

@@ -94,10 +94,20 @@ inline Result<std::unique_ptr<Engine>> make_engine(const Kind& kind) {
   return engines::builtin_engines().make(options);
 }
 
-// One engine per kind and process: loading takes longer than the tests.
+// One engine per kind and process: loading takes longer than the tests. They are closed before main() ends, as a
+// program's are: what a thread of theirs holds in libcrypto would leak after that.
+class EnginesOfKinds : public ::testing::Environment {
+ public:
+  static std::map<std::string, std::unique_ptr<Engine>>& all() {
+    static std::map<std::string, std::unique_ptr<Engine>> engines;
+    return engines;
+  }
+  void TearDown() override { all().clear(); }
+};
+inline const ::testing::Environment* const kEnginesOfKinds = ::testing::AddGlobalTestEnvironment(new EnginesOfKinds);
+
 inline Engine* engine_of(const Kind& kind) {
-  static std::map<std::string, std::unique_ptr<Engine>> engines;
-  auto& slot = engines[kind.name];
+  auto& slot = EnginesOfKinds::all()[kind.name];
   if (slot) return slot.get();
   auto made = make_engine(kind);
   if (made.ok()) {

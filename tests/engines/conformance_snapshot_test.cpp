@@ -4,6 +4,7 @@
 
 #include "base/bytes.h"
 #include "base/json.h"
+#include "json_of.h"
 
 #include <algorithm>
 
@@ -179,7 +180,7 @@ TEST_P(SnapshotConformance, DamageIsFoundWhereverItIs) {
 engine::SnapshotFit fit_of(const Snapshot& snapshot) {
   ByteReader reader(snapshot.bytes());
   EXPECT_EQ(reader.text(8), "BHSNAP01");
-  const auto header = Json::parse(reader.text(reader.number<std::uint64_t>()));
+  const auto header = json_of(reader.text(reader.number<std::uint64_t>()));
   engine::SnapshotFit fit;
   for (const auto& [field, value] : header["fit"].items()) fit.emplace_back(field, value.get<std::string>());
   return fit;

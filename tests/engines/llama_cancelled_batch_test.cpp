@@ -24,9 +24,9 @@ namespace {
 using engine::Token;
 using Tokens = std::vector<Token>;
 
-constexpr std::uint32_t kRooms = 5;
-constexpr std::uint32_t kSteps = 3;    // tokens behind the stopped step
-constexpr std::uint32_t kDrafted = 2;  // in every other round
+constexpr std::uint32_t kRoomCount = 5;
+constexpr std::uint32_t kStepsBehind = 3;  // tokens behind the stopped step
+constexpr std::uint32_t kDrafted = 2;      // in every other round
 constexpr std::uint32_t kCapacity = 768;
 
 // libllama asks whether to stop before each node of a graph. This says yes at one of these questions.
@@ -72,13 +72,13 @@ class ModelCancelledBatch : public ::testing::TestWithParam<std::string> {
     vocabulary_ = model_->facts().vocabulary;
     among_ = std::make_unique<ContextPool>(*model_, cancellation_);
     alone_ = std::make_unique<ContextPool>(*model_, cancellation_);
-    ASSERT_TRUE(among_->reserve(kRooms, kCapacity).ok());
+    ASSERT_TRUE(among_->reserve(kRoomCount, kCapacity).ok());
     ASSERT_TRUE(alone_->reserve(1, kCapacity).ok());
   }
 
   Text text(std::uint32_t length) {
     Text made{{}, length};
-    for (std::uint32_t i = 0; i < length + kSteps; ++i)
+    for (std::uint32_t i = 0; i < length + kStepsBehind; ++i)
       made.tokens.push_back(static_cast<Token>(1000 + random_() % (vocabulary_ - 2000)));
     return made;
   }
@@ -113,7 +113,7 @@ class ModelCancelledBatch : public ::testing::TestWithParam<std::string> {
   std::vector<std::uint64_t> shown_alone(const Text& text) {
     auto sequence = opened(*alone_, text);
     std::vector<std::uint64_t> hashes;
-    for (std::uint32_t i = 0; i < kSteps; ++i) hashes.push_back(step({&sequence}, {&text})[0]);
+    for (std::uint32_t i = 0; i < kStepsBehind; ++i) hashes.push_back(step({&sequence}, {&text})[0]);
     return hashes;
   }
 
@@ -158,7 +158,7 @@ TEST_P(ModelCancelledBatch, EachGoesOnAsAlone) {
     const auto length = 10 + random_() % 60;
     std::vector<Text> texts;
     std::vector<Sequence> sequences;
-    for (std::size_t i = 0; i < kRooms; ++i) {
+    for (std::size_t i = 0; i < kRoomCount; ++i) {
       const auto more = beyond && i == batch.back().back() ? window : 0;
       texts.push_back(text(static_cast<std::uint32_t>(length + more + random_() % 4)));
     }
@@ -182,13 +182,13 @@ TEST_P(ModelCancelledBatch, EachGoesOnAsAlone) {
     countdown_.stop_at(0);
 
     bool differs = false;
-    for (std::size_t room = 0; room < kRooms; ++room) {
+    for (std::size_t room = 0; room < kRoomCount; ++room) {
       auto& sequence = sequences[room];
       ASSERT_FALSE(sequence.poisoned);
       EXPECT_EQ(sequence.cells->last_position() + 1, sequence.cached());
       EXPECT_EQ(state_of(sequence), before[room]) << "room " << room << " holds what it held";
       std::vector<std::uint64_t> shown;
-      for (std::uint32_t i = 0; i < kSteps; ++i) shown.push_back(step({&sequence}, {&texts[room]})[0]);
+      for (std::uint32_t i = 0; i < kStepsBehind; ++i) shown.push_back(step({&sequence}, {&texts[room]})[0]);
       if (shown == shown_alone(texts[room])) continue;
       differs = true;
       ADD_FAILURE() << "round " << round << ": room " << room << " of length " << texts[room].prefilled

@@ -32,7 +32,7 @@ EnginePtr load(const std::string& model, std::uint32_t threads = 2, const std::s
   return made.ok() ? std::move(made).value() : nullptr;
 }
 
-Tokens noise(std::uint32_t count, std::uint32_t seed) {
+Tokens random_tokens(std::uint32_t count, std::uint32_t seed) {
   std::mt19937 generator(seed);
   Tokens tokens(count);
   for (auto& token : tokens) token = static_cast<Token>(1000 + generator() % 50000);
@@ -41,7 +41,7 @@ Tokens noise(std::uint32_t count, std::uint32_t seed) {
 
 // A text that repeats itself, so that prompt lookup has something to find.
 Tokens refrain(std::uint32_t count) {
-  const auto verse = noise(24, 3);
+  const auto verse = random_tokens(24, 3);
   Tokens tokens;
   while (tokens.size() < count) tokens.insert(tokens.end(), verse.begin(), verse.end());
   tokens.resize(count);
@@ -103,20 +103,20 @@ TEST_P(ModelInvariance, IsDeclared) {
 
 TEST_P(ModelInvariance, CompanyThreadsAndChunksChangeNoBit) {
   for (const std::uint32_t cells : {505U, 2100U}) {  // 12 steps from 505 cross 511, 512 and 513
-    const auto tokens = noise(cells, 1);
+    const auto tokens = random_tokens(cells, 1);
     const auto expected = alone(GetParam(), tokens);
     expect_same_bits(alone(GetParam(), tokens, 1), expected, "one thread");
     const auto engine = load(GetParam());
     ASSERT_TRUE(engine->reserve(4, 2500).ok());
     const auto id = prefilled(*engine, tokens, 100);
     std::vector<SequenceId> ids{id};
-    for (std::uint32_t i = 0; i < 3; ++i) ids.push_back(prefilled(*engine, noise(50 + 700 * i, 10 + i)));
+    for (std::uint32_t i = 0; i < 3; ++i) ids.push_back(prefilled(*engine, random_tokens(50 + 700 * i, 10 + i)));
     expect_same_bits(generated(*engine, ids), expected, std::to_string(cells) + " cells in company, chunks of 100");
   }
 }
 
 TEST_P(ModelInvariance, AForkShowsWhatAColdPrefillShows) {
-  const auto tokens = noise(700, 1);
+  const auto tokens = random_tokens(700, 1);
   const auto engine = load(GetParam());
   auto longer = tokens;
   longer.push_back(2000);
@@ -128,7 +128,7 @@ TEST_P(ModelInvariance, AForkShowsWhatAColdPrefillShows) {
 }
 
 TEST_P(ModelInvariance, AShortOneBesideEightThousandTokens) {
-  const auto tokens = noise(100, 1);
+  const auto tokens = random_tokens(100, 1);
   ModelOptions options;
   options.path = testing::model_file(GetParam()).string();
   options.threads = 2;
@@ -136,7 +136,7 @@ TEST_P(ModelInvariance, AShortOneBesideEightThousandTokens) {
   const auto engine = builtin_engines().make(options).value();
   ASSERT_TRUE(engine->reserve(2, 8192).ok());
   const auto id = prefilled(*engine, tokens);
-  const auto neighbour = prefilled(*engine, noise(8000, 2));
+  const auto neighbour = prefilled(*engine, random_tokens(8000, 2));
   expect_same_bits(generated(*engine, {id, neighbour}), alone(GetParam(), tokens), "beside 8,000");
 }
 

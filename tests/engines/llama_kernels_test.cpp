@@ -26,7 +26,7 @@ namespace bulkhead::engines::llama {
 namespace {
 
 constexpr std::uint32_t kPrompt = 24;
-constexpr std::uint32_t kSteps = 6;
+constexpr std::uint32_t kComparedSteps = 6;
 constexpr std::uint32_t kMostSequences = 8;
 
 std::shared_ptr<const LoadedModel> load(const std::string& path, const std::string& kernels,
@@ -49,11 +49,11 @@ llama_token token_of(const LoadedModel& model, std::uint32_t name, std::uint32_t
   return static_cast<llama_token>(300 + (state >> 8U) % (model.facts().vocabulary - 400));
 }
 
-// Logits of the last kSteps tokens of each sequence, [sequence][step][vocabulary]: prompts one by one, then all
+// Logits of the last kComparedSteps tokens of each sequence, [sequence][step][vocabulary]: prompts one by one, then all
 // sequences decoded together.
 std::vector<std::vector<float>> decode(const LoadedModel& model, const std::vector<std::uint32_t>& names) {
   const auto count = static_cast<std::uint32_t>(names.size());
-  auto made = model.make_context(count, kPrompt + kSteps);
+  auto made = model.make_context(count, kPrompt + kComparedSteps);
   EXPECT_TRUE(made.ok());
   auto* context = made.value().get();
   const auto vocabulary = static_cast<std::ptrdiff_t>(model.facts().vocabulary);
@@ -72,7 +72,7 @@ std::vector<std::vector<float>> decode(const LoadedModel& model, const std::vect
     for (std::uint32_t p = 0; p < kPrompt; ++p) add(s, p, p + 1 == kPrompt);
     EXPECT_EQ(llama_decode(context, batch), 0);
   }
-  for (std::uint32_t step = 0; step < kSteps; ++step) {
+  for (std::uint32_t step = 0; step < kComparedSteps; ++step) {
     batch.n_tokens = 0;
     for (std::uint32_t s = 0; s < count; ++s) add(s, kPrompt + step, true);
     EXPECT_EQ(llama_decode(context, batch), 0);

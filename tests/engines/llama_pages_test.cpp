@@ -343,16 +343,18 @@ TEST(PagedCells, AnyBatchGivesTheBitsOfEachAlone) {
   }
 }
 
-TEST(ModelInvarianceOfPages, AnyBatchGivesTheBitsOfEachAlone) {
-  for (const auto& name : {testing::kGemma, testing::kQwen}) {
-    BULKHEAD_NEED_MODEL(name);
-    ModelOptions options;
-    options.path = testing::model_file(name).string();
-    const auto model = LoadedModel::load(options).value();
-    ASSERT_TRUE(model->paged());
-    EXPECT_EQ(PagedBits(*model, 5).differing(8, 900), 0) << name;
-  }
+class ModelInvarianceOfPages : public ::testing::TestWithParam<std::string> {};
+
+TEST_P(ModelInvarianceOfPages, AnyBatchGivesTheBitsOfEachAlone) {
+  BULKHEAD_NEED_MODEL(GetParam());
+  ModelOptions options;
+  options.path = testing::model_file(GetParam()).string();
+  const auto model = LoadedModel::load(options).value();
+  ASSERT_TRUE(model->paged());
+  EXPECT_EQ(PagedBits(*model, 5).differing(8, 900), 0);
 }
+
+INSTANTIATE_TEST_SUITE_P(ModelsOf, ModelInvarianceOfPages, ::testing::Values(testing::kGemma, testing::kQwen));
 
 // ---- engines --------------------------------------------------------------------------------------------------------
 

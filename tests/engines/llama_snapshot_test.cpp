@@ -10,6 +10,7 @@
 #include "engines/llama/room_state.h"
 #include "engines/llama/sequence_image.h"
 #include "engines/tiny_model.h"
+#include "json_of.h"
 #include "temporary_folder.h"
 
 #include <gtest/gtest.h>
@@ -80,7 +81,7 @@ class LlamaSnapshot : public ::testing::TestWithParam<Where> {
     ByteReader reader(snapshot.bytes());
     static_cast<void>(reader.text(8));
     engine::SnapshotFit fit;
-    const auto header = Json::parse(reader.text(reader.number<std::uint64_t>()));
+    const auto header = testing::json_of(reader.text(reader.number<std::uint64_t>()));
     for (const auto& [field, value] : header["fit"].items()) fit.emplace_back(field, value.get<std::string>());
     return fit;
   }

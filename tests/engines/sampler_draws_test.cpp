@@ -2,6 +2,7 @@
 // Draws that workers/tests/test_sampler.py makes too, from the same logits: the samplers of all engines are one.
 #include "base/json.h"
 #include "engines/llama/sampler.h"
+#include "json_of.h"
 #include "paths.h"
 #include "temporary_folder.h"
 
@@ -25,7 +26,8 @@ std::vector<float> logits(std::size_t count) {
 }
 
 TEST(SamplerDraws, AreThoseThatWereWrittenDown) {
-  const auto document = Json::parse(testing::read_file(testing::source_folder() + "/tests/data/sampler_draws.json"));
+  const auto document =
+      testing::json_of(testing::read_file(testing::source_folder() + "/tests/data/sampler_draws.json"));
   const auto given = logits(document["logits"].get<std::size_t>());
   ASSERT_GE(document["cases"].size(), 10U);
   for (const auto& each : document["cases"]) {

@@ -3,6 +3,7 @@
 
 #include "base/json.h"
 #include "engines/tiny_model.h"
+#include "json_of.h"
 #include "paths.h"
 #include "temporary_folder.h"
 
@@ -39,7 +40,7 @@ TEST(TextEmbedder, RefusesWhatGivesNoVectorOfAText) {
 }
 
 TEST(FrameworkEmbedding, VectorsAreThoseOfTransformers) {
-  const auto reference = Json::parse(read(testing::build_folder() + "/embeddings.json"));
+  const auto reference = testing::json_of(read(testing::build_folder() + "/embeddings.json"));
   auto embedder = TextEmbedder::load(reference["model"].get<std::string>(), 1).value();
   ASSERT_EQ(embedder.dimensions(), 384U);
   EXPECT_EQ(embedder.most_tokens(), 512U);

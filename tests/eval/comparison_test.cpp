@@ -2,6 +2,7 @@
 #include "eval/comparison.h"
 
 #include "dataset/dataset.h"
+#include "json_of.h"
 #include "paths.h"
 #include "temporary_folder.h"
 
@@ -101,7 +102,7 @@ TEST(AnalysisPlan, CommittedOneIsReadAndBrokenOnesAreNamed) {
   EXPECT_EQ(committed->no_worse.at(0).margin, 0.03);
   const testing::TemporaryFolder folder;
   const auto broken = [&](const std::string& pointer, const Json& value) {
-    auto json = Json::parse(read_text_file(path).value());
+    auto json = testing::json_of(read_text_file(path).value());
     json[Json::json_pointer(pointer)] = value;
     std::ofstream(folder / "plan.json") << json.dump();
     const auto read = read_analysis_plan((folder / "plan.json").string());
@@ -119,7 +120,7 @@ TEST(AnalysisPlan, CommittedOneIsReadAndBrokenOnesAreNamed) {
 // What was fixed is the set that is committed.
 TEST(AnalysisPlan, IsOfTheCommittedDataSet) {
   const auto folder = testing::source_folder() + "/datasets/bulkhead-bench";
-  const auto plan = Json::parse(read_text_file(folder + "/analysis.json").value());
+  const auto plan = testing::json_of(read_text_file(folder + "/analysis.json").value());
   const auto set = dataset::load_dataset(folder + "/conversations.jsonl");
   EXPECT_EQ(plan["dataset_sha256"], set->sha256);
 }

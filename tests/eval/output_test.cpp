@@ -9,7 +9,7 @@ namespace bulkhead::eval {
 namespace {
 
 // Of three clusters: c1 and c2 stand alone, c3 receives messages from both. c4 is added, foreign to all.
-dataset::Conversation conversation() {
+dataset::Conversation conversation_of_two() {
   dataset::Conversation made;
   auto& clusters = made.scenario.clusters;
   clusters.push_back({.id = "c1", .topic = "the roof", .terminology = {"rafter", "gutter"}});
@@ -26,7 +26,8 @@ dataset::Conversation conversation() {
 }
 
 TEST(Output, ReferenceTextIsFullMarksAndHoldsNothingForeign) {
-  const auto output = measure_output(conversation(), "c1", conversation().scenario.clusters[0].expected_output);
+  const auto output =
+      measure_output(conversation_of_two(), "c1", conversation_of_two().scenario.clusters[0].expected_output);
   EXPECT_NEAR(output.bleu, 100, 1e-9);
   EXPECT_NEAR(output.chrf, 100, 1e-9);
   EXPECT_EQ(output.rouge_l, 1);
@@ -39,29 +40,29 @@ TEST(Output, ReferenceTextIsFullMarksAndHoldsNothingForeign) {
 TEST(Output, CountsWhatIsForeignToItsCluster) {
   const std::string text =
       "A pier, a pier, a gutter and a pump. 52 tonnes of it, 52 tonnes, 9 tonnes. BBB-2 and DDD-4.";
-  const auto alone = measure_output(conversation(), "c1", text);
+  const auto alone = measure_output(conversation_of_two(), "c1", text);
   EXPECT_EQ(alone.own_terms, 1U) << "a gutter is of this topic too";
   EXPECT_EQ(alone.foreign_terms, 3U) << "occurrences";
   EXPECT_EQ(alone.foreign_facts, 2U) << "different values";
   EXPECT_EQ(alone.own_facts, 0U);
   EXPECT_EQ(alone.canaries, 2U);
-  const auto receiver = measure_output(conversation(), "c3", text);
+  const auto receiver = measure_output(conversation_of_two(), "c3", text);
   EXPECT_EQ(receiver.foreign_terms, 1U) << "pump; the others' messages may bring theirs";
   EXPECT_EQ(receiver.foreign_facts, 1U) << "9 tonnes";
   EXPECT_EQ(receiver.canaries, 2U) << "no message holds a canary";
-  EXPECT_EQ(measure_output(conversation(), "c1", "152 tonnes, AAA-1").foreign_facts, 0U);
-  EXPECT_EQ(measure_output(conversation(), "c1", "152 tonnes, AAA-1").canaries, 0U) << "its own";
+  EXPECT_EQ(measure_output(conversation_of_two(), "c1", "152 tonnes, AAA-1").foreign_facts, 0U);
+  EXPECT_EQ(measure_output(conversation_of_two(), "c1", "152 tonnes, AAA-1").canaries, 0U) << "its own";
 }
 
 TEST(Output, RepetitionIsTheShareOfRepeatedPairs) {
-  EXPECT_EQ(measure_output(conversation(), "c1", "").repetition, 0);
-  EXPECT_EQ(measure_output(conversation(), "c1", "").chrf, 0);
-  EXPECT_EQ(measure_output(conversation(), "c1", "one two three").repetition, 0);
-  EXPECT_NEAR(measure_output(conversation(), "c1", "a b a b a").repetition, 0.5, 1e-12) << "two of four pairs";
+  EXPECT_EQ(measure_output(conversation_of_two(), "c1", "").repetition, 0);
+  EXPECT_EQ(measure_output(conversation_of_two(), "c1", "").chrf, 0);
+  EXPECT_EQ(measure_output(conversation_of_two(), "c1", "one two three").repetition, 0);
+  EXPECT_NEAR(measure_output(conversation_of_two(), "c1", "a b a b a").repetition, 0.5, 1e-12) << "two of four pairs";
 }
 
 TEST(Output, IsKeptExactlyAsJson) {
-  auto output = measure_output(conversation(), "c1", "The \"tiles\"\n are 40 tonnes, 52 tonnes. BBB-2");
+  auto output = measure_output(conversation_of_two(), "c1", "The \"tiles\"\n are 40 tonnes, 52 tonnes. BBB-2");
   output.tokens = 17;
   output.ended = true;
   EXPECT_EQ(output_from_json(to_json(output).dump()).value(), output);

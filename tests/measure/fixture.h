@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/json.h"
+#include "json_of.h"
 #include "paths.h"
 
 #include <gtest/gtest.h>
@@ -17,7 +18,7 @@ namespace bulkhead::measure {
 inline Json read_fixture(const std::string& name) {
   auto text = read_text_file(testing::source_folder() + "/tests/data/" + name);
   if (!text.ok()) ADD_FAILURE() << text.error().to_string();
-  return Json::parse(std::move(text).value());
+  return testing::json_of(std::move(text).value());
 }
 
 // Equal to 1e-9, in parts of the expected value, or of 1e-6 where that is smaller.

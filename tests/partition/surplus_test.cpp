@@ -96,7 +96,7 @@ TEST(Spoken, ACharacterIsFinishedByTheNextGeneration) {
   EXPECT_EQ(broken.surplus, (Surplus{.begin = 12, .keep = 10, .said = broken.text}));
 }
 
-TracedTokens traced(const engine::Engine& engine, std::string_view text) {
+TracedTokens traced_text(const engine::Engine& engine, std::string_view text) {
   TracedTokens tokens;
   tokens.append(engine.tokenizer().tokenize(text).value(), {.kind = OriginKind::kTurn, .turn = 1});
   return tokens;
@@ -109,13 +109,13 @@ Partition stopped(engine::Engine& engine, std::string& text) {
   GenerateOptions options{.sampling = {.temperature = 0}, .max_tokens = 8};
   {
     auto probe = Partition::open(engine, "probe", {.capacity_tokens = kCapacity}).value();
-    EXPECT_TRUE(probe.prefill(traced(engine, "say something")).ok());
+    EXPECT_TRUE(probe.prefill(traced_text(engine, "say something")).ok());
     const std::vector<partition::GenerateRequest> requests = {{&probe, options, "A"}};
     text = partition::generate(engine, requests)[0].value().text.substr(0, 2);
     options.stop = {probe.output_message("A").value().text().substr(2, 2)};
   }
   auto made = Partition::open(engine, "p", {.capacity_tokens = kCapacity}).value();
-  EXPECT_TRUE(made.prefill(traced(engine, "say something")).ok());
+  EXPECT_TRUE(made.prefill(traced_text(engine, "say something")).ok());
   const std::vector<partition::GenerateRequest> requests = {{&made, options, "A"}};
   const auto result = partition::generate(engine, requests)[0].value();
   EXPECT_EQ(result.text, text);
@@ -140,7 +140,7 @@ TEST(Settling, WaitsUntilItIsNeededAndKeepsTheOutput) {
   EXPECT_EQ(partition.inspect().value().tokens, 17U) << "one that is closed now has paid nothing";
   EXPECT_EQ(partition.ledger().removed_tokens, 0U);
   ASSERT_TRUE(partition.settle().ok());
-  EXPECT_EQ(partition.ledger().token_sha256(), sha256_of_tokens(traced(*engine, "say something" + text).tokens));
+  EXPECT_EQ(partition.ledger().token_sha256(), sha256_of_tokens(traced_text(*engine, "say something" + text).tokens));
   EXPECT_EQ(partition.ledger().removed_tokens, 2U);
   EXPECT_EQ(partition.ledger().count_by_origin().at(OriginKind::kGenerated), 2U);
   expect_books_balance(partition);
@@ -157,7 +157,7 @@ TEST(Settling, IsDoneByWhateverComesNext) {
     std::string behind;
     if (what == "prefill") {
       behind = "!";
-      ASSERT_TRUE(partition.prefill(traced(*engine, "!")).ok());
+      ASSERT_TRUE(partition.prefill(traced_text(*engine, "!")).ok());
     } else if (what == "generate") {
       const GenerateOptions options{.sampling = {.temperature = 0}, .max_tokens = 4};
       const std::vector<partition::GenerateRequest> requests = {{&partition, options, "B"}};
@@ -168,7 +168,7 @@ TEST(Settling, IsDoneByWhateverComesNext) {
       partition = std::move(fork).value();
     }
     EXPECT_EQ(partition.ledger().token_sha256(),
-              sha256_of_tokens(traced(*engine, "say something" + text + behind).tokens))
+              sha256_of_tokens(traced_text(*engine, "say something" + text + behind).tokens))
         << what;
     expect_books_balance(partition);
   }
@@ -179,7 +179,7 @@ TEST(Settling, ARefusedTextLeavesTheOutputAndTheBooksAlone) {
   std::string text;
   auto partition = stopped(*engine, text);
   const auto before = partition.ledger().token_sha256();
-  EXPECT_EQ(partition.prefill(traced(*engine, std::string(kCapacity, 'x'))).error().code, ErrorCode::kResource);
+  EXPECT_EQ(partition.prefill(traced_text(*engine, std::string(kCapacity, 'x'))).error().code, ErrorCode::kResource);
   EXPECT_EQ(partition.prefill({}).error().code, ErrorCode::kBadInput);
   TracedTokens unknown;
   unknown.append(std::vector<Token>{99'999}, {.kind = OriginKind::kTurn});
@@ -194,7 +194,7 @@ TEST(Settling, NeedsNoRoomBesideItsOwn) {
   std::string text;
   auto partition = stopped(*engine, text);
   ASSERT_TRUE(partition.settle().ok());
-  EXPECT_EQ(partition.ledger().token_sha256(), sha256_of_tokens(traced(*engine, "say something" + text).tokens));
+  EXPECT_EQ(partition.ledger().token_sha256(), sha256_of_tokens(traced_text(*engine, "say something" + text).tokens));
   expect_books_balance(partition);
 }
 
@@ -206,7 +206,7 @@ TEST(Settling, ThatFailsPoisonsThisOneOnly) {
   std::string text;
   auto partition = stopped(*engine, text);
   EXPECT_EQ(partition.settle().error().code, ErrorCode::kInternal);
-  EXPECT_EQ(partition.prefill(traced(*engine, "x")).error().code, ErrorCode::kClosed);
+  EXPECT_EQ(partition.prefill(traced_text(*engine, "x")).error().code, ErrorCode::kClosed);
   EXPECT_TRUE(partition.close().ok());
   EXPECT_TRUE(Partition::open(*engine, "next", {.capacity_tokens = kCapacity}).ok());
 }

@@ -2,6 +2,7 @@
 #include "plan/plan.h"
 
 #include "engines/fake/fake_engine.h"
+#include "json_of.h"
 #include "paths.h"
 #include "plan/count_difference.h"
 
@@ -273,7 +274,7 @@ TEST(CountDifference, PlansOfOtherScenariosOrConditionsCannotBeCompared) {
 // A scenario with any acyclic dependencies, its clusters and turns in any order.
 Scenario any_scenario() {
   const auto count = *rc::gen::inRange<std::size_t>(1, 7);
-  Json json = Json::parse(R"({"id": "any", "semantic_clusters": {}, "turns": []})");
+  Json json = testing::json_of(R"({"id": "any", "semantic_clusters": {}, "turns": []})");
   std::vector<std::size_t> file_order;
   for (std::size_t i = 0; i < count; ++i) {
     const auto at = *rc::gen::inRange<std::ptrdiff_t>(0, static_cast<std::ptrdiff_t>(i) + 1);

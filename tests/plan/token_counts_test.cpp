@@ -4,6 +4,7 @@
 #include "base/hash.h"
 #include "base/json.h"
 #include "engines/real_models.h"
+#include "json_of.h"
 #include "paths.h"
 #include "plan/count_difference.h"
 #include "plan/plan.h"
@@ -59,7 +60,7 @@ std::vector<std::size_t> counts(const Plan& plan) {
 std::size_t check_pinned(const std::string& scenario_name, const std::string& path) {
   const auto text = read_text_file(fmt::format("{}/tests/data/token_counts.json", testing::source_folder()));
   EXPECT_TRUE(text.ok());
-  const auto pinned = Json::parse(text.value());
+  const auto pinned = testing::json_of(text.value());
   std::map<std::string, Plan> plans;  // by format
   std::size_t checked = 0;
   for (const auto& record : pinned["counts"]) {

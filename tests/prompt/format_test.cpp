@@ -2,6 +2,7 @@
 #include "prompt/format.h"
 
 #include "base/json.h"
+#include "json_of.h"
 #include "paths.h"
 #include "prompt/placeholders.h"
 
@@ -33,7 +34,7 @@ Format builtin(std::string_view name) {
 
 // Clusters A and B, and C that depends on both; turns 1-2, 3 and 5, 4.
 Scenario scenario_of(const std::vector<std::string>& task_types) {
-  Json json = Json::parse(R"({"id": "s", "semantic_clusters": {}, "turns": []})");
+  Json json = testing::json_of(R"({"id": "s", "semantic_clusters": {}, "turns": []})");
   const std::vector<std::string> topics = {"tea", "ships", "the two of them"};
   for (std::size_t i = 0; i < 3; ++i) {
     json["semantic_clusters"][fmt::format("c{}", i + 1)] = {{"task_type", task_types[i]}, {"topic", topics[i]}};
@@ -140,7 +141,7 @@ TEST(Format, AnUnknownPromptSetIsUsage) {
 TEST(Format, BrokenFilesAreRefusedWithTheirPlace) {
   const auto whole = read_text_file(source_path("formats/mlx-seed.json"));
   ASSERT_TRUE(whole.ok());
-  const auto base = Json::parse(whole.value());
+  const auto base = testing::json_of(whole.value());
   const std::vector<std::pair<std::string, std::string>> cases = {
       {R"([{"op": "add", "path": "/colour", "value": 1}])", "unknown field \"colour\""},
       {R"([{"op": "replace", "path": "/rendering", "value": "song"}])", "unknown rendering \"song\""},
@@ -160,7 +161,7 @@ TEST(Format, BrokenFilesAreRefusedWithTheirPlace) {
   };
   for (const auto& [patch, message] : cases) {
     SCOPED_TRACE(patch);
-    const auto parsed = parse_format(base.patch(Json::parse(patch)).dump(1), "f.json");
+    const auto parsed = parse_format(base.patch(testing::json_of(patch)).dump(1), "f.json");
     ASSERT_FALSE(parsed.ok());
     EXPECT_EQ(parsed.error().code, ErrorCode::kBadInput);
     EXPECT_THAT(parsed.error().message, HasSubstr(message));

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/json.h"
+#include "json_of.h"
 #include "paths.h"
 #include "report/results.h"
 
@@ -46,7 +47,7 @@ inline std::string fixture_text() {
 }
 
 inline Json fixture() {
-  return Json::parse(fixture_text());
+  return testing::json_of(fixture_text());
 }
 
 inline bool contains(const std::string& text, const std::string& part) {

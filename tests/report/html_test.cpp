@@ -2,6 +2,7 @@
 #include "report/html.h"
 
 #include "fixture.h"
+#include "json_of.h"
 #include "paths.h"
 
 #include <gtest/gtest.h>
@@ -50,7 +51,7 @@ TEST(Html, DataCannotEndItsElement) {
   const std::string data = data_of(page_of(results));
   EXPECT_EQ(data.find('<'), std::string::npos);
   EXPECT_TRUE(contains(data, "\\u003c/script>\\u003cimg src=x onerror="));
-  const Json page_data = Json::parse(data);
+  const Json page_data = testing::json_of(data);
   EXPECT_EQ(page_data["runs"].size(), results["runs"].size());
   const auto& output = page_data["runs"][0]["conditions"][2]["outputs"][1];
   std::string whole;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "store/sealed_folder.h"
+#include "json_of.h"
 
 #include "sealed.h"
 #include "store/folder_seal.h"
@@ -115,7 +116,7 @@ std::set<std::string> entries_of(const std::filesystem::path& folder) {
 TEST(SealedFolder, NamesTheSumsOfItsDocuments) {
   const TemporaryFolder folder;
   static_cast<void>(with_first(folder / "run"));
-  const auto manifest = Json::parse(read_file(folder / "run/manifest.json"));
+  const auto manifest = testing::json_of(read_file(folder / "run/manifest.json"));
   EXPECT_EQ(manifest["kind"], "run");
   EXPECT_EQ(manifest["seed"], 1);
   EXPECT_EQ(manifest["documents"]["results.json"], sha256_hex("first results"));

@@ -24,9 +24,7 @@ namespace {
 
 #if defined(BULKHEAD_MUTANTS)
 
-using engines::llama::active_mutant;
-using engines::llama::kMutants;
-using engines::llama::Mutant;
+namespace llama = engines::llama;
 
 constexpr std::uint64_t kTraces = 300;
 
@@ -37,7 +35,7 @@ class RealMutants : public ::testing::Test {
     kept_ = std::move(make_()).value();
   }
   void TearDown() override {
-    active_mutant = Mutant::kNone;
+    llama::active_mutant = llama::Mutant::kNone;
     partition::active_mutant = partition::Mutant::kNone;
     desk::active_mutant = desk::Mutant::kNone;
   }
@@ -71,8 +69,8 @@ std::string killed_by(const RunTrace& run, bool surface) {
 }
 
 TEST_F(RealMutants, AreAllKilled) {
-  for (const auto& [id, mutant] : kMutants) {
-    active_mutant = mutant;
+  for (const auto& [id, mutant] : llama::kMutants) {
+    llama::active_mutant = mutant;
     EXPECT_FALSE(killed_by(on_engines(make_), false).empty()) << id << " lives";
   }
 }
@@ -96,7 +94,7 @@ TEST_F(RealMutants, OfTheSurfaceAreAllKilled) {
     EXPECT_FALSE(killed_by(surface.value().runner(), true).empty()) << id << " lives";
     desk::active_mutant = desk::Mutant::kNone;
   }
-  active_mutant = Mutant::kCancelEndsAll;
+  llama::active_mutant = llama::Mutant::kCancelEndsAll;
   EXPECT_FALSE(killed_by(surface.value().runner(), true).empty()) << "M10 lives on the surface";
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "engines/fake/mutant.h"
 
-#include "base/hash.h"
+#include "engines/fake/fake_draws.h"
 
 #include <algorithm>
 #include <array>
@@ -34,11 +34,6 @@ constexpr std::array<MutantInfo, 20> kMutants = {{
     {Mutant::kCloseClearsNeighbour, "M8", "close_clears_neighbour", "closing one drops a token of another"},
     {Mutant::kWrongRestore, "M9", "wrong_restore", "a restore also reaches the oldest other partition"},
 }};
-
-std::uint64_t mix(std::uint64_t a, std::uint64_t b) {
-  const std::array<std::uint64_t, 2> both = {a, b};
-  return xxh3_64(std::as_bytes(std::span(both)));
-}
 
 void hide_all(FakeSequence& sequence, std::span<const Token> tokens) {
   for (const Token token : tokens) sequence.hide(token);

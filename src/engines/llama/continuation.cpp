@@ -10,7 +10,7 @@ namespace {
 
 using engine::Token;
 
-double logit_of(std::span<const float> logits, Token token) {
+double logit_at(std::span<const float> logits, Token token) {
   return static_cast<double>(logits[static_cast<std::size_t>(token)]);
 }
 
@@ -59,14 +59,14 @@ double log_sum(std::span<const float> logits) {
 }
 
 double log_probability(std::span<const float> logits, Token token) {
-  return logit_of(logits, token) - log_sum(logits);
+  return logit_at(logits, token) - log_sum(logits);
 }
 
 void score_batch(std::span<const float> logits, std::span<Continuation> batch) {
   const double sum = log_sum(logits);
   std::vector<Continuation*> waiting;
   for (auto& one : batch) {
-    one.scores = {logit_of(logits, one.tokens.front()) - sum};
+    one.scores = {logit_at(logits, one.tokens.front()) - sum};
     if (one.fork != nullptr) waiting.push_back(&one);
   }
   // Long ones first: neighbours are then of nearly equal lengths, and little is padded.

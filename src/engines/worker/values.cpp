@@ -22,10 +22,10 @@ namespace {
 using engine::Duration;
 using engine::GenerateResult;
 
-constexpr std::array kCodes = {ErrorCode::kInternal,     ErrorCode::kUsage,      ErrorCode::kBadInput,
-                               ErrorCode::kCorrupt,      ErrorCode::kResource,   ErrorCode::kRemote,
-                               ErrorCode::kInterference, ErrorCode::kIncomplete, ErrorCode::kInterrupted,
-                               ErrorCode::kUnsupported,  ErrorCode::kClosed};
+constexpr std::array kErrorCodes = {ErrorCode::kInternal,     ErrorCode::kUsage,      ErrorCode::kBadInput,
+                                    ErrorCode::kCorrupt,      ErrorCode::kResource,   ErrorCode::kRemote,
+                                    ErrorCode::kInterference, ErrorCode::kIncomplete, ErrorCode::kInterrupted,
+                                    ErrorCode::kUnsupported,  ErrorCode::kClosed};
 constexpr std::array kFinishes = {GenerateResult::Finish::kEnd, GenerateResult::Finish::kLength,
                                   GenerateResult::Finish::kStop, GenerateResult::Finish::kCancelled};
 
@@ -68,7 +68,7 @@ Json to_json(const Error& error) {
 Result<void> read_error(const JsonView& json, Error& error) {
   error.code = ErrorCode::kInternal;
   BH_TRY(const auto code, engine::text(json, "code"));
-  for (const auto known : kCodes) {
+  for (const auto known : kErrorCodes) {
     if (name(known) == code) error.code = known;
   }
   // Verdicts about all partitions are not a worker's to give.

@@ -22,9 +22,9 @@ using testing::random_weights;
 using testing::WeightTensor;
 
 ggml_type type_of(WeightFormat format) {
-  constexpr std::array kTypes = {GGML_TYPE_Q4_K, GGML_TYPE_Q5_K, GGML_TYPE_Q6_K, GGML_TYPE_Q8_0, GGML_TYPE_Q5_0,
-                                 GGML_TYPE_Q4_0, GGML_TYPE_F16,  GGML_TYPE_BF16, GGML_TYPE_F32};
-  return kTypes[static_cast<std::size_t>(format)];
+  constexpr std::array kWeightTypes = {GGML_TYPE_Q4_K, GGML_TYPE_Q5_K, GGML_TYPE_Q6_K, GGML_TYPE_Q8_0, GGML_TYPE_Q5_0,
+                                       GGML_TYPE_Q4_0, GGML_TYPE_F16,  GGML_TYPE_BF16, GGML_TYPE_F32};
+  return kWeightTypes[static_cast<std::size_t>(format)];
 }
 
 class PackedBuffer : public ::testing::TestWithParam<WeightFormat> {
