@@ -17,8 +17,6 @@ namespace {
 
 using ::testing::HasSubstr;
 
-const std::string kScenario = testing::source_folder() + "/scenarios/hospital_pharmacy.json";
-
 std::string compare_command(const TemporaryFolder& folder, const std::string& more = "--on fake --on fake") {
   return "compare " + kScenario + " " + more + " -n 8 --temp 0 --conditions sequential,semantic --out " +
          (folder / "both").string();

@@ -21,11 +21,10 @@ namespace bulkhead {
 namespace {
 
 using testing::body_of;
+using testing::kBenchData;
 using testing::read_file;
 using testing::run_program;
 using testing::TemporaryFolder;
-
-const std::string kBenchData = testing::source_folder() + "/datasets/bulkhead-bench";
 
 // Two conversations of each domain, so that each cut has intervals.
 std::string evaluate(const TemporaryFolder& folder) {

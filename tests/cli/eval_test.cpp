@@ -20,11 +20,11 @@
 namespace bulkhead {
 namespace {
 
+using testing::kBenchData;
 using testing::run_program;
 using testing::TemporaryFolder;
 
-const std::string kData = testing::source_folder() + "/datasets/bulkhead-bench";
-const std::string kEval = "eval " + kData + "/conversations.jsonl --engine fake -q ";
+const std::string kEval = "eval " + kBenchData + "/conversations.jsonl --engine fake -q ";
 
 // The cells without the time they took, read with the store's own configuration.
 std::vector<eval::Cell> cells_of(const std::filesystem::path& folder) {
@@ -38,7 +38,7 @@ std::vector<eval::Cell> cells_of(const std::filesystem::path& folder) {
 
 // The committed analysis, fixed for the fake engine; `change` is merged into it.
 std::string analysis_file(const TemporaryFolder& folder, const Json& change = Json::object()) {
-  auto plan = testing::json_of(testing::read_file(kData + "/analysis.json"));
+  auto plan = testing::json_of(testing::read_file(kBenchData + "/analysis.json"));
   plan["model"] = "fake";
   plan.merge_patch(change);
   std::ofstream(folder / "analysis.json") << plan.dump();
@@ -112,22 +112,23 @@ TEST(Eval, RefusesWithTheCodeOfTheFault) {
 TEST(Eval, RefusesAnAnalysisOfAnotherDataSetOrModel) {
   const TemporaryFolder folder;
   const auto refusal = [&](const std::string& options, const std::string& analysis) {
-    const auto ended = run_program(folder.path(), "eval " + kData + "/conversations.jsonl -q " + options + " --out " +
-                                                      (folder / "run").string() + " --analysis " + analysis);
+    const auto ended =
+        run_program(folder.path(), "eval " + kBenchData + "/conversations.jsonl -q " + options + " --out " +
+                                       (folder / "run").string() + " --analysis " + analysis);
     EXPECT_EQ(ended.code, 2) << ended.err;
     EXPECT_FALSE(std::filesystem::exists(folder / "run"));
     return ended.err;
   };
-  const auto model = refusal("--engine fake", kData + "/analysis.json");
+  const auto model = refusal("--engine fake", kBenchData + "/analysis.json");
   EXPECT_NE(model.find("the model qwen2.5-coder-0.5b; this evaluation has fake"), std::string::npos) << model;
   const auto data = refusal("--engine fake", analysis_file(folder, {{"dataset_sha256", "12ab"}}));
   EXPECT_NE(data.find("the data set 12ab; this evaluation has 5c6c74ba"), std::string::npos) << data;
   std::ofstream(folder / "other.gguf") << "no model: it would be refused with 4 if it were read";
-  const auto file = refusal("-m " + (folder / "other.gguf").string(), kData + "/analysis.json");
+  const auto file = refusal("-m " + (folder / "other.gguf").string(), kBenchData + "/analysis.json");
   EXPECT_NE(file.find("the model qwen2.5-coder-0.5b; this evaluation has other.gguf"), std::string::npos) << file;
   const auto name = "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf";
   std::ofstream(folder / name) << "the name alone makes no model";
-  const auto sum = refusal("-m " + (folder / name).string(), kData + "/analysis.json");
+  const auto sum = refusal("-m " + (folder / name).string(), kBenchData + "/analysis.json");
   EXPECT_NE(sum.find("the model of SHA-256 1d961463"), std::string::npos) << sum;
 }
 
@@ -139,7 +140,7 @@ TEST(Eval, StoppedBySignalItKeepsItsCellsAndSaysSo) {
     const TemporaryFolder folder;
     const auto run = folder / "run";
     const auto stopped = testing::run_program_and_interrupt(
-        folder.path(), "eval " + kData + "/conversations.jsonl --engine fake --out " + run.string(), "cells of",
+        folder.path(), "eval " + kBenchData + "/conversations.jsonl --engine fake --out " + run.string(), "cells of",
         signal);
     EXPECT_EQ(stopped.code, code) << stopped.err;
     EXPECT_NE(stopped.err.find("goes on from here"), std::string::npos) << stopped.err;
@@ -168,7 +169,7 @@ TEST(Eval, KilledAtRandomMomentsItEndsWithTheSameCells) {
   const auto arguments = [&](const char* name) {
     return std::vector<std::string>{testing::program(),
                                     "eval",
-                                    kData + "/conversations.jsonl",
+                                    kBenchData + "/conversations.jsonl",
                                     "--engine",
                                     "fake",
                                     "-q",

@@ -19,8 +19,6 @@
 namespace bulkhead::testing {
 namespace {
 
-const std::string kFaultyScenario = testing::source_folder() + "/scenarios/hospital_pharmacy.json";
-
 class Faults : public ::testing::Test {
  protected:
   Outcome run(const std::string& arguments, const std::string& before = {}) {
@@ -60,14 +58,14 @@ TEST_F(Faults, UsageIsTwo) {
   EXPECT_EQ(run("run --no-such-flag").code, 2);
   EXPECT_EQ(run("no-such-command").code, 2);
   EXPECT_EQ(run("").code, 2);
-  EXPECT_EQ(run("run " + kFaultyScenario + " --temp hot").code, 2);
-  EXPECT_EQ(run("run " + kFaultyScenario + " -ctk q3").code, 2);
-  EXPECT_EQ(run("plan " + kFaultyScenario + " --engine fake --clock yesterday").code, 2);
-  EXPECT_EQ(run("run " + kFaultyScenario + " -m no-such-model --out " + (folder_.path() / "r").string()).code, 2);
-  EXPECT_EQ(run("run " + kFaultyScenario + " -m /no/such/file.gguf --out " + (folder_.path() / "r").string()).code, 2);
-  EXPECT_EQ(run("plan " + kFaultyScenario + " --engine fake --format no-such-format").code, 2);
-  EXPECT_EQ(run("plan " + kFaultyScenario + " --engine fake --conditions no-such-condition").code, 2);
-  EXPECT_EQ(run("plan " + kFaultyScenario + " --engine no-such-engine -m /etc/hostname").code, 2);
+  EXPECT_EQ(run("run " + kScenario + " --temp hot").code, 2);
+  EXPECT_EQ(run("run " + kScenario + " -ctk q3").code, 2);
+  EXPECT_EQ(run("plan " + kScenario + " --engine fake --clock yesterday").code, 2);
+  EXPECT_EQ(run("run " + kScenario + " -m no-such-model --out " + (folder_.path() / "r").string()).code, 2);
+  EXPECT_EQ(run("run " + kScenario + " -m /no/such/file.gguf --out " + (folder_.path() / "r").string()).code, 2);
+  EXPECT_EQ(run("plan " + kScenario + " --engine fake --format no-such-format").code, 2);
+  EXPECT_EQ(run("plan " + kScenario + " --engine fake --conditions no-such-condition").code, 2);
+  EXPECT_EQ(run("plan " + kScenario + " --engine no-such-engine -m /etc/hostname").code, 2);
   EXPECT_EQ(run("convert no-such-model " + (folder_.path() / "c").string()).code, 2);
   EXPECT_EQ(run("convert /etc/hostname " + (folder_.path() / "c").string() + " --only gguf,nothing").code, 2);
 }
@@ -107,7 +105,7 @@ TEST_F(Faults, NumbersOutOfBoundsAreTwoBeforeAnythingIsLoaded) {
   };
   const auto out = (folder_.path() / "r").string();
   for (const auto& [flags, words] : cases) {
-    const auto outcome = run("run " + kFaultyScenario + " -m /no/such/file.gguf --out " + out + " " + flags);
+    const auto outcome = run("run " + kScenario + " -m /no/such/file.gguf --out " + out + " " + flags);
     EXPECT_EQ(outcome.code, 2) << flags << ": " << outcome.err;
     EXPECT_NE(outcome.err.find(words), std::string::npos) << flags << ": " << outcome.err;
     EXPECT_EQ(outcome.err.find("/no/such/file.gguf"), std::string::npos) << flags << ": " << outcome.err;
@@ -141,7 +139,7 @@ TEST_F(Faults, DeepOrCutDocumentsAreRefusedAndNoCrash) {
   const auto deep = std::string(100'000, '[');
   EXPECT_EQ(run("validate " + write("deep.json", deep + std::string(100'000, ']'))).code, 3);
   EXPECT_EQ(run("validate " + write("half.json", deep)).code, 3);
-  EXPECT_EQ(run("plan " + kFaultyScenario + " --engine fake --format " + write("format.json", deep)).code, 3);
+  EXPECT_EQ(run("plan " + kScenario + " --engine fake --format " + write("format.json", deep)).code, 3);
   EXPECT_EQ(
       run("eval " + write("set.jsonl", deep + "\n") + " --engine fake --out " + (folder_.path() / "e").string()).code,
       3);
@@ -182,8 +180,8 @@ TEST_F(Faults, NamesThatAreNoUtf8AreNoFault) {
   EXPECT_EQ(missing.code, 3);
   EXPECT_TRUE(parse_json(missing.out).ok()) << missing.out;
   EXPECT_FALSE(first_invalid_utf8(missing.err).has_value()) << missing.err;
-  EXPECT_EQ(run("plan " + kFaultyScenario + " -m " + (folder / "none").string()).code, 2);
-  EXPECT_EQ(run("plan " + kFaultyScenario + " --engine fake --format n\xffne").code, 2);
+  EXPECT_EQ(run("plan " + kScenario + " -m " + (folder / "none").string()).code, 2);
+  EXPECT_EQ(run("plan " + kScenario + " --engine fake --format n\xffne").code, 2);
 }
 
 bool steers(const std::string& text) {
@@ -228,10 +226,10 @@ TEST_F(Faults, ArgumentsAndVariablesSteerNoTerminal) {
   const std::string raw =
       "'\x1b[2J\xC2\x9B"
       "31m\xE2\x80\xAE\r\nbulkhead: forged\x07'";
-  for (const auto& line : std::vector<std::string>{
-           "", "run x --", "run x --temp ", "run x -n ", "plan " + kFaultyScenario + " -m ",
-           "plan " + kFaultyScenario + " --engine ", "plan " + kFaultyScenario + " --engine fake --format ", "pull ",
-           "report ", "validate ", "verify --engine ", "eval x --out=", "completion "}) {
+  for (const auto& line :
+       std::vector<std::string>{"", "run x --", "run x --temp ", "run x -n ", "plan " + kScenario + " -m ",
+                                "plan " + kScenario + " --engine ", "plan " + kScenario + " --engine fake --format ",
+                                "pull ", "report ", "validate ", "verify --engine ", "eval x --out=", "completion "}) {
     const auto outcome = run(line + raw);
     EXPECT_NE(outcome.code, 0) << line;
     EXPECT_LT(outcome.code, 128) << line;
@@ -240,7 +238,7 @@ TEST_F(Faults, ArgumentsAndVariablesSteerNoTerminal) {
   }
   for (const auto* variable : {"LLAMA_ARG_MODEL", "BULKHEAD_MODELS", "HOME", "XDG_CACHE_HOME", "HF_ENDPOINT"}) {
     for (const auto& line :
-         std::vector<std::string>{"plan " + kFaultyScenario, "models", "models --json", "pull -hf user/repo"}) {
+         std::vector<std::string>{"plan " + kScenario, "models", "models --json", "pull -hf user/repo"}) {
       const auto outcome = run(line, std::string("HF_HUB_OFFLINE=1 ") + variable + "=" + raw);
       EXPECT_LT(outcome.code, 128) << variable << " " << line;
       EXPECT_FALSE(steers(outcome.out)) << variable << " " << line << outcome.out;
@@ -253,9 +251,9 @@ TEST_F(Faults, SecretsAreNotSaid) {
   const std::string before = "HF_TOKEN=hf_topsecret HF_ENDPOINT=http://someone:hunter2@127.0.0.1:1 BULKHEAD_MODELS=" +
                              (folder_.path() / "models").string() + " timeout 100";
   const auto out = (folder_.path() / "run").string();
-  for (const auto& line : std::vector<std::string>{
-           "--version", "models --json", "run " + kFaultyScenario + " --engine fake -n 4 -v -v --json --out " + out,
-           "pull -hf user/repo -q", "plan " + kFaultyScenario + " -hf user/repo"}) {
+  for (const auto& line : std::vector<std::string>{"--version", "models --json",
+                                                   "run " + kScenario + " --engine fake -n 4 -v -v --json --out " + out,
+                                                   "pull -hf user/repo -q", "plan " + kScenario + " -hf user/repo"}) {
     const auto outcome = run(line, before);
     for (const auto* secret : {"hf_topsecret", "hunter2"}) {
       EXPECT_EQ((outcome.out + outcome.err).find(secret), std::string::npos) << line << outcome.err;
@@ -273,16 +271,16 @@ TEST_F(Faults, VeryLongArgumentsAndVariablesAreNoCrash) {
   EXPECT_EQ(run(longest).code, 2);
   EXPECT_EQ(run("run --" + longest).code, 2);
   EXPECT_EQ(run("validate " + longest).code, 3);
-  EXPECT_EQ(run("plan " + kFaultyScenario + " --engine " + longest).code, 2);
-  EXPECT_EQ(run("plan " + kFaultyScenario + " -m " + longest).code, 2);
-  EXPECT_EQ(run("plan " + kFaultyScenario + " --engine fake --format " + longest).code, 2);
-  EXPECT_EQ(run("plan " + kFaultyScenario + " --engine fake --conditions " + longest).code, 2);
-  EXPECT_EQ(run("run " + kFaultyScenario + " --engine fake -n 4 --out " + longest).code, 5);
+  EXPECT_EQ(run("plan " + kScenario + " --engine " + longest).code, 2);
+  EXPECT_EQ(run("plan " + kScenario + " -m " + longest).code, 2);
+  EXPECT_EQ(run("plan " + kScenario + " --engine fake --format " + longest).code, 2);
+  EXPECT_EQ(run("plan " + kScenario + " --engine fake --conditions " + longest).code, 2);
+  EXPECT_EQ(run("run " + kScenario + " --engine fake -n 4 --out " + longest).code, 5);
   EXPECT_EQ(run("report " + longest).code, 3);
   EXPECT_EQ(run("models", "HOME=" + longest).code, 0);
   EXPECT_EQ(run("models", "BULKHEAD_MODELS=" + longest).code, 0);
   EXPECT_EQ(run("models", "XDG_CACHE_HOME=$(printf 'a\\033\\377b')").code, 0);
-  EXPECT_EQ(run("plan " + kFaultyScenario, "LLAMA_ARG_MODEL=" + longest).code, 2);
+  EXPECT_EQ(run("plan " + kScenario, "LLAMA_ARG_MODEL=" + longest).code, 2);
   EXPECT_EQ(run("models", "env -i").code, 0);
 }
 
@@ -290,7 +288,7 @@ TEST_F(Faults, VeryLongArgumentsAndVariablesAreNoCrash) {
 TEST_F(Faults, StrictIsolationIsRefusedWhereOptionsForbidIt) {
   const auto model = write("model.gguf", "no model");
   for (const std::string flag : {"--grade mask", "--kernels stock", "-fa off"}) {
-    const auto outcome = run("plan " + kFaultyScenario + " -m " + model + " --isolation strict " + flag);
+    const auto outcome = run("plan " + kScenario + " -m " + model + " --isolation strict " + flag);
     EXPECT_EQ(outcome.code, 2) << flag;
     EXPECT_NE(outcome.err.find("--isolation"), std::string::npos) << outcome.err;
     EXPECT_NE(outcome.err.find(flag.substr(0, flag.find(' '))), std::string::npos) << outcome.err;
@@ -298,20 +296,19 @@ TEST_F(Faults, StrictIsolationIsRefusedWhereOptionsForbidIt) {
 }
 
 TEST_F(Faults, UsageErrorsNameWhatIsKnown) {
-  EXPECT_NE(run("plan " + kFaultyScenario + " --engine fake --format no-such-format").err.find("mlx-seed"),
+  EXPECT_NE(run("plan " + kScenario + " --engine fake --format no-such-format").err.find("mlx-seed"),
             std::string::npos);
-  EXPECT_NE(run("plan " + kFaultyScenario + " --engine fake --conditions nothing").err.find("turn_based"),
-            std::string::npos);
-  EXPECT_NE(run("run " + kFaultyScenario + " -m no-such-model --out " + (folder_.path() / "r").string())
-                .err.find("bulkhead pull"),
-            std::string::npos);
+  EXPECT_NE(run("plan " + kScenario + " --engine fake --conditions nothing").err.find("turn_based"), std::string::npos);
+  EXPECT_NE(
+      run("run " + kScenario + " -m no-such-model --out " + (folder_.path() / "r").string()).err.find("bulkhead pull"),
+      std::string::npos);
 }
 
 TEST_F(Faults, ModelFilesAreFour) {
   const auto text = write("model.gguf", "this is not a model, it is a sentence that is long enough");
-  EXPECT_EQ(run("plan " + kFaultyScenario + " -m " + text).code, 4);
+  EXPECT_EQ(run("plan " + kScenario + " -m " + text).code, 4);
   const auto cut = write("cut.gguf", std::string("GGUF\x03\0\0\0\xff\0\0\0\0\0\0\0\xff\0\0\0\0\0\0\0", 24));
-  EXPECT_EQ(run("plan " + kFaultyScenario + " -m " + cut).code, 4);
+  EXPECT_EQ(run("plan " + kScenario + " -m " + cut).code, 4);
   EXPECT_EQ(run("convert " + text + " " + (folder_.path() / "c").string()).code, 4);
 }
 
@@ -319,20 +316,20 @@ TEST_F(Faults, WhatLibllamaAssertsOfAModelFileIsFour) {
   const auto path = (folder_.path() / "bent.gguf").string();
   for (const auto* key : {"gemma3.expert_count", "gemma3.nextn_predict_layers"}) {
     ASSERT_TRUE(write_tiny_model(path, {}, [&](gguf_context* gguf) { gguf_set_val_u32(gguf, key, 7); }));
-    EXPECT_EQ(run("plan " + kFaultyScenario + " -m " + path).code, 4) << key;
+    EXPECT_EQ(run("plan " + kScenario + " -m " + path).code, 4) << key;
   }
 }
 
 TEST_F(Faults, PartsOfAModelMustLieTogether) {
   const auto first = write_split_tiny_model(folder_.path(), "m");
   const auto second = (folder_.path() / "m-00002-of-00002.gguf").string();
-  EXPECT_EQ(run("plan " + kFaultyScenario + " -m " + first.string() + " --format raw").code, 0);
-  EXPECT_EQ(run("plan " + kFaultyScenario + " -m " + second).code, 2);
+  EXPECT_EQ(run("plan " + kScenario + " -m " + first.string() + " --format raw").code, 0);
+  EXPECT_EQ(run("plan " + kScenario + " -m " + second).code, 2);
   EXPECT_EQ(run("convert " + first.string() + " " + (folder_.path() / "c").string()).code, 2);
   std::filesystem::resize_file(second, 1000);
-  EXPECT_EQ(run("plan " + kFaultyScenario + " -m " + first.string()).code, 4);
+  EXPECT_EQ(run("plan " + kScenario + " -m " + first.string()).code, 4);
   std::filesystem::remove(second);
-  EXPECT_EQ(run("plan " + kFaultyScenario + " -m " + first.string()).code, 2);
+  EXPECT_EQ(run("plan " + kScenario + " -m " + first.string()).code, 2);
 }
 
 TEST_F(Faults, TemplatesThatBreakOrExceedALimitAreFourWhereAFormatUsesThem) {
@@ -383,7 +380,7 @@ TEST_F(Faults, AWorkerThatDiesOrTalksRubbishIsSix) {
   const auto says = [&](const std::string& script) {
     std::ofstream(workers / "bin" / "python") << "#!/bin/sh\n" << script << "\n";
     std::filesystem::permissions(workers / "bin" / "python", std::filesystem::perms::owner_all);
-    return run("plan " + kFaultyScenario + " --engine transformers -m " + workers.string(),
+    return run("plan " + kScenario + " --engine transformers -m " + workers.string(),
                "BULKHEAD_WORKERS=" + workers.string());
   };
   const auto rubbish = says("printf '>>> \\033[2J'; exec sleep 60");
@@ -419,14 +416,14 @@ TEST_F(Faults, ScenariosAreThreeAndNameLineAndField) {
 }
 
 TEST_F(Faults, TooLongIsFiveAndSaysByHowMuch) {
-  const auto outcome = run("run " + kFaultyScenario + " --engine fake -c 512 --out " + (folder_.path() / "r").string());
+  const auto outcome = run("run " + kScenario + " --engine fake -c 512 --out " + (folder_.path() / "r").string());
   EXPECT_EQ(outcome.code, 5);
   EXPECT_NE(outcome.err.find("too many"), std::string::npos) << outcome.err;
 }
 
 TEST_F(Faults, UnwritableFolderIsFiveBeforeAnyWork) {
   const auto file = write("file", "x");
-  const auto outcome = run("run " + kFaultyScenario + " --engine fake --out " + file + "/run");
+  const auto outcome = run("run " + kScenario + " --engine fake --out " + file + "/run");
   EXPECT_EQ(outcome.code, 5);
   EXPECT_TRUE(outcome.out.empty());
 }
@@ -454,7 +451,7 @@ TEST_F(Faults, DamagedResultsAreFour) {
 
 TEST_F(Faults, ErrorsAreJsonOnRequest) {
   const auto outcome =
-      run("run " + kFaultyScenario + " --engine fake -c 512 --json --out " + (folder_.path() / "r").string());
+      run("run " + kScenario + " --engine fake -c 512 --json --out " + (folder_.path() / "r").string());
   EXPECT_EQ(outcome.code, 5);
   EXPECT_NE(outcome.out.find("\"exit_code\":5"), std::string::npos) << outcome.out;
 }
@@ -473,14 +470,14 @@ TEST_F(ModelFaults, TruncatedModelIsFour) {
   std::ifstream file(model, std::ios::binary);
   std::string head(20U << 20U, '\0');
   file.read(head.data(), static_cast<std::streamsize>(head.size()));
-  const auto outcome = run("plan " + kFaultyScenario + " -m " + write("cut.gguf", head));
+  const auto outcome = run("plan " + kScenario + " -m " + write("cut.gguf", head));
   EXPECT_EQ(outcome.code, 4) << outcome.err;
 }
 
 TEST_F(ModelFaults, ContextBeyondTheModelOrTheMemoryIsFive) {
   const auto model = model_file("gemma-3-270m-q4_k_m.gguf");
   if (!std::filesystem::exists(model)) GTEST_SKIP() << model << " is not there";
-  const auto start = "run " + kFaultyScenario + " -m " + model + " --out " + (folder_.path() / "r").string();
+  const auto start = "run " + kScenario + " -m " + model + " --out " + (folder_.path() / "r").string();
   EXPECT_EQ(run(start + " -n 40000").code, 5);
   const auto memory = run(start + " -c 32768 -n 30000 --parallel 256", "ulimit -v 2000000;");
   EXPECT_EQ(memory.code, 5) << memory.err;
@@ -493,7 +490,7 @@ TEST_F(ModelFaults, InterruptKeepsPartialResultsAndIs130) {
   if (!std::filesystem::exists(model)) GTEST_SKIP() << model << " is not there";
   const auto out = folder_.path() / "run";
   const auto outcome = run_program_and_interrupt(
-      folder_.path(), "run " + kFaultyScenario + " -m " + model + " -c 8192 -n 2000 --ignore-eos --out " + out.string(),
+      folder_.path(), "run " + kScenario + " -m " + model + " -c 8192 -n 2000 --ignore-eos --out " + out.string(),
       "generate");
   EXPECT_EQ(outcome.code, 130) << outcome.err;
   EXPECT_NE(read_file(out / "results.json").find("\"complete\": false"), std::string::npos);

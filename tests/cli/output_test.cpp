@@ -25,6 +25,7 @@
 namespace bulkhead {
 namespace {
 
+using testing::kScenario;
 using testing::read_file;
 using testing::run_program;
 using testing::TemporaryFolder;
@@ -38,7 +39,6 @@ struct Line {
   int code = 0;
 };
 
-const std::string kScenario = kSource + "/scenarios/hospital_pharmacy.json";
 const std::string kBench = kSource + "/datasets/bulkhead-bench/conversations.jsonl";
 
 std::map<std::string, std::vector<Line>> lines_of_commands() {

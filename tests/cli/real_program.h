@@ -14,6 +14,9 @@
 
 namespace bulkhead::testing {
 
+inline const std::string kScenario = source_folder() + "/scenarios/hospital_pharmacy.json";
+inline const std::string kBenchData = source_folder() + "/datasets/bulkhead-bench";
+
 struct Outcome {
   int code = -1;
   std::string out;

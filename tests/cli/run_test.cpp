@@ -15,8 +15,6 @@
 namespace bulkhead::testing {
 namespace {
 
-const std::string kRunScenario = testing::source_folder() + "/scenarios/hospital_pharmacy.json";
-
 Json results_of(const std::filesystem::path& folder) {
   return json_of(read_file(folder / "results.json"));
 }
@@ -35,7 +33,7 @@ TEST(Run, WritesTheWholeFolderAndDataOnStdout) {
   const TemporaryFolder folder;
   const auto out = folder / "run";
   const auto outcome =
-      run_program(folder.path(), "run " + kRunScenario + " --engine fake -n 16 --json --out " + out.string());
+      run_program(folder.path(), "run " + kScenario + " --engine fake -n 16 --json --out " + out.string());
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   for (const char* name : {"results.json", "samples.jsonl", "manifest.json", "report.md", "report.html"}) {
     EXPECT_TRUE(std::filesystem::exists(out / name)) << name;
@@ -50,8 +48,8 @@ TEST(Run, TheClockStandsInTheResults) {
   const TemporaryFolder folder;
   const auto clock_of = [&](const std::string& name, const std::string& flags) {
     const auto out = folder / name;
-    const auto outcome = run_program(
-        folder.path(), "run " + kRunScenario + " --engine fake -n 4 -q " + flags + " --out " + out.string());
+    const auto outcome =
+        run_program(folder.path(), "run " + kScenario + " --engine fake -n 4 -q " + flags + " --out " + out.string());
     EXPECT_EQ(outcome.code, 0) << outcome.err;
     return results_of(out)["engine"]["clock"].get<std::string>();
   };
@@ -62,7 +60,7 @@ TEST(Run, TheClockStandsInTheResults) {
 TEST(Run, ManifestHoldsTheHashes) {
   const TemporaryFolder folder;
   const auto out = folder / "run";
-  ASSERT_EQ(run_program(folder.path(), "run " + kRunScenario + " --engine fake -n 4 -q --out " + out.string()).code, 0);
+  ASSERT_EQ(run_program(folder.path(), "run " + kScenario + " --engine fake -n 4 -q --out " + out.string()).code, 0);
   const auto manifest = json_of(read_file(out / "manifest.json"));
   EXPECT_EQ(manifest["scenarios"][0]["sha256"].get<std::string>().size(), 64U);
   EXPECT_EQ(manifest["settings"]["format_sha256"].get<std::string>().size(), 64U);
@@ -76,7 +74,7 @@ TEST(Run, ManifestHoldsTheHashes) {
 
 TEST(Run, APartitionInAProcessOfItsOwnSaysTheSame) {
   const TemporaryFolder folder;
-  const auto arguments = "run " + kRunScenario + " --engine fake -n 12 -q --out " + (folder / "run").string();
+  const auto arguments = "run " + kScenario + " --engine fake -n 12 -q --out " + (folder / "run").string();
   ASSERT_EQ(run_program(folder.path(), arguments).code, 0);
   const auto outcome = run_program(folder.path(), arguments + "2 --grade process");
   ASSERT_EQ(outcome.code, 0) << outcome.err;
@@ -101,7 +99,7 @@ TEST(Worker, IsHiddenAndEndsWithItsInput) {
 TEST(Run, RepeatRunsOneSeedAfterAnother) {
   const TemporaryFolder folder;
   const auto out = folder / "run";
-  ASSERT_EQ(run_program(folder.path(), "run " + kRunScenario +
+  ASSERT_EQ(run_program(folder.path(), "run " + kScenario +
                                            " --engine fake -n 8 -q --repeat 3 --conditions sequential,semantic --out " +
                                            out.string())
                 .code,
@@ -116,11 +114,11 @@ TEST(Run, RepeatRunsOneSeedAfterAnother) {
 
 TEST(Run, ScenariosOfOneIdAndOtherContentsAreNotOne) {
   const TemporaryFolder folder;
-  auto other = read_file(kRunScenario);
+  auto other = read_file(kScenario);
   other.insert(other.rfind('}'), " ");
   write_file(folder / "other.json", other);
   const auto run = [&](const std::string& second, const char* out) {
-    return run_program(folder.path(), "run " + kRunScenario + " " + second +
+    return run_program(folder.path(), "run " + kScenario + " " + second +
                                           " --engine fake -n 4 -q --conditions sequential --out " +
                                           (folder / out).string());
   };
@@ -135,7 +133,7 @@ TEST(Run, ScenariosOfOneIdAndOtherContentsAreNotOne) {
   }
   EXPECT_EQ(sums, (std::set<std::string>{results["runs"][0]["scenario"]["sha256"],
                                          results["runs"][1]["scenario"]["sha256"]}));
-  const auto twice = run_program(folder.path(), "run " + kRunScenario + " " + kRunScenario +
+  const auto twice = run_program(folder.path(), "run " + kScenario + " " + kScenario +
                                                     " --engine fake -n 4 --conditions sequential --out " +
                                                     (folder / "twice").string());
   EXPECT_EQ(twice.code, 0) << twice.err;
@@ -146,7 +144,7 @@ TEST(Run, ScenariosOfOneIdAndOtherContentsAreNotOne) {
 // What lies in the folder of --out is another's until --force says otherwise, and foreign files are never replaced.
 TEST(Run, LeavesWhatIsNotItsOwn) {
   const TemporaryFolder folder;
-  const auto start = "run " + kRunScenario + " --engine fake -n 4 -q --conditions sequential ";
+  const auto start = "run " + kScenario + " --engine fake -n 4 -q --conditions sequential ";
   ASSERT_EQ(run_program(folder.path(), start + "--out " + (folder / "run").string()).code, 0);
   const auto before = read_file(folder / "run/results.json");
   const auto refused = run_program(folder.path(), start + "-s 7 --out " + (folder / "run").string());
@@ -164,7 +162,7 @@ TEST(Run, LeavesWhatIsNotItsOwn) {
 
 TEST(Run, RunsThatStartInOneSecondHaveFoldersOfTheirOwn) {
   const TemporaryFolder folder;
-  const auto one = program() + " run " + kRunScenario + " --engine fake -n 4 -q --conditions sequential -s ";
+  const auto one = program() + " run " + kScenario + " --engine fake -n 4 -q --conditions sequential -s ";
   std::string all = "cd " + folder.path().string() + " || exit 9; ";
   for (int seed = 1; seed <= 4; ++seed) all += one + std::to_string(seed) + " >/dev/null & ";
   ASSERT_EQ(std::system((all + "wait").c_str()), 0);
@@ -179,7 +177,7 @@ TEST(Run, RunsThatStartInOneSecondHaveFoldersOfTheirOwn) {
 TEST(Run, OfRunsThatStartAtOnceInOneFolderOneHasIt) {
   const TemporaryFolder folder;
   const auto out = (folder / "run").string();
-  const auto one = program() + " run " + kRunScenario + " --engine fake -n 4 -q --out " + out + " -s ";
+  const auto one = program() + " run " + kScenario + " --engine fake -n 4 -q --out " + out + " -s ";
   std::string all;
   for (int seed = 1; seed <= 4; ++seed) {
     const auto number = std::to_string(seed);
@@ -201,7 +199,7 @@ TEST(Run, OfRunsThatStartAtOnceInOneFolderOneHasIt) {
 TEST(Run, ForgedResultsAreNeitherDrawnNorVerified) {
   const TemporaryFolder folder;
   const auto out = folder / "run";
-  ASSERT_EQ(run_program(folder.path(), "run " + kRunScenario + " --engine fake -n 4 -q --out " + out.string()).code, 0);
+  ASSERT_EQ(run_program(folder.path(), "run " + kScenario + " --engine fake -n 4 -q --out " + out.string()).code, 0);
   for (const char* const name : {"results.json", "samples.jsonl", "transcript.jsonl", "manifest.json", "report.md"}) {
     const auto whole = read_file(out / name);
     auto forged = whole;
@@ -220,7 +218,7 @@ TEST(Run, ForgedResultsAreNeitherDrawnNorVerified) {
 
 TEST(Run, EveryFormOfOutput) {
   const TemporaryFolder folder;
-  const auto start = "run " + kRunScenario + " --engine fake -n 4 -q --force --out " + (folder / "run").string();
+  const auto start = "run " + kScenario + " --engine fake -n 4 -q --force --out " + (folder / "run").string();
   EXPECT_NE(run_program(folder.path(), start).out.find("Sequential"), std::string::npos);
   EXPECT_EQ(run_program(folder.path(), start + " -o md").out.rfind("# ", 0), 0U);
   const auto csv = run_program(folder.path(), start + " -o csv").out;
@@ -229,12 +227,12 @@ TEST(Run, EveryFormOfOutput) {
 
 TEST(Run, PlanPrintsEveryStepAsText) {
   const TemporaryFolder folder;
-  const auto text = run_program(folder.path(), "plan " + kRunScenario + " --engine fake");
+  const auto text = run_program(folder.path(), "plan " + kScenario + " --engine fake");
   ASSERT_EQ(text.code, 0) << text.err;
   for (const char* word : {"sequential/all/A", "semantic/cluster_3", "fork", "send", "generate"}) {
     EXPECT_NE(text.out.find(word), std::string::npos) << word;
   }
-  const auto json = run_program(folder.path(), "plan " + kRunScenario + " --engine fake --json");
+  const auto json = run_program(folder.path(), "plan " + kScenario + " --engine fake --json");
   EXPECT_TRUE(json_of(json.out).is_object());
 }
 
@@ -244,7 +242,7 @@ TEST_P(ModelRun, TheSameCommandTwiceGivesTheSameTexts) {
   const auto model = model_file("gemma-3-270m-q4_k_m.gguf");
   if (!std::filesystem::exists(model)) GTEST_SKIP() << model << " is not there";
   const TemporaryFolder folder;
-  const auto command = "run " + kRunScenario + " -m " + model + " -n 24 -q " + GetParam() + " --out ";
+  const auto command = "run " + kScenario + " -m " + model + " -n 24 -q " + GetParam() + " --out ";
   ASSERT_EQ(run_program(folder.path(), command + (folder / "1").string()).code, 0);
   ASSERT_EQ(run_program(folder.path(), command + (folder / "2").string()).code, 0);
   const auto first = results_of(folder / "1");

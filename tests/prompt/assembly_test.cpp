@@ -2,6 +2,7 @@
 #include "prompt/assembly.h"
 
 #include "engines/fake/fake_engine.h"
+#include "prompt/builtin_format.h"
 #include "prompt/word_tokenizer.h"
 
 #include <fmt/format.h>
@@ -38,12 +39,6 @@ Scenario scenario() {
   auto parsed = conversation::parse_scenario(std::string(kScenario), "s.json");
   EXPECT_TRUE(parsed.ok());
   return std::move(parsed).value();
-}
-
-Format builtin_format(std::string_view name) {
-  auto format = load_format(name);
-  EXPECT_TRUE(format.ok());
-  return std::move(format).value();
 }
 
 TracedTokens assembled(const Format& format, std::span<const Block> blocks, const engine::Tokenizer& tokenizer,

@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "json_of.h"
 #include "paths.h"
+#include "prompt/builtin_format.h"
 #include "prompt/placeholders.h"
 
 #include <fmt/format.h>
@@ -24,12 +25,6 @@ using ::testing::HasSubstr;
 
 std::string source_path(const std::string& relative) {
   return testing::source_folder() + "/" + relative;
-}
-
-Format builtin(std::string_view name) {
-  auto format = load_format(name);
-  EXPECT_TRUE(format.ok()) << format.error().to_string();
-  return std::move(format).value();
 }
 
 // Clusters A and B, and C that depends on both; turns 1-2, 3 and 5, 4.
@@ -66,7 +61,7 @@ TEST(Format, TheBuiltInOnesAreNamedAsTheirFilesAndDifferInHash) {
   EXPECT_THAT(builtin_formats(), ElementsAre("bulkhead", "hf-seed-chat", "hf-seed-one-bos", "hf-seed", "mlx-seed-query",
                                              "mlx-seed", "raw"));
   for (const auto& name : builtin_formats()) {
-    const auto format = builtin(name);
+    const auto format = builtin_format(name);
     EXPECT_EQ(format.name, name);
     const auto from_file = load_format(source_path("formats/" + name + ".json"));
     ASSERT_TRUE(from_file.ok());
@@ -83,7 +78,7 @@ TEST(Format, AnUnknownNameIsUsageAndTellsTheKnownOnes) {
 }
 
 TEST(Format, PromptsOfTheMlxSeedAreVerbatimForTheSeedsTaskTypes) {
-  const auto format = builtin("mlx-seed");
+  const auto format = builtin_format("mlx-seed");
   const auto scenario = seed_like_scenario();
   EXPECT_EQ(format.prompt_prefix, "\n\n");
   for (const auto* condition : {"sequential", "prompted", "turn_based", "semantic"}) {
@@ -98,7 +93,7 @@ TEST(Format, PromptsOfTheMlxSeedAreVerbatimForTheSeedsTaskTypes) {
 }
 
 TEST(Format, PromptsOfTheHfSeedDependOnTheCondition) {
-  const auto format = builtin("hf-seed");
+  const auto format = builtin_format("hf-seed");
   const auto scenario = seed_like_scenario();
   EXPECT_EQ(prompt_of(format, scenario, 1, "semantic"), "Generate output B based on the provided context:");
   EXPECT_EQ(prompt_of(format, scenario, 1, "prompted"),
@@ -111,10 +106,10 @@ TEST(Format, PromptsOfTheHfSeedDependOnTheCondition) {
 
 TEST(Format, OtherScenariosGetTheTemplates) {
   const auto scenario = plain_scenario();
-  const auto hf = builtin("hf-seed");
+  const auto hf = builtin_format("hf-seed");
   EXPECT_EQ(prompt_of(hf, scenario, 1, "turn_based"), "Based on turns 3, 5 (ships), provide your recommendations:");
   EXPECT_EQ(prompt_of(hf, scenario, 2), "Generate output C that integrates outputs A and B:");
-  EXPECT_EQ(instruction_text(builtin("mlx-seed"), scenario),
+  EXPECT_EQ(instruction_text(builtin_format("mlx-seed"), scenario),
             "IMPORTANT: Keep the following topics separate: tea and ships.\n\n");
   EXPECT_THAT(instruction_text(hf, scenario), HasSubstr("\n1. tea\n2. ships\n3. the two of them\n"));
 }
@@ -122,17 +117,17 @@ TEST(Format, OtherScenariosGetTheTemplates) {
 TEST(Format, TheScenariosPromptsComeBeforeTheTemplatesAndAfterTheExactTexts) {
   auto plain = plain_scenario();
   plain.clusters[0].prompts["neutral"] = "Pour {label}.";
-  EXPECT_EQ(prompt_of(builtin("mlx-seed"), plain, 0), "Pour {label}.");
-  EXPECT_EQ(prompt_of(builtin("mlx-seed"), plain, 0, "sequential", "targeted"),
+  EXPECT_EQ(prompt_of(builtin_format("mlx-seed"), plain, 0), "Pour {label}.");
+  EXPECT_EQ(prompt_of(builtin_format("mlx-seed"), plain, 0, "sequential", "targeted"),
             "Based on the part on tea above, provide recommendations:");
   auto seed_like = seed_like_scenario();
   seed_like.clusters[0].prompts["neutral"] = "Pour.";
-  EXPECT_EQ(prompt_of(builtin("mlx-seed"), seed_like, 0), "Generate output A based on the provided context:");
+  EXPECT_EQ(prompt_of(builtin_format("mlx-seed"), seed_like, 0), "Generate output A based on the provided context:");
 }
 
 TEST(Format, AnUnknownPromptSetIsUsage) {
   const auto scenario = plain_scenario();
-  const auto text = prompt_text(builtin("raw"), scenario, scenario.clusters[0], "sequential", "loud");
+  const auto text = prompt_text(builtin_format("raw"), scenario, scenario.clusters[0], "sequential", "loud");
   ASSERT_FALSE(text.ok());
   EXPECT_EQ(text.error().code, ErrorCode::kUsage);
   EXPECT_THAT(text.error().advice, HasSubstr("neutral, targeted"));
@@ -171,13 +166,13 @@ TEST(Format, BrokenFilesAreRefusedWithTheirPlace) {
 
 // Each of the seed's confounds is one field's difference from the seed's format.
 TEST(Format, OneThatExtendsAnotherDiffersInItsOwnFieldsOnly) {
-  const auto base = builtin("hf-seed");
-  const auto once = builtin("hf-seed-one-bos");
+  const auto base = builtin_format("hf-seed");
+  const auto once = builtin_format("hf-seed-one-bos");
   EXPECT_TRUE(base.bos_per_block);
   EXPECT_FALSE(once.bos_per_block);
   EXPECT_EQ(once.tokenizing, Tokenizing::kPerBlock);
   EXPECT_NE(once.sha256, base.sha256);
-  const auto chat = builtin("hf-seed-chat");
+  const auto chat = builtin_format("hf-seed-chat");
   EXPECT_EQ(chat.rendering, Rendering::kChat);
   for (const auto& one : {once, chat}) {
     EXPECT_EQ(instruction_text(one, seed_like_scenario()), instruction_text(base, seed_like_scenario()));
@@ -185,9 +180,9 @@ TEST(Format, OneThatExtendsAnotherDiffersInItsOwnFieldsOnly) {
               prompt_of(base, seed_like_scenario(), 2, "turn_based"));
     EXPECT_EQ(one.new_tokens_dependent, base.new_tokens_dependent);
   }
-  const auto query = builtin("mlx-seed-query");
+  const auto query = builtin_format("mlx-seed-query");
   EXPECT_TRUE(query.read_query);
-  EXPECT_EQ(query.separator, builtin("mlx-seed").separator);
+  EXPECT_EQ(query.separator, builtin_format("mlx-seed").separator);
 }
 
 TEST(Format, WhatItExtendsMustBeBuiltInAndExtendNothing) {

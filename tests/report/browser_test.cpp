@@ -14,14 +14,8 @@ namespace {
 using Browser = testing::Browser;
 using testing::body_of;
 
-std::string page_for_browser(const Json& results) {
-  auto page = to_html(results);
-  EXPECT_TRUE(page.ok());
-  return page ? *page : std::string();
-}
-
 TEST_F(Browser, DrawsEveryChartAndTextWithoutFault) {
-  const std::string dom = drawn(page_for_browser(fixture()));
+  const std::string dom = drawn(page_of(fixture()));
   const std::string body = body_of(dom);
   ASSERT_TRUE(contains(body, "data-ready")) << "the script did not reach its end";
   EXPECT_FALSE(contains(body, "data-fault")) << body.substr(0, 600);
@@ -51,7 +45,7 @@ TEST_F(Browser, TermsThatCannotBeCountedAreNotZero) {
       }
     }
   }
-  const auto body = body_of(drawn(page_for_browser(results)));
+  const auto body = body_of(drawn(page_of(results)));
   ASSERT_TRUE(contains(body, "data-ready"));
   EXPECT_FALSE(contains(body, "data-fault"));
   EXPECT_TRUE(contains(body, "not countable"));
@@ -66,11 +60,11 @@ TEST_F(Browser, MarksEachForeignTerm) {
   for (const auto& condition : results["runs"][0]["conditions"]) {
     for (const auto& output : condition["outputs"]) wanted += output["foreign_terms"].get<std::size_t>();
   }
-  EXPECT_EQ(occurrences(body_of(drawn(page_for_browser(results))), "<mark"), wanted);
+  EXPECT_EQ(occurrences(body_of(drawn(page_of(results))), "<mark"), wanted);
 }
 
 TEST_F(Browser, HostileTextStaysText) {
-  const std::string dom = drawn(page_for_browser(fixture()));
+  const std::string dom = drawn(page_of(fixture()));
   const std::string body = body_of(dom);
   EXPECT_TRUE(contains(body, "&lt;/script&gt;&lt;img src=x onerror=")) << "the text is shown";
   EXPECT_TRUE(contains(body, "lighthouse &lt;script&gt;alert(1)&lt;/script&gt;"));
@@ -82,7 +76,7 @@ TEST_F(Browser, HostileTextStaysText) {
 }
 
 TEST_F(Browser, DrawsOnANarrowScreen) {
-  const std::string body = body_of(drawn(page_for_browser(fixture()), "--window-size=360,800"));
+  const std::string body = body_of(drawn(page_of(fixture()), "--window-size=360,800"));
   EXPECT_TRUE(contains(body, "data-ready"));
   EXPECT_FALSE(contains(body, "data-fault"));
   EXPECT_EQ(occurrences(body, "<svg"), 5U);
@@ -90,7 +84,7 @@ TEST_F(Browser, DrawsOnANarrowScreen) {
 
 // The page's policy stops a script that is not the page's own, and the page says so: a fault is never silent.
 TEST_F(Browser, PolicyStopsForeignScripts) {
-  std::string page = page_for_browser(fixture());
+  std::string page = page_of(fixture());
   page.replace(page.rfind("</body>"), 7, "<script>document.title = 'taken over'</script></body>");
   const std::string dom = drawn(page);
   EXPECT_FALSE(contains(dom, "<title>taken over"));
@@ -106,13 +100,13 @@ TEST_F(Browser, DrawsResultsThatStoppedEarly) {
   condition["partitions"] = Json::array();
   results["runs"][0]["conditions"][1]["outputs"][0]["text"] = "";
   results["runs"][0]["conditions"][1]["outputs"][0]["itl_ms"] = {{"median", nullptr}, {"p95", nullptr}};
-  std::string body = body_of(drawn(page_for_browser(results)));
+  std::string body = body_of(drawn(page_of(results)));
   EXPECT_TRUE(contains(body, "data-ready"));
   EXPECT_FALSE(contains(body, "data-fault")) << body.substr(0, 600);
   EXPECT_TRUE(contains(body, "Incomplete: interrupted &lt;b&gt;by&lt;/b&gt; the user"));
 
   results["runs"] = Json::array();
-  body = body_of(drawn(page_for_browser(results)));
+  body = body_of(drawn(page_of(results)));
   EXPECT_TRUE(contains(body, "data-ready"));
   EXPECT_FALSE(contains(body, "data-fault"));
   EXPECT_TRUE(contains(body, "There are no runs in these results."));

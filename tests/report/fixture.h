@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "json_of.h"
 #include "paths.h"
+#include "report/html.h"
 #include "report/results.h"
 
 #include <gtest/gtest.h>
@@ -58,6 +59,12 @@ inline std::size_t occurrences(const std::string& text, const std::string& part)
   std::size_t count = 0;
   for (auto at = text.find(part); at != std::string::npos; at = text.find(part, at + part.size())) ++count;
   return count;
+}
+
+inline std::string page_of(const Json& results) {
+  auto page = to_html(results);
+  EXPECT_TRUE(page.ok());
+  return page ? *page : std::string();
 }
 
 }  // namespace bulkhead::report

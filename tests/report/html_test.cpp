@@ -10,12 +10,6 @@
 namespace bulkhead::report {
 namespace {
 
-std::string page_of(const Json& results) {
-  auto page = to_html(results);
-  EXPECT_TRUE(page.ok());
-  return page ? *page : std::string();
-}
-
 // What stands in the data element.
 std::string data_of(const std::string& page) {
   const std::string open = "<script type=\"application/json\" id=\"results\">";

@@ -310,7 +310,7 @@ Result<PrefillResult> LlamaEngine::truncate(SequenceId id, std::uint32_t tokens)
   if (tokens == sequence->size()) return PrefillResult{};
   // The logits behind the last token that stays are not known: it is computed once more, as one that was just drawn.
   const std::uint32_t cells = tokens == 0 ? 0 : tokens - 1;
-  const bool served = sequence->cells->trim(cells) && sequence->cells->covers(cells);
+  const bool served = sequence->cells->trim(cells) && (cells == 0 || sequence->cells->covers(cells));
   const std::vector<Token> history(sequence->tokens.begin(), sequence->tokens.begin() + tokens);
   sequence->logits.reset();
   sequence->pending = served && tokens > 0;

@@ -315,13 +315,7 @@ TEST_P(AttentionBits, WhatNoTokenSeesMayBeAnything) {
   }
 }
 
-std::string set_name(const ::testing::TestParamInfo<InstructionSet>& info) {
-  std::string text(name(info.param));
-  std::replace(text.begin(), text.end(), '-', '_');
-  return text;
-}
-
-INSTANTIATE_TEST_SUITE_P(Sets, AttentionBits, ::testing::ValuesIn(available()), set_name);
+INSTANTIATE_TEST_SUITE_P(Sets, AttentionBits, ::testing::ValuesIn(available()), testing::set_name);
 
 }  // namespace
 }  // namespace bulkhead::engines::llama::kernels

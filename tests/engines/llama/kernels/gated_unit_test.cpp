@@ -97,13 +97,7 @@ TEST_P(GatedUnit, AnElementDependsOnItselfOnly) {
   EXPECT_EQ(differing(after.data(), before.data(), before.size()), 0U);
 }
 
-std::string gated_unit_set_name(const ::testing::TestParamInfo<InstructionSet>& info) {
-  std::string text(name(info.param));
-  std::replace(text.begin(), text.end(), '-', '_');
-  return text;
-}
-
-INSTANTIATE_TEST_SUITE_P(Sets, GatedUnit, ::testing::ValuesIn(available()), gated_unit_set_name);
+INSTANTIATE_TEST_SUITE_P(Sets, GatedUnit, ::testing::ValuesIn(available()), testing::set_name);
 
 }  // namespace
 }  // namespace bulkhead::engines::llama::kernels

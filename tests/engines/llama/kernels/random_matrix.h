@@ -5,6 +5,9 @@
 #include "engines/llama/kernels/matmul.h"
 #include "engines/llama/kernels/weight_blocks.h"
 
+#include <gtest/gtest.h>
+
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <barrier>
@@ -26,6 +29,12 @@ using engines::llama::kernels::WeightFormat;
 inline constexpr std::array kAllFormats = {WeightFormat::kQ4K,  WeightFormat::kQ5K,  WeightFormat::kQ6K,
                                            WeightFormat::kQ8_0, WeightFormat::kQ5_0, WeightFormat::kQ4_0,
                                            WeightFormat::kF16,  WeightFormat::kBF16, WeightFormat::kF32};
+// Of a test parameter: a name in letters, digits and underscores.
+inline std::string set_name(const ::testing::TestParamInfo<InstructionSet>& info) {
+  std::string text(name(info.param));
+  std::replace(text.begin(), text.end(), '-', '_');
+  return text;
+}
 inline constexpr std::array kFormatNames = {"Q4_K", "Q5_K", "Q6_K", "Q8_0", "Q5_0", "Q4_0", "F16", "BF16", "F32"};
 
 inline std::string name_of(WeightFormat format) {
