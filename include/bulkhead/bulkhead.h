@@ -2,6 +2,7 @@
 // Everything an embedding program needs.
 #pragma once
 
+#include <bulkhead/embedder.h>
 #include <bulkhead/error.h>
 #include <bulkhead/message.h>
 #include <bulkhead/model.h>

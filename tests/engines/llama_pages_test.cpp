@@ -36,10 +36,10 @@ constexpr int kWindow = 100;
 // A pool of two layers without and one with a window, whose cells are written and read through the layers' tensors.
 class Cache {
  public:
-  explicit Cache(std::uint32_t pages, bool equal_layers = true)
+  explicit Cache(std::uint32_t pages, bool equal_layers = true, int wider = 1)
       : context_(ggml_init({.mem_size = 1U << 16U, .mem_buffer = nullptr, .no_alloc = true}), &ggml_free),
         pool_(pages) {
-    const auto tensor = [&](int row) { return ggml_new_tensor_3d(context_.get(), GGML_TYPE_F16, row, 256, 1); };
+    const auto tensor = [&](int row) { return ggml_new_tensor_3d(context_.get(), GGML_TYPE_F16, row * wider, 256, 1); };
     keys_ = {tensor(32), tensor(equal_layers ? 32 : 64), tensor(16)};
     values_ = {tensor(48), tensor(48), tensor(16)};
     const bool adopted = pool_.adopt(std::span(keys_).first(2), std::span(values_).first(2), 0) &&
@@ -106,6 +106,36 @@ TEST(PagePool, TakesAPageAtATimeAndGivesItBackClean) {
   cache.pool().trim(table, 0);
   EXPECT_TRUE(cache.pool().are_scrubbed(pages)) << "nobody's page is zero";
   EXPECT_EQ(cache.pool().free_pages(), 4U);
+}
+
+// Layers as wide as those of a model with 7 billion parameters: 40 pages are more than what is scrubbed at once.
+TEST(PagePool, ManyPagesAreScrubbedPieceByPiece) {
+  constexpr std::uint32_t kPages = 40;
+  Cache cache(kPages, true, 128);
+  auto& pool = cache.pool();
+  ASSERT_LT(pool.pages_at_once(), kPages / 2);
+  PageTable table;
+  for (std::uint32_t i = 0; i < kPages * kPageCells; ++i) ASSERT_TRUE(cache.write(table, 7));
+  const auto pages = table.pages;
+  pool.trim(table, 0);
+  EXPECT_EQ(pool.waiting_pages(), kPages - pool.pages_at_once());
+  EXPECT_EQ(pool.free_pages(), kPages) << "may all be counted on";
+  EXPECT_FALSE(pool.are_scrubbed(pages));
+  const auto foreign = pool.foreign_cells({});
+  EXPECT_EQ(foreign.size() % pool.waiting_pages(), 0U);
+  EXPECT_FALSE(foreign.empty()) << "a guard locks what waits";
+  PageTable next;
+  for (std::uint32_t i = 0; i < kPages * kPageCells; i += kPageCells) {
+    const auto before = next.pages.size();
+    ASSERT_TRUE(pool.make_writable(next, i + 1));
+    ASSERT_TRUE(pool.are_scrubbed(std::span(next.pages).subspan(before))) << "nobody gets what waits";
+    next.tokens = i + 1;
+  }
+  EXPECT_FALSE(pool.make_writable(next, kPages * kPageCells + 1));
+  pool.trim(next, 0);
+  pool.scrub_waiting(pool.waiting_pages());
+  EXPECT_EQ(pool.waiting_pages(), 0U);
+  EXPECT_TRUE(pool.are_scrubbed(pages));
 }
 
 TEST(PagePool, AForkSharesUntilOneOfBothWrites) {

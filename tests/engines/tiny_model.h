@@ -24,6 +24,7 @@ struct TinyModelOptions {
   std::uint32_t window = 0;           // 0: every layer sees everything; else five of six layers see this many tokens
   std::int64_t head = 64;             // values of a head; our attention takes multiples of 16
   ggml_type up_type = GGML_TYPE_F32;  // of blk.0.ffn_up.weight
+  std::uint32_t pooling = 0;          // libllama's number for how token vectors become one; 0: they do not
   std::string chat_template =
       "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
       "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
@@ -55,6 +56,7 @@ inline void set_metadata(bench::GgufFile& file, const TinyModelOptions& options)
   gguf_set_val_u32(gguf, "gemma3.embedding_length", static_cast<std::uint32_t>(kEmbedding));
   gguf_set_val_u32(gguf, "gemma3.block_count", kLayers);
   gguf_set_val_u32(gguf, "gemma3.feed_forward_length", static_cast<std::uint32_t>(kFeedForward));
+  if (options.pooling > 0) gguf_set_val_u32(gguf, "gemma3.pooling_type", options.pooling);
   gguf_set_val_u32(gguf, "gemma3.attention.head_count", 1);
   gguf_set_val_u32(gguf, "gemma3.attention.head_count_kv", 1);
   gguf_set_val_u32(gguf, "gemma3.attention.key_length", static_cast<std::uint32_t>(options.head));

@@ -162,6 +162,8 @@ class CellStore {
     std::uint32_t tokens = 0;  // that it holds then
   };
   [[nodiscard]] virtual bool can_grow(std::span<const Growth> growths) const = 0;
+  // Clears what closed cells have left, all of it: for when nobody waits. Otherwise that is done a piece at a time.
+  virtual void clear_what_is_left() {}
   // Whether bytes from outside have the form of what store() gives for `tokens` cells.
   [[nodiscard]] virtual bool are_cells_of(const StoredCells& bytes, std::uint32_t tokens) const = 0;
 };

@@ -255,6 +255,7 @@ Result<JobId> LlamaEngine::submit(Job job) {
 void LlamaEngine::step(const engine::StepLimits& limits, std::vector<engine::JobEvent>& events) {
   if (std::exchange(refused_, false) && mutant(Mutant::kSharedOverflow)) run_.cancel_all();
   run_.step(limits, events);
+  if (run_.size() == 0) store_->clear_what_is_left();
 }
 
 // Takes over the cache of `source` up to `tokens`. False when it cannot serve that position; `made` is then empty.
@@ -507,6 +508,7 @@ Result<void> LlamaEngine::close(SequenceId id) {
   if (mutant(Mutant::kWarmSlot)) last_closed_ = found->second.tokens;
   run_.forget(found->second);
   sequences_.erase(found);
+  if (run_.size() == 0) store_->clear_what_is_left();
   return {};
 }
 

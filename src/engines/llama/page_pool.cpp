@@ -98,6 +98,7 @@ std::uint32_t PagePool::row_of(std::uint32_t page, std::uint32_t cell, bool wind
 }
 
 std::uint32_t PagePool::take() {
+  if (free_.empty()) scrub_waiting(pages_at_once());
   const auto page = free_.top();
   free_.pop();
   references_[page] = window_references_[page] = 1;
@@ -116,7 +117,7 @@ bool PagePool::writes_shared(const PageTable& table) const {
 }
 
 bool PagePool::make_writable(PageTable& table, std::uint32_t end) {
-  if (missing_pages(table, end) > free_.size()) return false;
+  if (missing_pages(table, end) > free_pages()) return false;
   if (writes_shared(table) && !mutant(Mutant::kSharedCache)) {
     const auto first = table.tokens / kPageCells;
     const auto made = take();
@@ -170,12 +171,25 @@ void PagePool::trim(PageTable& table, std::uint32_t tokens) {
       gone_behind_window.push_back(page);
     }
   }
-  for (const auto page : gone) free_.push(page);
-  if (!mutant(Mutant::kUnscrubbedPage)) scrub_neighbours(std::move(gone), false);
+  waiting_.insert(waiting_.end(), gone.begin(), gone.end());
+  scrub_waiting(pages_at_once());
   scrub_neighbours(std::move(gone_behind_window), true);
   table.pages.resize(keep);
   table.tokens = std::min(table.tokens, tokens);
   table.behind_window = std::min(table.behind_window, static_cast<std::uint32_t>(keep));
+}
+
+void PagePool::scrub_waiting(std::size_t pages) {
+  const auto begin = waiting_.end() - static_cast<std::ptrdiff_t>(std::min(pages, waiting_.size()));
+  std::vector<std::uint32_t> scrubbed(begin, waiting_.end());
+  waiting_.erase(begin, waiting_.end());
+  for (const auto page : scrubbed) free_.push(page);
+  if (!mutant(Mutant::kUnscrubbedPage)) scrub_neighbours(std::move(scrubbed), false);
+}
+
+std::size_t PagePool::pages_at_once() const {
+  constexpr std::uint64_t kBytesAtOnce = std::uint64_t{16} << 20U;
+  return std::max<std::size_t>(kBytesAtOnce / std::max<std::uint64_t>(page_bytes(), 1), 1);
 }
 
 // Pages side by side at once: each call of the system costs as much as clearing some of them.
@@ -274,6 +288,7 @@ std::uint64_t PagePool::stored_bytes(std::uint32_t tokens, std::uint32_t behind_
 std::vector<GuardedCells> PagePool::foreign_cells(std::span<const PageTable* const> own) const {
   std::vector<bool> foreign(references_.size());
   for (std::size_t page = 0; page < foreign.size(); ++page) foreign[page] = references_[page] > 0;
+  for (const auto page : waiting_) foreign[page] = true;
   for (const auto* table : own) {
     for (const auto page : table->pages) foreign[page] = false;
   }

@@ -10,7 +10,8 @@
 //   position p of a sequence is cell p % 64 of page pages[p / 64]
 //   a page has one owner, or several that are forks of one ancestor; a shared page is never written
 //   cells at or behind `tokens` mean nothing, and nothing reads them before they are written
-//   a page that nobody owns is zero, and takes no memory but for what shares an OS page with a neighbour
+//   a free page is zero, and takes no memory but for what shares an OS page with a neighbour
+//   a page that nobody owns is free, or waits to be scrubbed and is given to nobody before
 #pragma once
 
 #include "engines/llama/cache_guard.h"
@@ -71,7 +72,12 @@ class PagePool {
   // Shares the pages of the first `tokens` cells.
   [[nodiscard]] PageTable fork(const PageTable& source, std::uint32_t tokens);
   // Gives back the pages that hold no cell below `tokens`; cells between there and the end of a page stay as they are.
+  // Of many pages only some are scrubbed now, so that nobody waits long; the others by scrub_waiting().
   void trim(PageTable& table, std::uint32_t tokens);
+  // Scrubs pages that wait for it, at most so many.
+  void scrub_waiting(std::size_t pages);
+  // What may be scrubbed while somebody waits: 16 MiB take about a millisecond.
+  [[nodiscard]] std::size_t pages_at_once() const;
   // Gives back what windowed layers hold of pages that no token sees any more, now or after `spare` tokens are trimmed.
   // What a table has given up does not depend on who else owns its pages; memory comes back when all of them have.
   void drop_behind_window(PageTable& table, std::uint32_t spare);
@@ -96,7 +102,9 @@ class PagePool {
   [[nodiscard]] std::vector<GuardedCells> free_cells(std::span<const PageTable* const> own) const;
 
   [[nodiscard]] std::uint32_t pages() const { return static_cast<std::uint32_t>(references_.size()); }
-  [[nodiscard]] std::uint32_t free_pages() const { return static_cast<std::uint32_t>(free_.size()); }
+  // Those that wait to be scrubbed included.
+  [[nodiscard]] std::uint32_t free_pages() const { return static_cast<std::uint32_t>(free_.size() + waiting_.size()); }
+  [[nodiscard]] std::size_t waiting_pages() const { return waiting_.size(); }
   [[nodiscard]] std::uint64_t page_bytes() const;
   // Bytes that one sequence of `tokens` tokens takes at most, of which windowed layers keep `window_cells`.
   [[nodiscard]] std::uint64_t bytes_for(std::uint32_t tokens, std::uint32_t window_cells) const;
@@ -128,7 +136,8 @@ class PagePool {
   std::vector<std::uint32_t> references_;         // by page
   std::vector<std::uint32_t> window_references_;  // by page: of these, who has not given up its windowed layers
   std::priority_queue<std::uint32_t, std::vector<std::uint32_t>, std::greater<>>
-      free_;  // lowest first: areas stay dense
+      free_;                            // lowest first: areas stay dense
+  std::vector<std::uint32_t> waiting_;  // nobody's, but not scrubbed yet
   std::vector<Area> areas_;
   std::vector<kernels::PagedLayer> layers_;
   std::array<std::uint32_t, 2> stride_{};  // rows from one page to the next: of caches without and with a window

@@ -88,6 +88,7 @@ class PagedStore final : public CellStore, public Decoder {
                                                     const Cells* beside) override;
   [[nodiscard]] bool can_grow(std::span<const Growth> growths) const override;
   [[nodiscard]] bool are_cells_of(const StoredCells& bytes, std::uint32_t tokens) const override;
+  void clear_what_is_left() override { pool_.scrub_waiting(pool_.waiting_pages()); }
 
   [[nodiscard]] Decoded decode(std::span<const BatchToken> batch, std::string& reason) override;
   [[nodiscard]] std::span<const float> row(std::size_t index) const override;
@@ -268,6 +269,7 @@ Decoded PagedStore::decode(std::span<const BatchToken> batch, std::string& reaso
       return Decoded::kFailed;
     }
   }
+  pool_.scrub_waiting(pool_.pages_at_once());
   std::fill(bound_.begin(), bound_.end(), nullptr);
   std::copy(tables.begin(), tables.end(), bound_.begin());
   Decoded decoded{};

@@ -130,6 +130,7 @@ Result<Embedding> TextEmbedder::embed(std::string_view text) {
     tokens.back() = last;
     embedding.cut = true;
   }
+  embedding.tokens = static_cast<std::uint32_t>(tokens.size());
   if (auto* memory = llama_get_memory(state_->context.get()); memory != nullptr) llama_memory_clear(memory, true);
   BH_CHECK(decode(state_->context.get(), tokens));
   const float* values = llama_get_embeddings_seq(state_->context.get(), 0);

@@ -4,6 +4,9 @@
 
 #include "base/result.h"
 
+#include <bulkhead/embedder.h>
+
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -12,11 +15,6 @@
 #include <vector>
 
 namespace bulkhead::engines::llama {
-
-struct Embedding {
-  std::vector<float> values;  // [n_dimensions] of length 1
-  bool cut = false;           // the text had more tokens than the model takes: its start was embedded
-};
 
 // Thread rule: one thread at a time. Same text, same bits: texts are embedded one by one, by ggml's kernels.
 class TextEmbedder {
