@@ -52,35 +52,51 @@ TEST(PromptLookup, LearnsFromWhatCame) {
   EXPECT_LT(lookup.look_up(history, 2).chance, 0.1);
 }
 
-TEST(BestDraftLength, GrowsWithTheChance) {
+using Lengths = std::vector<std::uint32_t>;
+
+// Each may be given as much as there is.
+Lengths lengths_of(const std::vector<Draft>& drafts, const StepTimes& times = {}) {
+  return draft_lengths(drafts, Lengths(drafts.size(), 100), times);
+}
+
+const Draft kSure{{1, 2, 3, 4, 5, 6, 7, 8, 9}, 0, 0.99};
+
+TEST(DraftLengths, GrowWithTheChance) {
   const Tokens tokens{1, 2, 3, 4, 5, 6, 7};
-  EXPECT_EQ(best_draft_length(std::vector<Draft>{{tokens, 0, 0.01}}, 7, {}), 0U);
-  EXPECT_EQ(best_draft_length(std::vector<Draft>{{tokens, 0, 0.99}}, 7, {}), 7U);
-  const auto middle = best_draft_length(std::vector<Draft>{{tokens, 0, 0.5}}, 7, {});
+  EXPECT_EQ(lengths_of({{tokens, 0, 0.01}}), Lengths{0});
+  EXPECT_EQ(lengths_of({{tokens, 0, 0.99}}), Lengths{7});
+  const auto middle = lengths_of({{tokens, 0, 0.5}}).front();
   EXPECT_GT(middle, 0U);
   EXPECT_LT(middle, 7U);
 }
 
-TEST(BestDraftLength, StaysWithinTheLimits) {
-  const Tokens tokens{1, 2, 3, 4, 5, 6, 7, 8, 9};
-  const Draft sure{tokens, 0, 0.99};
-  EXPECT_EQ(best_draft_length(std::vector<Draft>{sure}, 2, {}), 2U);
-  EXPECT_EQ(best_draft_length(std::vector<Draft>{sure, sure}, 9, {}), 3U) << "two sequences of 1 + 3 columns";
-  EXPECT_EQ(best_draft_length(std::vector<Draft>(5, sure), 9, {}), 0U) << "five sequences leave no cheap column";
-  EXPECT_EQ(best_draft_length(std::vector<Draft>{}, 9, {}), 0U);
+TEST(DraftLengths, StayWithinTheLimits) {
+  EXPECT_EQ(draft_lengths(std::vector{kSure}, Lengths{2}, {}), Lengths{2});
+  EXPECT_EQ(lengths_of({kSure, kSure}), (Lengths{3, 3})) << "two sequences of 1 + 3 columns";
+  EXPECT_EQ(lengths_of({kSure, kSure, kSure}), (Lengths{2, 2, 1})) << "eight columns are cheap";
+  EXPECT_EQ(lengths_of(std::vector(kCheapColumns, kSure)), Lengths(kCheapColumns, 0)) << "no cheap column is left";
+  EXPECT_EQ(lengths_of({}), Lengths{});
+  EXPECT_EQ(draft_lengths(std::vector{kSure, kSure}, Lengths{0, 100}, {}), (Lengths{0, 6}));
 }
 
-TEST(BestDraftLength, ShrinksWhereAColumnIsDear) {
-  const Tokens tokens{1, 2, 3, 4, 5, 6, 7};
-  const std::vector<Draft> drafts{{tokens, 0, 0.7}};
+TEST(DraftLengths, AreEachSequencesOwn) {
+  const Draft unsure{kSure.tokens, 0, 0.1};
+  const Draft brief{{1, 2}, 0, 0.99};
+  EXPECT_EQ(lengths_of({kSure, {}}), (Lengths{6, 0})) << "one without a proposal takes no column";
+  EXPECT_EQ(lengths_of({unsure, kSure}), (Lengths{0, 6}));
+  EXPECT_EQ(lengths_of({brief, kSure, {}}), (Lengths{2, 3, 0}));
+}
+
+TEST(DraftLengths, ShrinkWhereAColumnIsDear) {
+  const std::vector<Draft> drafts{{{1, 2, 3, 4, 5, 6, 7}, 0, 0.7}};
   StepTimes cheap;
   StepTimes dear;
   for (std::uint32_t columns = 1; columns <= kCheapColumns; ++columns) {
     cheap.learn(columns, 1 + 0.01 * columns);
     dear.learn(columns, columns);
   }
-  EXPECT_GT(best_draft_length(drafts, 7, cheap), best_draft_length(drafts, 7, {}));
-  EXPECT_EQ(best_draft_length(drafts, 7, dear), 0U);
+  EXPECT_GT(lengths_of(drafts, cheap).front(), lengths_of(drafts).front());
+  EXPECT_EQ(lengths_of(drafts, dear), Lengths{0});
 }
 
 TEST(StepTimes, EstimatesWhatWasNotSeenFromItsNeighbour) {
@@ -109,11 +125,6 @@ TEST(StepTimes, BelievesAShorterTimeSoonerThanALongerOne) {
   times.learn(kCheapColumns + 1, 1);
   times.learn(2, 0);
   EXPECT_DOUBLE_EQ(times.expected(2), before);
-}
-
-TEST(BestDraftLength, OneWithoutAProposalDoesNotForbidTheOthers) {
-  const Tokens tokens{1, 2, 3};
-  EXPECT_EQ(best_draft_length(std::vector<Draft>{{tokens, 0, 0.99}, {}}, 3, {}), 3U);
 }
 
 }  // namespace

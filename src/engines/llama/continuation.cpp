@@ -21,15 +21,16 @@ std::vector<Token> padded_draft(std::span<const Token> tokens, std::size_t lengt
   return draft;
 }
 
-// All forks lie in one context, the longest continuation comes first, and all their rows fit into kScoreTokens.
+// All forks have one decoder, the longest continuation comes first, and all their rows fit into kScoreTokens.
 void score_group(std::span<Continuation* const> group) {
   const auto longest = group.front()->tokens.size();
+  const bool mixes = group.front()->fork->cells->decoder().mixes();
   std::vector<StepPart> parts;
   for (auto* one : group) {
     one->fork->tokens.push_back(one->tokens.front());
     one->fork->pending = true;
     one->fork->logits.reset();
-    parts.push_back({one->fork, padded_draft(one->tokens, longest - 2), Want::kAll});
+    parts.push_back({one->fork, padded_draft(one->tokens, (mixes ? one->tokens.size() : longest) - 2), Want::kAll});
   }
   const auto outcomes = decode_step(parts);
   for (std::size_t i = 0; i < group.size(); ++i) {
@@ -73,12 +74,16 @@ void score_batch(std::span<const float> logits, std::span<Continuation> batch) {
   std::stable_sort(waiting.begin(), waiting.end(),
                    [](const Continuation* a, const Continuation* b) { return a->tokens.size() > b->tokens.size(); });
   while (!waiting.empty()) {
-    const auto* decoder = &waiting.front()->fork->cells->decoder();
+    auto* decoder = &waiting.front()->fork->cells->decoder();
     const auto rest = std::stable_partition(waiting.begin(), waiting.end(), [&](const Continuation* one) {
       return &one->fork->cells->decoder() == decoder;
     });
-    const auto fit = static_cast<std::ptrdiff_t>(kScoreTokens / (waiting.front()->tokens.size() - 1));
-    const auto end = waiting.begin() + std::min(fit, rest - waiting.begin());
+    const auto longest = waiting.front()->tokens.size();
+    std::size_t rows = 0;
+    const auto end = std::find_if(waiting.begin(), rest, [&](const Continuation* one) {
+      rows += (decoder->mixes() ? one->tokens.size() : longest) - 1;
+      return rows > kScoreTokens;
+    });
     score_group(std::span(waiting.begin(), end));
     waiting.erase(waiting.begin(), end);
   }

@@ -28,8 +28,8 @@ struct Continuation {
 };
 
 // Fills in the scores. `logits` are those after the source's last token. The forks are used up: they hold rubbish
-// afterwards and must be closed. Those that lie in one context are computed in batches of up to kScoreTokens rows,
-// padded to the longest of each; the last token of each is not computed, since nothing asks for what follows it.
+// afterwards and must be closed. Those of one decoder are computed in batches of up to kScoreTokens rows, padded to the
+// longest of each where it does not mix; the last token of each is not computed, since nothing asks for what follows.
 void score_batch(std::span<const float> logits, std::span<Continuation> batch);
 
 }  // namespace bulkhead::engines::llama

@@ -175,44 +175,40 @@ std::uint32_t room_for_draft(const RunningJob& one) {
   return room == 0 ? 0 : room - 1;
 }
 
-// Of `length` tokens; a sequence without a proposal is given something, so that all have the same length.
-std::vector<Token> filled(const Draft& proposal, std::uint32_t length, Token filling) {
-  std::vector<Token> tokens(length, filling);
-  std::copy_n(proposal.tokens.begin(), std::min<std::size_t>(length, proposal.tokens.size()), tokens.begin());
-  return tokens;
-}
-
 }  // namespace
 
-// Gives all draws of a batch drafts of one length, which is the result.
-std::uint32_t JobRun::add_drafts(std::vector<Work>& batch) const {
+// Gives each draw of a batch a draft of its own length, where that pays.
+void JobRun::add_drafts(std::vector<Work>& batch) const {
   const bool prefills =
       std::any_of(batch.begin(), batch.end(), [](const Work& work) { return work.part.want != Want::kAll; });
-  if (!invariant_ || prefills || batch.size() * 2 > kCheapColumns) return 0;
-  std::uint32_t most = kCheapColumns;
+  // What does not mix takes drafts of one length only, which pays for one sequence alone.
+  const bool mixes = batch.size() == 1 || batch.front().part.sequence->cells->decoder().mixes();
+  if (!invariant_ || prefills || !mixes || batch.size() >= kCheapColumns) return;
+  std::vector<std::uint32_t> most;
   std::vector<Draft> proposals;
   for (auto& work : batch) {
-    most = std::min(most, room_for_draft(*work.job));
+    most.push_back(room_for_draft(*work.job));
     proposals.push_back(work.job->job.generate->speculate
                             ? work.job->lookup.look_up(work.part.sequence->tokens, kCheapColumns)
                             : Draft{});
   }
-  const auto length = best_draft_length(proposals, most, times_);
+  const auto lengths = draft_lengths(proposals, most, times_);
   for (std::size_t i = 0; i < batch.size(); ++i) {
-    batch[i].part.tokens = filled(proposals[i], length, batch[i].part.sequence->tokens.back());
+    batch[i].part.tokens.assign(proposals[i].tokens.begin(), proposals[i].tokens.begin() + lengths[i]);
     batch[i].proposal = std::move(proposals[i]);
   }
-  return length;
 }
 
 void JobRun::compute(std::vector<Work>& batch, Events& events) {
-  const auto length = add_drafts(batch);
+  add_drafts(batch);
   std::vector<std::stop_token> stops;
   std::vector<StepPart> parts;
   bool draws = true;
+  std::size_t columns = 0;
   for (auto& work : batch) {
     stops.push_back(work.job->stop.token());
     parts.push_back(work.part);
+    columns += work.part.rows();
     draws = draws && work.part.want == Want::kAll;
   }
   const auto before = Clock::now();
@@ -221,8 +217,7 @@ void JobRun::compute(std::vector<Work>& batch, Events& events) {
     return decode_step(parts);
   }();
   if (draws) {
-    times_.learn(static_cast<std::uint32_t>(batch.size()) * (1 + length),
-                 std::chrono::duration<double>(Clock::now() - before).count());
+    times_.learn(static_cast<std::uint32_t>(columns), std::chrono::duration<double>(Clock::now() - before).count());
   }
   for (std::size_t i = 0; i < batch.size(); ++i) take_in(batch[i], outcomes[i], events);
 }

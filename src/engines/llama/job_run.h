@@ -87,7 +87,7 @@ class JobRun {
   [[nodiscard]] std::vector<Work> prefill_work(const engine::StepLimits& limits, bool beside);
   [[nodiscard]] bool is_together(const std::vector<Work>& batch, const Work& next) const;
   void compute(std::vector<Work>& batch, Events& events);
-  [[nodiscard]] std::uint32_t add_drafts(std::vector<Work>& batch) const;
+  void add_drafts(std::vector<Work>& batch) const;
   void take_in(Work& work, StepOutcome& outcome, Events& events);
   void take_in_prefill(Work& work, const StepOutcome& outcome, Events& events);
   void draw_and_verify(Work& work, const StepOutcome& outcome, Events& events);

@@ -2,7 +2,6 @@
 #include "engines/llama/prompt_lookup.h"
 
 #include <algorithm>
-#include <cmath>
 
 namespace bulkhead::engines::llama {
 namespace {
@@ -20,17 +19,6 @@ std::size_t match_length(std::span<const Token> history, std::size_t end, std::s
   while (length < longest && length < end && history[end - 1 - length] == history[history.size() - 1 - length])
     ++length;
   return length;
-}
-
-// 1 + c + c^2 + ... + c^length: the token drawn in any case and those accepted before it.
-double expected_tokens(const Draft& draft, std::uint32_t length) {
-  double sum = 1;
-  double all_right = 1;
-  for (std::uint32_t i = 0; i < std::min<std::size_t>(length, draft.tokens.size()); ++i) {
-    all_right *= draft.chance;
-    sum += all_right;
-  }
-  return sum;
 }
 
 }  // namespace
@@ -68,18 +56,33 @@ void PromptLookup::learn(const Draft& draft, std::span<const Token> came) {
   }
 }
 
-std::uint32_t best_draft_length(std::span<const Draft> drafts, std::uint32_t most, const StepTimes& times) {
-  const auto sequences = static_cast<std::uint32_t>(drafts.size());
-  if (sequences == 0 || sequences * 2 > kCheapColumns) return 0;
-  std::uint32_t best = 0;
-  double best_rate = 0;
-  for (std::uint32_t length = 0; length <= most && sequences * (1 + length) <= kCheapColumns; ++length) {
-    double tokens = 0;
-    for (const auto& draft : drafts) tokens += expected_tokens(draft, length);
-    const double rate = tokens / times.expected(sequences * (1 + length)) / (length == 0 ? 1 : kMargin);
+std::vector<std::uint32_t> draft_lengths(std::span<const Draft> drafts, std::span<const std::uint32_t> most,
+                                         const StepTimes& times) {
+  std::vector<std::uint32_t> lengths(drafts.size(), 0);
+  std::vector<std::uint32_t> best = lengths;
+  // The chance that all tokens are right up to the next one of each draft.
+  std::vector<double> next;
+  for (const auto& draft : drafts) next.push_back(draft.chance);
+  auto columns = static_cast<std::uint32_t>(drafts.size());
+  if (columns == 0 || columns >= kCheapColumns) return best;
+  auto tokens = static_cast<double>(columns);
+  double best_rate = tokens / times.expected(columns);
+  const auto is_left = [&](std::size_t i) {
+    return lengths[i] < std::min<std::size_t>(drafts[i].tokens.size(), most[i]);
+  };
+  while (columns < kCheapColumns) {
+    std::size_t likeliest = drafts.size();
+    for (std::size_t i = 0; i < drafts.size(); ++i) {
+      if (is_left(i) && (likeliest == drafts.size() || next[i] > next[likeliest])) likeliest = i;
+    }
+    if (likeliest == drafts.size()) break;
+    ++lengths[likeliest];
+    tokens += next[likeliest];
+    next[likeliest] *= drafts[likeliest].chance;
+    const double rate = tokens / times.expected(++columns) / kMargin;
     if (rate <= best_rate) continue;
     best_rate = rate;
-    best = length;
+    best = lengths;
   }
   return best;
 }

@@ -47,10 +47,10 @@ class PromptLookup {
   std::array<Record, kClassBounds.size()> records_ = {{{0.5, 1.5}, {1.0, 1.0}, {2.0, 1.0}, {3.5, 0.5}}};
 };
 
-// The length for all drafts of one step, the same for each since libllama decodes only sequences of equal lengths
-// together: the one with the most tokens to be expected per unit of time, 0 when drafting does not pay.
-// `most`: no sequence may be given more. `times`: what a step costs by its columns.
-[[nodiscard]] std::uint32_t best_draft_length(std::span<const Draft> drafts, std::uint32_t most,
-                                              const StepTimes& times);
+// How many tokens of each draft the next step computes: those with the most tokens to be expected per unit of time, all
+// 0 when drafting does not pay. `most`: [n_drafts] what each may be given. `times`: what a step costs by its columns,
+// of which each sequence takes one for the token that it draws in any case.
+[[nodiscard]] std::vector<std::uint32_t> draft_lengths(std::span<const Draft> drafts,
+                                                       std::span<const std::uint32_t> most, const StepTimes& times);
 
 }  // namespace bulkhead::engines::llama
