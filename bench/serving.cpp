@@ -9,6 +9,7 @@
 #include "engines/llama/paged_cells.h"
 #include "engines/llama/sequence.h"
 #include "measure/machine.h"
+#include "measure/process_memory.h"
 #include "models/model_files.h"
 
 #include <bulkhead/version.h>
@@ -19,6 +20,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
+#include <filesystem>
 #include <limits>
 #include <map>
 #include <memory>
@@ -274,6 +276,58 @@ Json single_calls(const LoadedModel& model, const Flags& flags) {
       {"clear_rest_ms", clear},  {"park_ms", park},       {"unpark_ms", unpark}, {"unpark_is_times", prefill / unpark}};
 }
 
+// What is resident while partitions of mixed length are held, beside their cells and one set of weights; what many of
+// one token each take; and what is left when all are closed. To be measured first: what others leave behind counts too.
+Json memory_rows(const LoadedModel& model, const Flags& flags, std::uint64_t weight_bytes) {
+  constexpr std::uint32_t kPartitions = 32;
+  constexpr std::uint32_t kSmallOnes = 256;
+  const auto text = some_text(flags.longest, model.facts().vocabulary);
+  const auto resident = [] { return measure::process_memory().current_bytes; };
+  auto way = make_way(model, "pages", {flags.shortest}, text);  // all that computes has its memory now
+  way->sequences.clear();
+  way->store->clear_what_is_left();
+  const auto before = resident();
+  std::uint64_t cells = 0;
+  way->open_source(text);
+  for (const auto length : lengths_of(flags, kPartitions)) way->open_partition(length);
+  way->source.cells.reset();
+  way->store->clear_what_is_left();
+  for (const auto& sequence : way->sequences) cells += sequence.cells->bytes_used();
+  const auto open = resident();
+  way->sequences.clear();
+  way->store->clear_what_is_left();
+  const auto closed = resident();
+  const std::vector<Token> word(1, text.front());
+  std::uint64_t page = 0;
+  for (std::uint32_t i = 0; i < kSmallOnes; ++i) {
+    Sequence& made = way->sequences.emplace_back();
+    made.capacity = flags.longest;
+    made.cells = std::move(way->store->open(made.capacity, false, nullptr)).value();
+    if (const auto done = append(made, word); !done.ok()) give_up(done.error().to_string());
+    made.logits.reset();  // whoever draws lets them go too
+    page = made.cells->bytes_allocated();
+  }
+  const auto small = resident();
+  way->sequences.clear();
+  way->store->clear_what_is_left();
+  const auto end = resident();
+  const auto ratio = [](std::uint64_t a, std::uint64_t b) { return static_cast<double>(a) / static_cast<double>(b); };
+  return {{"partitions", kPartitions},
+          {"cells_bytes", cells},
+          {"weight_bytes", weight_bytes},
+          {"before_bytes", before},
+          {"open_bytes", open},
+          {"open_by_cells_and_weights", ratio(open, cells + weight_bytes)},
+          {"more_by_cells", ratio(open - before, cells)},
+          {"closed_bytes", closed},
+          {"closed_by_before", ratio(closed, before)},
+          {"one_token_partitions", kSmallOnes},
+          {"page_bytes", page},
+          {"beside_a_page_bytes",
+           (static_cast<double>(small) - static_cast<double>(closed)) / kSmallOnes - static_cast<double>(page)},
+          {"end_by_before", ratio(end, before)}};
+}
+
 Result<Json> measure_all(const Flags& flags) {
   ModelOptions options;
   BH_TRY(const auto path, models::find_model(flags.model, models::Environment::from_process()));
@@ -287,6 +341,7 @@ Result<Json> measure_all(const Flags& flags) {
   BH_TRY(document["model_sha256"], models::model_sha256(options.path));
   document["model"] = model->facts().model_name;
   document["threads"] = model->facts().threads;
+  document["memory"] = memory_rows(*model, flags, std::filesystem::file_size(options.path));
   document["single"] = single_calls(*model, flags);
   document["prefill"] = Json::array();
   for (const std::uint32_t chunk : {16U, 24U, 32U, 64U})
