@@ -8,6 +8,7 @@
 #include "desk/desk.h"
 #include "engine/engine.h"
 #include "partition/partition.h"
+#include "prompt/chat_log.h"
 
 #include <cstddef>
 #include <memory>
@@ -39,14 +40,6 @@ struct Model::Impl {
 };
 
 struct Partition::Impl {
-  // The chat so far, and what the template made of it up to the last turn that was appended. Behind that lies an
-  // answer, the last of `messages`, if one was generated since, and the end token that it left.
-  struct Chat {
-    std::vector<engine::ChatMessage> messages = {};
-    std::string rendered = {};
-    bool answered = false;
-    std::optional<engine::Token> end_token = {};
-  };
   // A number of tokens at which the chat was at the end of something, and how much of it there was.
   struct Mark {
     std::size_t tokens = 0;
@@ -67,9 +60,6 @@ struct Partition::Impl {
   // All of these with `calls` locked.
   [[nodiscard]] Result<conversation::TracedTokens> traced(std::string_view text,
                                                           const conversation::Origin& origin) const;
-  [[nodiscard]] Result<void> append_parts(const std::vector<engine::ChatPart>& parts, std::size_t skip_bytes,
-                                          std::stop_token cancel);
-  [[nodiscard]] std::optional<std::size_t> held_of(std::string_view text) const;
   // Makes the cache hold what the text says, and notes that.
   [[nodiscard]] Result<Generation> finish(const Result<engine::GenerateResult>& result, double total_ms);
   [[nodiscard]] Generation note(const engine::GenerateResult& result, double total_ms);
@@ -80,7 +70,7 @@ struct Partition::Impl {
   std::shared_ptr<Model::Impl> model;  // first, so that the engine outlives the partition
   partition::Partition partition;
   PartitionOptions options;
-  Chat chat = {};
+  prompt::ChatLog chat = {};
   bool chat_lost = false;  // cut in the middle of something
   std::vector<Mark> marks = {};
   mutable std::mutex calls;  // one at a time

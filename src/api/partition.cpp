@@ -15,12 +15,6 @@ using conversation::TracedTokens;
 
 namespace {
 
-std::string_view trimmed(std::string_view text) {
-  constexpr std::string_view kSpace = " \t\n\v\f\r";
-  const auto begin = std::min(text.find_first_not_of(kSpace), text.size());
-  return text.substr(begin, text.find_last_not_of(kSpace) + 1 - begin);
-}
-
 FinishReason reason(engine::GenerateResult::Finish finish) {
   switch (finish) {
     case engine::GenerateResult::Finish::kEnd: return FinishReason::kEnd;
@@ -76,22 +70,6 @@ Result<void> Partition::receive(const Message& message, std::stop_token cancel) 
   return {};
 }
 
-// Prefills what the parts say after their first `skip_bytes` bytes, content as content and template as template.
-Result<void> Partition::Impl::append_parts(const std::vector<engine::ChatPart>& parts, std::size_t skip_bytes,
-                                           std::stop_token cancel) {
-  const auto& tokenizer = model->engine->tokenizer();
-  TracedTokens traced;
-  for (const auto& part : parts) {
-    const auto skipped = std::min(skip_bytes, part.text.size());
-    skip_bytes -= skipped;
-    const auto text = std::string_view(part.text).substr(skipped);
-    if (text.empty()) continue;
-    BH_TRY(const auto tokens, part.from_template ? tokenizer.tokenize_template(text) : tokenizer.tokenize(text));
-    traced.append(tokens, {.kind = part.from_template ? OriginKind::kTemplate : OriginKind::kTurn});
-  }
-  return partition.prefill(traced, std::move(cancel));
-}
-
 Result<void> Partition::chat(std::string_view role, std::string_view content, std::stop_token cancel) {
   if (!impl_) return moved_from("partition");
   const std::lock_guard lock(impl_->calls);
@@ -101,38 +79,19 @@ Result<void> Partition::chat(std::string_view role, std::string_view content, st
   }
   auto messages = impl_->chat.messages;
   messages.push_back({std::string(role), std::string(content)});
-  BH_TRY(const auto parts, engine::render_opaque(impl_->model->engine->tokenizer(), messages, role == "user"));
-  std::string text;
-  for (const auto& part : parts) text += part.text;
-  const auto held = impl_->held_of(text);
+  const auto& tokenizer = impl_->model->engine->tokenizer();
+  BH_TRY(const auto parts, engine::render_opaque(tokenizer, messages, role == "user"));
+  auto text = prompt::text_of(parts);
+  const auto held = impl_->chat.held_of(text, tokenizer);
   if (!held) {
     return Error{ErrorCode::kUnsupported, "this model's template rewrites earlier turns when a new one comes", name(),
                  "use prefill() with your own markup"};
   }
-  BH_CHECK(impl_->append_parts(parts, *held, std::move(cancel)));
+  BH_TRY(const auto tokens, prompt::tokens_of(parts, *held, tokenizer));
+  BH_CHECK(impl_->partition.prefill(tokens, std::move(cancel)));
   impl_->chat = {.messages = std::move(messages), .rendered = std::move(text)};
   impl_->mark();
   return {};
-}
-
-// How many bytes of the chat, rendered anew, the cache holds already; none: it holds something else.
-std::optional<std::size_t> Partition::Impl::held_of(std::string_view text) const {
-  if (!text.starts_with(chat.rendered)) return std::nullopt;
-  auto held = chat.rendered.size();
-  if (chat.answered) {
-    // Some templates trim what was said: the cache has the white space all the same.
-    const std::string_view answer = chat.messages.back().content;
-    const auto rest = text.substr(held);
-    const auto spelled = rest.starts_with(answer) ? answer : trimmed(answer);
-    if (!rest.starts_with(spelled)) return std::nullopt;
-    held += spelled.size();
-  }
-  // A generation that ended by itself left its end token in the cache: the template writes it again.
-  if (chat.end_token) {
-    const auto spelling = model->engine->tokenizer().spelling(*chat.end_token);
-    if (text.substr(held).starts_with(spelling)) held += spelling.size();
-  }
-  return held;
 }
 
 Result<Generation> Partition::Impl::finish(const Result<engine::GenerateResult>& result, double total_ms) {
@@ -142,15 +101,8 @@ Result<Generation> Partition::Impl::finish(const Result<engine::GenerateResult>&
 }
 
 Generation Partition::Impl::note(const engine::GenerateResult& result, double total_ms) {
-  if (chat.answered) {
-    chat.messages.back().content += result.text;
-  } else if (!chat.messages.empty() && chat.messages.back().role == "user") {
-    chat.messages.push_back({"assistant", result.text});
-    chat.answered = true;
-  }
-  chat.end_token.reset();
   const bool ended = result.finish == engine::GenerateResult::Finish::kEnd && !result.tokens.empty();
-  if (ended) chat.end_token = result.tokens.back();
+  chat.note_answer(result.text, ended ? std::optional(result.tokens.back()) : std::nullopt);
   mark();
   Generation generation{.text = result.text,
                         .tokens = result.tokens,

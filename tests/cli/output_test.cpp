@@ -59,6 +59,8 @@ std::map<std::string, std::vector<Line>> lines_of_commands() {
       {"verify", {{"--engine fake --traces 20 --secrets 2"}, {"RUN --json"}}},
       {"eval", {{kBench + " --engine fake --conversations 1 --conditions semantic,sequential --out OUT"}}},
       {"judge", {{"EVAL " + kBench + " --engine fake"}, {"EVAL " + kBench + " --engine fake --json"}}},
+      {"serve",
+       {{"--engine fake --host /nowhere/bulkhead.sock", 5}, {"--engine fake --json --host /nowhere/a.sock", 5}}},
       {"completion", {{"bash"}, {"zsh"}, {"fish"}}},
   };
 }

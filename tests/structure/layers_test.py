@@ -25,7 +25,7 @@ THIRD_PARTY = {
     "common.h": {"engines/llama"},
     "curl/": {"net"},
     "sqlite3": {"database"},
-    "httplib": {"net"},
+    "cpp-httplib/": {"serve"},
     "nlohmann/": {"base"},
     "openssl/": {"base"},
     "xxhash": {"base"},

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: MIT
+// The conversations of all owners, each in a partition of its own, and which of them a request goes on with. By order:
+//   1. the partition that the request names;
+//   2. exact history: of the owner's partitions in this scope (identity.h) that nobody uses, the one whose chat, turn
+//   by
+//      turn, is the beginning of the request's; where several are, one is forked;
+//   3. a new partition, forked where another of the same owner and scope holds the same first tokens.
+// Never one that is merely similar. What was drawn stays as it was drawn: where history is the same text, the tokens in
+// the cache stand.
+//
+// Thread rule: any thread.
+#pragma once
+
+#include "conversation/traced_tokens.h"
+#include "engine/engine.h"
+#include "partition/partition.h"
+#include "prompt/chat_log.h"
+#include "serve/identity.h"
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+namespace bulkhead::serve {
+
+// What a request wants the cache to hold before it generates. Of a completion: tokens alone.
+struct Wanted {
+  std::vector<engine::ChatMessage> messages = {};
+  std::vector<engine::ChatPart> parts = {};  // of `messages`, as the template renders them
+  std::string rendered = {};                 // all that the parts say
+  conversation::TracedTokens tokens = {};    // all of it, tokenized anew
+};
+
+// What was there already, and why no more.
+struct Reuse {
+  std::uint64_t tokens = 0;
+  std::string reason = {};                             // "continues", "forked", "cut", "new"
+  std::optional<std::uint64_t> first_difference = {};  // the token from which on the nearest partition holds others
+};
+
+// What a partition shows of itself when nobody uses it; counts as in its ledger.
+struct Shown {
+  std::string id = {};
+  std::string name = {};  // that the client declared; empty: none
+  std::string session = {};
+  std::string agent = {};
+  bool busy = false;
+  std::uint64_t turns = 0;
+  std::uint64_t tokens = 0;
+  std::uint64_t prefilled_tokens = 0;
+  std::uint64_t reused_tokens = 0;
+  std::uint64_t generated_tokens = 0;
+  std::uint64_t messages_received = 0;
+  std::string token_sha256 = {};
+};
+
+struct Limits {
+  std::uint32_t partitions = 64;  // of one owner
+};
+
+class Conversations {
+  struct Conversation;
+
+ public:
+  // Both must outlive this. `engine` is safe on any thread (desk/desk.h).
+  Conversations(engine::Engine& engine, Limits limits) : engine_(&engine), limits_(limits) {}
+  Conversations(const Conversations&) = delete;
+  Conversations& operator=(const Conversations&) = delete;
+  ~Conversations() = default;
+
+  // A conversation that nobody else uses meanwhile. Given back by destroying it.
+  class Lease {
+   public:
+    Lease(Lease&& other) noexcept = default;
+    Lease& operator=(Lease&&) = delete;
+    Lease(const Lease&) = delete;
+    Lease& operator=(const Lease&) = delete;
+    ~Lease();
+
+    [[nodiscard]] partition::Partition& partition() const;
+    [[nodiscard]] const std::string& id() const;
+    [[nodiscard]] const Reuse& reuse() const { return reuse_; }
+    // What is still to be prefilled.
+    [[nodiscard]] const conversation::TracedTokens& tail() const { return tail_; }
+
+    // The tail is in the cache: the chat is what was wanted.
+    void prefilled(const Wanted& wanted) const;
+    // The text of a generation behind that, and the end token if one was drawn.
+    void answered(const std::string& text, std::optional<engine::Token> end) const;
+    // Nothing of it may be used again.
+    void give_up() const;
+
+   private:
+    friend class Conversations;
+    Lease(Conversations& all, std::shared_ptr<Conversation> taken) : all_(&all), taken_(std::move(taken)) {}
+    Conversations* all_;
+    std::shared_ptr<Conversation> taken_;
+    Reuse reuse_;
+    conversation::TracedTokens tail_;
+  };
+
+  // The conversation for a request of `owner`. Requests that name one partition get it in the order they came;
+  // kInterrupted when `cancel` is requested first. kResource: the owner has as many partitions as it may, and all are
+  // named or in use.
+  [[nodiscard]] Result<Lease> take(const std::string& owner, const Identity& identity, const Wanted& wanted,
+                                   const std::stop_token& cancel);
+  // A further conversation that starts as `source` is now.
+  [[nodiscard]] Result<Lease> fork(const Lease& source);
+
+  [[nodiscard]] std::vector<Shown> list(const std::string& owner) const;
+  // nullopt, false: the owner has none of this id or name.
+  [[nodiscard]] std::optional<Shown> find(const std::string& owner, const std::string& id) const;
+  // kClosed: it is in use; kUsage: there is none.
+  [[nodiscard]] Result<void> remove(const std::string& owner, const std::string& id);
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  using Held = std::shared_ptr<Conversation>;
+  struct Choice;
+
+  [[nodiscard]] Result<Lease> take_named(std::unique_lock<std::mutex>& lock, const std::string& owner,
+                                         const Identity& identity, const Wanted& wanted, const std::stop_token& cancel);
+  [[nodiscard]] Result<Lease> take_by_history(const std::string& owner, const Identity& identity, const Wanted& wanted);
+  [[nodiscard]] Result<Held> open(const std::string& owner, const Identity& identity);
+  [[nodiscard]] Result<Held> fork_of(const Conversation& source, std::uint64_t tokens);
+  [[nodiscard]] Result<void> make_room(const std::string& owner);
+  [[nodiscard]] Result<void> fit(Lease& lease, const Wanted& wanted) const;
+  [[nodiscard]] engine::OpenOptions options_of(const std::string& owner) const;
+  [[nodiscard]] std::string new_id();
+  void give_back(const Held& held);
+
+  engine::Engine* engine_;
+  Limits limits_;
+  mutable std::mutex mutex_;  // of all that follows, and of what conversations show
+  std::condition_variable_any given_back_;
+  std::map<std::string, std::vector<Held>> by_owner_;
+  std::uint64_t opened_ = 0;
+};
+
+}  // namespace bulkhead::serve

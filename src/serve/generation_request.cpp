@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: MIT
+#include "serve/generation_request.h"
+
+#include "base/utf8.h"
+#include "engine/generation.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <limits>
+#include <random>
+#include <set>
+#include <string_view>
+#include <utility>
+
+namespace bulkhead::serve {
+namespace {
+
+// Members that say who asks, or how the caller would like to be served: they do not change the answer.
+constexpr std::array<std::string_view, 16> kLabels = {"user",         "metadata",          "store",
+                                                      "service_tier", "safety_identifier", "prompt_cache_key",
+                                                      "session_id",   "cache_salt",        "cache_prompt",
+                                                      "id_slot",      "timings_per_token", "return_progress",
+                                                      "verbosity",    "prediction",        "prompt_cache_retention",
+                                                      "modalities"};
+
+// Members that are accepted where they ask for what is done anyway.
+struct Neutral {
+  std::string_view name;
+  std::string_view values;  // as JSON, separated by blanks; null is always neutral
+};
+constexpr std::array<Neutral, 11> kNeutral = {{{"frequency_penalty", "0 0.0"},
+                                               {"presence_penalty", "0 0.0"},
+                                               {"tools", "[]"},
+                                               {"functions", "[]"},
+                                               {"tool_choice", "\"none\" \"auto\""},
+                                               {"function_call", "\"none\" \"auto\""},
+                                               {"parallel_tool_calls", "true false"},
+                                               {"best_of", "1"},
+                                               {"suffix", "\"\""},
+                                               {"typical_p", "1 1.0"},
+                                               {"audio", "null"}}};
+
+// GBNF of any JSON object.
+constexpr std::string_view kJsonObject =
+    "root ::= object\n"
+    "value ::= object | array | string | number | (\"true\" | \"false\" | \"null\") space\n"
+    "object ::= \"{\" space (string \":\" space value (\",\" space string \":\" space value)*)? \"}\" space\n"
+    "array ::= \"[\" space (value (\",\" space value)*)? \"]\" space\n"
+    "string ::= \"\\\"\" ([^\"\\\\\\x7F\\x00-\\x1F] | \"\\\\\" ([\"\\\\/bfnrt] | \"u\" [0-9a-fA-F]{4}))* \"\\\"\" "
+    "space\n"
+    "number ::= \"-\"? (\"0\" | [1-9] [0-9]{0,15}) (\".\" [0-9]{1,16})? ([eE] [-+]? [0-9]{1,3})? space\n"
+    "space ::= | \" \" | \"\\n\" [ \\t]{0,20}\n";
+
+// Reads members one by one; the first thing that is wrong is kept.
+class Reader {
+ public:
+  explicit Reader(const Json& body) : body_(body) {}
+
+  [[nodiscard]] const std::optional<ApiError>& error() const { return error_; }
+  void fail(std::string message, std::string_view param) {
+    if (!error_) error_ = invalid_request(std::move(message), std::string(param));
+  }
+
+  // The member, if it is there and not null; from now on it is known.
+  [[nodiscard]] const Json* take(std::string_view name) {
+    known_.emplace(name);
+    const auto found = body_.find(std::string(name));
+    return found == body_.end() || found->is_null() ? nullptr : &*found;
+  }
+
+  void number(std::string_view name, float& into) {
+    const auto* value = take(name);
+    if (value == nullptr) return;
+    if (!value->is_number()) return fail(fmt::format("'{}' must be a number", name), name);
+    into = static_cast<float>(value->get<double>());
+  }
+
+  template <typename Number>
+  void integer(std::string_view name, Number& into, std::int64_t low, std::int64_t high) {
+    const auto* value = take(name);
+    if (value == nullptr) return;
+    const bool whole = value->is_number_integer() ||
+                       (value->is_number_float() && std::floor(value->get<double>()) == value->get<double>() &&
+                        std::abs(value->get<double>()) < 1e15);
+    const bool fits = whole && (!value->is_number_unsigned() ||
+                                value->get<std::uint64_t>() <= std::uint64_t{std::numeric_limits<std::int64_t>::max()});
+    const auto read = fits ? static_cast<std::int64_t>(value->get<double>()) : 0;
+    if (!fits || read < low || read > high) {
+      return fail(fmt::format("'{}' must be a whole number from {} to {}", name, low, high), name);
+    }
+    into = static_cast<Number>(read);
+  }
+
+  void boolean(std::string_view name, bool& into) {
+    const auto* value = take(name);
+    if (value == nullptr) return;
+    if (!value->is_boolean()) return fail(fmt::format("'{}' must be true or false", name), name);
+    into = value->get<bool>();
+  }
+
+  void string(std::string_view name, std::string& into) {
+    const auto* value = take(name);
+    if (value == nullptr) return;
+    if (!value->is_string()) return fail(fmt::format("'{}' must be a string", name), name);
+    into = value->get<std::string>();
+  }
+
+  // What nobody asked for is a label, asks for what is done anyway, or is refused.
+  void judge_the_rest(std::vector<std::string>& labels) {
+    for (const auto& [name, value] : body_.items()) {
+      if (known_.contains(name)) continue;
+      if (std::find(kLabels.begin(), kLabels.end(), name) != kLabels.end()) {
+        labels.push_back(name);
+        continue;
+      }
+      const auto neutral =
+          std::find_if(kNeutral.begin(), kNeutral.end(), [&](const auto& n) { return n.name == name; });
+      const auto text = ' ' + value.dump() + ' ';
+      const bool changes_nothing =
+          value.is_null() ||
+          (neutral != kNeutral.end() && fmt::format(" {} ", neutral->values).find(text) != std::string::npos);
+      if (!changes_nothing) fail(fmt::format("'{}' is not supported here", name), name);
+    }
+  }
+
+ private:
+  const Json& body_;
+  std::set<std::string, std::less<>> known_;
+  std::optional<ApiError> error_;
+};
+
+// A content is a string, or a list of parts of type "text".
+std::string text_of_content(const Json& content, Reader& reader, const std::string& place) {
+  if (content.is_string()) return content.get<std::string>();
+  if (content.is_null()) return {};
+  if (!content.is_array()) {
+    reader.fail("a content must be a string or a list of parts", place);
+    return {};
+  }
+  std::string text;
+  for (const auto& part : content) {
+    const auto type = part.is_object() ? part.value("type", Json()) : Json();
+    const bool is_text = type == "text" || type == "input_text" || type == "output_text";
+    if (!is_text || !part.contains("text") || !part["text"].is_string()) {
+      reader.fail("only parts of type \"text\" are supported", place);
+      return {};
+    }
+    text += part["text"].get<std::string>();
+  }
+  return text;
+}
+
+void read_messages(Reader& reader, std::vector<engine::ChatMessage>& into) {
+  const auto* list = reader.take("messages");
+  if (list == nullptr || !list->is_array() || list->empty() || list->size() > kMostMessages) {
+    return reader.fail(fmt::format("'messages' must be a list of 1 to {} messages", kMostMessages), "messages");
+  }
+  constexpr std::array<std::string_view, 4> kRoles = {"system", "developer", "user", "assistant"};
+  for (std::size_t i = 0; i < list->size(); ++i) {
+    const auto& message = (*list)[i];
+    const auto place = fmt::format("messages[{}]", i);
+    if (!message.is_object()) return reader.fail("a message must be an object", place);
+    const auto role = message.contains("role") && message["role"].is_string() ? message["role"].get<std::string>() : "";
+    if (std::find(kRoles.begin(), kRoles.end(), role) == kRoles.end()) {
+      return reader.fail(role == "tool" || role == "function" ? "messages of tools are not supported here"
+                                                              : "a role must be system, developer, user or assistant",
+                         place + ".role");
+    }
+    const auto calls = message.find("tool_calls");
+    if (calls != message.end() && !calls->is_null() && !(calls->is_array() && calls->empty())) {
+      return reader.fail("calls of tools are not supported here", place + ".tool_calls");
+    }
+    const auto content = message.find("content");
+    if (content == message.end() || (content->is_null() && role != "assistant")) {
+      return reader.fail("a message must have a content", place + ".content");
+    }
+    into.push_back({role == "developer" ? "system" : role, text_of_content(*content, reader, place + ".content")});
+  }
+  if (into.empty() || into.back().role == "assistant") {
+    reader.fail("the last message must not be the assistant's: continuing an answer is not supported", "messages");
+  }
+}
+
+void read_stops(Reader& reader, std::vector<std::string>& into) {
+  const auto* stop = reader.take("stop");
+  if (stop == nullptr) return;
+  const auto list = stop->is_array() ? *stop : Json::array({*stop});
+  constexpr std::size_t kMost = 16;
+  const auto is_text = [](const Json& one) { return one.is_string() && !one.get_ref<const std::string&>().empty(); };
+  if (list.size() > kMost || !std::all_of(list.begin(), list.end(), is_text)) {
+    return reader.fail(fmt::format("'stop' must be a text, or a list of at most {}", kMost), "stop");
+  }
+  for (const auto& one : list) into.push_back(one.get<std::string>());
+}
+
+// {"TOKEN": BIAS, ...}
+void read_bias(Reader& reader, std::vector<TokenBias>& into) {
+  const auto* bias = reader.take("logit_bias");
+  if (bias == nullptr) return;
+  if (!bias->is_object()) return reader.fail("'logit_bias' must be an object", "logit_bias");
+  for (const auto& [name, value] : bias->items()) {
+    std::int32_t token = 0;
+    const auto* end = name.data() + name.size();
+    const auto parsed = std::from_chars(name.data(), end, token);
+    if (parsed.ec != std::errc() || parsed.ptr != end || !value.is_number()) {
+      return reader.fail("'logit_bias' must map token ids to numbers", "logit_bias");
+    }
+    into.push_back({token, static_cast<float>(value.get<double>())});
+  }
+}
+
+void read_response_format(Reader& reader, GenerateOptions& options) {
+  const auto* format = reader.take("response_format");
+  if (format == nullptr) return;
+  const auto type = format->is_object() ? format->value("type", Json()) : Json();
+  if (type == "text") return;
+  if (type != "json_object") {
+    return reader.fail("only the types \"text\" and \"json_object\" are supported here", "response_format");
+  }
+  if (!options.grammar.empty()) return reader.fail("give 'grammar' or 'response_format', not both", "grammar");
+  options.grammar = kJsonObject;
+}
+
+// What chats and completions have in common.
+void read_sampling(Reader& reader, GenerationRequest& request) {
+  auto& sampling = request.options.sampling;
+  sampling.temperature = 1;
+  reader.string("model", request.model);
+  reader.number("temperature", sampling.temperature);
+  if (sampling.temperature < 0) reader.fail("'temperature' must be 0 or more", "temperature");
+  reader.number("top_p", sampling.top_p);
+  reader.number("min_p", sampling.min_p);
+  reader.integer("top_k", sampling.top_k, 0, std::numeric_limits<std::int32_t>::max());
+  reader.number("repeat_penalty", sampling.repeat_penalty);
+  reader.integer("repeat_last_n", sampling.repeat_last_n, 0, std::numeric_limits<std::int32_t>::max());
+  std::int64_t seed = -1;
+  reader.integer("seed", seed, std::numeric_limits<std::int64_t>::min() / 1024,
+                 std::numeric_limits<std::int64_t>::max() / 1024);
+  sampling.seed = seed == -1 ? std::random_device()() : static_cast<std::uint32_t>(static_cast<std::uint64_t>(seed));
+  std::int64_t most = -1;
+  constexpr std::int64_t kMost = 1 << 20;
+  for (const auto* name : {"max_tokens", "max_completion_tokens", "n_predict"}) reader.integer(name, most, -1, kMost);
+  if (most == 0) reader.fail("at least one token must be asked for", "max_tokens");
+  if (most > 0) request.max_tokens = static_cast<std::uint32_t>(most);
+  reader.integer("n", request.choices, 1, kMostChoices);
+  reader.boolean("stream", request.stream);
+  if (const auto* options = reader.take("stream_options"); options != nullptr) {
+    if (!options->is_object()) return reader.fail("'stream_options' must be an object", "stream_options");
+    if (!request.stream) return reader.fail("'stream_options' goes with 'stream': true", "stream_options");
+    request.stream_usage = options->value("include_usage", Json()) == true;
+  }
+  read_stops(reader, request.options.stop);
+  read_bias(reader, request.options.logit_bias);
+  reader.boolean("ignore_eos", request.options.ignore_end);
+  reader.string("grammar", request.options.grammar);
+  read_response_format(reader, request.options);
+  if (const auto* own = reader.take("bulkhead"); own != nullptr) {
+    if (!own->is_object()) return reader.fail("'bulkhead' must be an object", "bulkhead");
+    for (const auto& [name, value] : own->items()) {
+      const bool right = (name == "partition" && value.is_string()) || (name == "logits_hash" && value.is_boolean());
+      if (!right) return reader.fail("no such member, or not of its type", "bulkhead." + name);
+    }
+    request.logits_hash = own->value("logits_hash", false);
+    request.options.hash_logits = request.logits_hash;
+  }
+}
+
+Answer<GenerationRequest> finished(Reader& reader, GenerationRequest request) {
+  reader.judge_the_rest(request.labels);
+  if (reader.error()) return *reader.error();
+  if (const auto checked = engine::check_options(request.options); !checked.ok()) {
+    return api_error_of(checked.error());
+  }
+  return request;
+}
+
+}  // namespace
+
+Answer<GenerationRequest> read_chat_request(const Json& body) {
+  if (!body.is_object()) return invalid_request("the body must be a JSON object");
+  Reader reader(body);
+  GenerationRequest request;
+  read_messages(reader, request.messages);
+  read_sampling(reader, request);
+  bool logprobs = false;
+  std::uint32_t top = 0;
+  reader.boolean("logprobs", logprobs);
+  reader.integer("top_logprobs", top, 0, engine::kMostLogprobs);
+  if (top > 0 && !logprobs) reader.fail("'top_logprobs' goes with 'logprobs': true", "top_logprobs");
+  if (logprobs) request.options.logprobs = top;
+  return finished(reader, std::move(request));
+}
+
+Answer<GenerationRequest> read_completion_request(const Json& body) {
+  if (!body.is_object()) return invalid_request("the body must be a JSON object");
+  Reader reader(body);
+  GenerationRequest request;
+  const auto* prompt = reader.take("prompt");
+  const bool of_tokens = prompt != nullptr && prompt->is_array() && !prompt->empty() &&
+                         std::all_of(prompt->begin(), prompt->end(), [](const Json& one) {
+                           return one.is_number_integer() && one.get<std::int64_t>() >= 0 &&
+                                  one.get<std::int64_t>() <= std::numeric_limits<engine::Token>::max();
+                         });
+  if (of_tokens) {
+    request.prompt_tokens = prompt->get<std::vector<engine::Token>>();
+  } else if (prompt != nullptr && prompt->is_string() && !prompt->get_ref<const std::string&>().empty()) {
+    request.prompt = prompt->get<std::string>();
+  } else {
+    reader.fail("'prompt' must be a text or a list of token ids, and not empty", "prompt");
+  }
+  read_sampling(reader, request);
+  reader.boolean("echo", request.echo);
+  std::int64_t logprobs = -1;
+  reader.integer("logprobs", logprobs, 0, engine::kMostLogprobs);
+  if (logprobs >= 0) request.options.logprobs = static_cast<std::uint32_t>(logprobs);
+  return finished(reader, std::move(request));
+}
+
+}  // namespace bulkhead::serve

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+// The body of a request for text, checked: /v1/chat/completions and /v1/completions. A parameter that changes the
+// answer is honoured or refused by name; labels and hints are accepted, and listed in the reply.
+#pragma once
+
+#include "base/json.h"
+#include "engine/engine.h"
+#include "serve/api_error.h"
+
+#include <bulkhead/options.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace bulkhead::serve {
+
+struct GenerationRequest {
+  std::string model = {};
+  std::vector<engine::ChatMessage> messages = {};  // of a chat
+  std::string prompt = {};                         // of a completion, unless it comes as tokens
+  std::vector<engine::Token> prompt_tokens = {};
+  GenerateOptions options = {};
+  std::optional<std::uint32_t> max_tokens = {};  // none: as many as fit
+  std::uint32_t choices = 1;
+  bool stream = false;
+  bool stream_usage = false;
+  bool logits_hash = false;
+  bool echo = false;                     // the prompt in front of a completion's text
+  std::vector<std::string> labels = {};  // members that were accepted and change nothing
+};
+
+inline constexpr std::uint32_t kMostChoices = 16;
+inline constexpr std::size_t kMostMessages = 4096;
+
+[[nodiscard]] Answer<GenerationRequest> read_chat_request(const Json& body);
+[[nodiscard]] Answer<GenerationRequest> read_completion_request(const Json& body);
+
+}  // namespace bulkhead::serve

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT
+// What the routes share. Only the files of the HTTP side include this one.
+#pragma once
+
+#include "serve/api_error.h"
+#include "serve/http_server.h"
+#include "serve/service.h"
+
+#include <cpp-httplib/httplib.h>
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+namespace bulkhead::serve {
+
+struct HttpServer::Impl {
+  using Request = httplib::Request;
+  using Response = httplib::Response;
+
+  Impl(Service& its_service, const Embedder* its_embedder, ServerOptions its_options);
+
+  // Who asks, by the key that the request carries. nullopt: it carries none of ours.
+  [[nodiscard]] std::optional<std::string> owner_of(const Request& request) const;
+  [[nodiscard]] std::int64_t now() const;
+  [[nodiscard]] std::string new_id(std::string_view prefix);
+  // nullopt: the model is the one that is served here.
+  [[nodiscard]] std::optional<ApiError> check_model(const std::string& name) const;
+
+  static void send(Response& response, const Json& body, int status = 200);
+  void send(Response& response, const ApiError& error);
+  // The body as an object; its error is sent.
+  [[nodiscard]] std::optional<Json> body_of(const Request& request, Response& response);
+
+  void add_limits();
+  void add_plain_routes();      // routes_plain.cpp
+  void add_partition_routes();  // routes_plain.cpp
+  void add_text_routes();       // routes_text.cpp
+  void answer(bool chat, const Request& request, Response& response);
+
+  Service& service;
+  const Embedder* embedder;
+  ServerOptions options;
+  std::vector<std::string> key_hashes;  // of the API keys
+  httplib::Server http;
+  std::stop_source stopping;
+  std::atomic<std::uint64_t> ids = 0;
+  std::string boot;  // tells the ids of one start from those of another
+};
+
+}  // namespace bulkhead::serve

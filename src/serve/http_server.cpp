@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: MIT
+#include "serve/http_server.h"
+
+#include "base/console.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "serve/http_impl.h"
+
+#include <fmt/format.h>
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <chrono>
+#include <exception>
+#include <random>
+#include <utility>
+
+namespace bulkhead::serve {
+namespace {
+
+// In the same time whatever the texts are, as long as they are equally long.
+bool equal_in_constant_time(std::string_view one, std::string_view other) {
+  if (one.size() != other.size()) return false;
+  unsigned char difference = 0;
+  for (std::size_t i = 0; i < one.size(); ++i) {
+    difference = static_cast<unsigned char>(difference | (static_cast<unsigned char>(one[i] ^ other[i])));
+  }
+  return difference == 0;
+}
+
+std::string key_of(const httplib::Request& request) {
+  constexpr std::string_view kBearer = "Bearer ";
+  const auto bearer = request.get_header_value("Authorization");
+  if (bearer.starts_with(kBearer)) return bearer.substr(kBearer.size());
+  return request.get_header_value("X-Api-Key");
+}
+
+// What httplib answers by itself, in words.
+std::string reason_of_status(int status) {
+  switch (status) {
+    case 400: return "the request is no proper HTTP";
+    case 404: return "there is no such route";
+    case 405: return "this route does not take that method";
+    case 413: return "the body is too large";
+    case 414: return "the address is too long";
+    case 431: return "the headers are too large";
+    default: return httplib::status_message(status);
+  }
+}
+
+}  // namespace
+
+HttpServer::Impl::Impl(Service& its_service, const Embedder* its_embedder, ServerOptions its_options)
+    : service(its_service), embedder(its_embedder), options(std::move(its_options)) {
+  for (const auto& key : options.api_keys) key_hashes.push_back(sha256_hex(key));
+  std::random_device random;
+  boot = fmt::format("{:08x}", random());
+  add_limits();
+  add_plain_routes();
+  add_partition_routes();
+  add_text_routes();
+}
+
+std::optional<std::string> HttpServer::Impl::owner_of(const Request& request) const {
+  if (key_hashes.empty()) return std::string();
+  const auto hash = sha256_hex(key_of(request));
+  std::optional<std::string> owner;
+  for (const auto& known : key_hashes) {
+    if (equal_in_constant_time(known, hash)) owner = known.substr(0, 16);
+  }
+  return owner;
+}
+
+std::int64_t HttpServer::Impl::now() const {
+  const auto since = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::seconds>(since).count();
+}
+
+std::string HttpServer::Impl::new_id(std::string_view prefix) {
+  return fmt::format("{}{}{}", prefix, boot, ++ids);
+}
+
+std::optional<ApiError> HttpServer::Impl::check_model(const std::string& name) const {
+  if (name.empty() || name == "default" || name == options.model_name) return std::nullopt;
+  return ApiError{.status = 404,
+                  .type = "not_found_error",
+                  .message = fmt::format("there is no model '{}' here; there is '{}'", name, options.model_name),
+                  .param = "model",
+                  .more = {{"code", "model_not_found"}}};
+}
+
+void HttpServer::Impl::send(Response& response, const Json& body, int status) {
+  response.status = status;
+  response.set_content(json_text(body), "application/json; charset=utf-8");
+}
+
+void HttpServer::Impl::send(Response& response, const ApiError& error) {
+  ++(error.status < 500 ? service.counters().refused : service.counters().failed);
+  if (error.status == 429) response.set_header("Retry-After", "1");
+  send(response, to_json(error), error.status);
+}
+
+std::optional<Json> HttpServer::Impl::body_of(const Request& request, Response& response) {
+  auto body = parse_json(request.body, "body");
+  if (body.ok() && body.value().is_object()) return std::move(body).value();
+  send(response, invalid_request(body.ok() ? "the body must be a JSON object" : body.error().to_string()));
+  return std::nullopt;
+}
+
+void HttpServer::Impl::add_limits() {
+  const auto threads = std::size_t{options.most_requests} + 64;
+  http.new_task_queue = [threads] { return new httplib::ThreadPool(8, threads, threads); };  // NOLINT: httplib owns it
+  http.set_payload_max_length(options.body_bytes);
+  http.set_read_timeout(std::min(options.timeout, std::chrono::seconds(30)));  // of a body that does not come
+  http.set_write_timeout(options.timeout);
+  http.set_default_headers({{"X-Content-Type-Options", "nosniff"}, {"Cache-Control", "no-store"}});
+  http.set_pre_routing_handler([this](const Request& request, Response& response) {
+    if (const auto id = request.get_header_value("X-Request-Id"); !id.empty() && id.size() <= 256) {
+      response.set_header("X-Request-Id", id);
+    }
+    if (request.method == "OPTIONS") {  // no other origin is allowed: browsers read that from what is not there
+      response.status = 204;
+      response.set_header("Allow", "GET, HEAD, POST, DELETE, OPTIONS");
+      return httplib::Server::HandlerResponse::Handled;
+    }
+    const bool open = request.path == "/health" || request.path == "/v1/health";
+    if (open || owner_of(request)) return httplib::Server::HandlerResponse::Unhandled;
+    response.set_header("WWW-Authenticate", "Bearer");
+    send(response, ApiError{.status = 401, .type = "authentication_error", .message = "invalid API key"});
+    return httplib::Server::HandlerResponse::Handled;
+  });
+  http.set_error_handler([this](const Request& /*request*/, Response& response) {
+    if (!response.body.empty()) return;
+    const auto status = response.status;
+    send(response, ApiError{.status = status,
+                            .type = status < 500 ? "invalid_request_error" : "server_error",
+                            .message = reason_of_status(status)});
+  });
+  http.set_exception_handler([this](const Request& /*request*/, Response& response, std::exception_ptr thrown) {
+    try {
+      std::rethrow_exception(std::move(thrown));
+    } catch (const std::exception& failure) {
+      log::get().error("a request failed: {}", failure.what());
+    } catch (...) {
+      log::get().error("a request failed");
+    }
+    send(response, ApiError{.message = "the server failed; its log says more"});
+  });
+  if (!options.log_requests) return;
+  http.set_logger([](const Request& request, const Response& response) {
+    console::say("{}", json_text({{"method", request.method},
+                                  {"path", request.path},
+                                  {"status", response.status},
+                                  {"request_id", request.get_header_value("X-Request-Id")}}));
+  });
+}
+
+HttpServer::HttpServer(Service& service, const Embedder* embedder, ServerOptions options)
+    : impl_(std::make_unique<Impl>(service, embedder, std::move(options))) {}
+
+HttpServer::~HttpServer() {
+  stop();
+}
+
+Result<int> HttpServer::bind() {
+  auto& http = impl_->http;
+  const auto& host = impl_->options.host;
+  if (host.ends_with(".sock")) {
+    http.set_address_family(AF_UNIX);
+    if (http.bind_to_port(host, 80)) return 0;
+  } else if (impl_->options.port == 0) {
+    if (const int port = http.bind_to_any_port(host); port > 0) return port;
+  } else if (http.bind_to_port(host, impl_->options.port)) {
+    return impl_->options.port;
+  }
+  return Error{ErrorCode::kResource, fmt::format("cannot listen on {}:{}", host, impl_->options.port), "--host, --port",
+               "take another port, or 0 for any free one"};
+}
+
+Result<void> HttpServer::serve() {
+  if (impl_->http.listen_after_bind()) return {};
+  return Error{ErrorCode::kInternal, "the server stopped listening", {}, {}};
+}
+
+void HttpServer::stop() {
+  impl_->stopping.request_stop();
+  impl_->http.stop();
+}
+
+}  // namespace bulkhead::serve

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: MIT
+#include "serve/service.h"
+
+#include "engine/opaque_chat.h"
+#include "serve/text_stream.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace bulkhead::serve {
+
+using conversation::OriginKind;
+using Finish = engine::GenerateResult::Finish;
+
+Service::Service(std::unique_ptr<engine::Engine> engine, Limits limits)
+    : desk_(desk::Desk::open(std::move(engine))), engine_(desk_->client()), conversations_(*engine_, limits) {}
+
+Answer<Wanted> Service::wanted(const GenerationRequest& request) const {
+  const auto& tokenizer = engine_->tokenizer();
+  Wanted wanted{.messages = request.messages};
+  if (!wanted.messages.empty()) {
+    auto parts = engine::render_opaque(tokenizer, wanted.messages, true);
+    if (!parts.ok()) return api_error_of(parts.error());
+    wanted.parts = std::move(parts).value();
+    wanted.rendered = prompt::text_of(wanted.parts);
+    auto tokens = prompt::tokens_of(wanted.parts, 0, tokenizer);
+    if (!tokens.ok()) return api_error_of(tokens.error());
+    wanted.tokens = std::move(tokens).value();
+  } else if (!request.prompt_tokens.empty()) {
+    wanted.tokens.append(request.prompt_tokens, {.kind = OriginKind::kTurn});
+  } else {
+    if (const auto bos = tokenizer.bos()) wanted.tokens.append(std::span(&*bos, 1), {.kind = OriginKind::kBos});
+    const auto tokens = tokenizer.tokenize(request.prompt);
+    if (!tokens.ok()) return api_error_of(tokens.error());
+    wanted.tokens.append(tokens.value(), {.kind = OriginKind::kTurn});
+  }
+  const auto most = facts().context_tokens;
+  const auto vocabulary = static_cast<engine::Token>(facts().vocabulary);
+  if (std::ranges::any_of(wanted.tokens.tokens, [&](engine::Token token) { return token >= vocabulary; })) {
+    return invalid_request(fmt::format("a token id must be below {}", vocabulary), "prompt");
+  }
+  if (wanted.tokens.size() >= most) {
+    return ApiError{
+        .status = 400,
+        .type = "exceed_context_size_error",
+        .message = fmt::format("the request has {} tokens, and a partition holds {}", wanted.tokens.size(), most),
+        .more = {{"n_prompt_tokens", wanted.tokens.size()}, {"n_ctx", most}}};
+  }
+  return wanted;
+}
+
+Answer<Conversations::Lease> Service::prefill(const std::string& owner, const Identity& identity, const Wanted& wanted,
+                                              const std::stop_token& cancel, const std::function<void()>& still_at_it) {
+  auto lease = conversations_.take(owner, identity, wanted, cancel);
+  if (!lease.ok()) return api_error_of(lease.error());
+  if (lease->tail().size() > 0) {
+    const auto done = lease->partition().prefill(lease->tail(), cancel, [&](std::uint32_t /*tokens*/) {
+      if (still_at_it) still_at_it();
+    });
+    if (!done.ok()) {
+      // What was stopped or has no room left nothing behind; anything else may have.
+      const auto code = done.error().code;
+      if (code != ErrorCode::kInterrupted && code != ErrorCode::kResource) lease->give_up();
+      return api_error_of(done.error());
+    }
+  }
+  lease->prefilled(wanted);
+  counters_.prompt_tokens += lease->partition().ledger().tokens.size();
+  counters_.cached_tokens += lease->reuse().tokens;
+  return std::move(lease).value();
+}
+
+namespace {
+
+GenerateOptions options_of(const GenerationRequest& request, std::uint32_t index, std::uint64_t held,
+                           std::uint64_t context) {
+  auto options = request.options;
+  const auto room = static_cast<std::uint32_t>(context - held);
+  options.max_tokens = std::min(request.max_tokens.value_or(room), room);
+  options.sampling.seed += index;
+  return options;
+}
+
+}  // namespace
+
+Answer<Generated> Service::generate(Conversations::Lease lease, const GenerationRequest& request, const OnText& on_text,
+                                    const std::stop_token& cancel) {
+  Generated generated{.prompt_tokens = lease.partition().ledger().tokens.size(), .reuse = lease.reuse()};
+  std::vector<Conversations::Lease> leases;
+  leases.push_back(std::move(lease));
+  while (leases.size() < request.choices) {
+    auto child = conversations_.fork(leases.front());
+    if (!child.ok()) return api_error_of(child.error());
+    leases.push_back(std::move(child).value());
+  }
+  std::stop_source stop;
+  const std::stop_callback stopped(cancel, [&] { stop.request_stop(); });
+  std::vector<TextStream> streams(leases.size(), TextStream(request.options.stop));
+  std::vector<partition::GenerateRequest> requests;
+  for (std::uint32_t i = 0; i < leases.size(); ++i) {
+    auto options = options_of(request, i, generated.prompt_tokens, facts().context_tokens);
+    options.cancel = stop.get_token();
+    if (on_text) {
+      options.on_token = [&, i](const TokenEvent& event) {
+        if (on_text(i, event, streams[i].append(event.piece))) return true;
+        stop.request_stop();
+        return false;
+      };
+    }
+    requests.push_back({&leases[i].partition(), std::move(options), {}});
+  }
+  auto results = partition::generate(*engine_, requests);
+  for (std::uint32_t i = 0; i < results.size(); ++i) {
+    if (results[i].ok()) {
+      if (const auto settled = leases[i].partition().settle(); !settled.ok()) results[i] = settled.error();
+    }
+    if (!results[i].ok()) {
+      if (results[i].error().code != ErrorCode::kUnsupported) leases[i].give_up();
+      return api_error_of(results[i].error());
+    }
+    auto& result = results[i].value();
+    const bool ended = result.finish == Finish::kEnd && !result.tokens.empty();
+    leases[i].answered(result.text, ended ? std::optional(result.tokens.back()) : std::nullopt);
+    generated.completion_tokens += result.tokens.size();
+    if (result.finish == Finish::kCancelled) ++counters_.cancelled;
+    auto rest = streams[i].finish(result.text);
+    generated.choices.push_back({i, leases[i].id(), std::move(result), std::move(rest)});
+  }
+  counters_.completion_tokens += generated.completion_tokens;
+  return generated;
+}
+
+}  // namespace bulkhead::serve

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT
+// What the routes ask of the engine: a request for text, from its partition to its answer. Knows no HTTP.
+//
+// Thread rule: any thread; a call returns when its answer is there.
+#pragma once
+
+#include "desk/desk.h"
+#include "engine/engine.h"
+#include "serve/api_error.h"
+#include "serve/conversations.h"
+#include "serve/generation_request.h"
+#include "serve/identity.h"
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace bulkhead::serve {
+
+// One answer of `choices`.
+struct Choice {
+  std::uint32_t index = 0;
+  std::string partition = {};
+  engine::GenerateResult result = {};
+  std::string rest = {};  // of its text: what was not sent yet
+};
+
+struct Generated {
+  std::vector<Choice> choices;
+  std::uint64_t prompt_tokens = 0;
+  std::uint64_t completion_tokens = 0;
+  Reuse reuse = {};
+};
+
+// A token of one choice, while it is generated; the text that may be sent for it. False: stop all choices.
+using OnText = std::function<bool(std::uint32_t choice, const TokenEvent& event, const std::string& text)>;
+
+// What the server did so far.
+struct Counters {
+  std::atomic<std::uint64_t> requests = 0;
+  std::atomic<std::uint64_t> refused = 0;  // answered with 4xx
+  std::atomic<std::uint64_t> failed = 0;   // answered with 5xx
+  std::atomic<std::uint64_t> prompt_tokens = 0;
+  std::atomic<std::uint64_t> cached_tokens = 0;
+  std::atomic<std::uint64_t> completion_tokens = 0;
+  std::atomic<std::uint64_t> cancelled = 0;
+  std::atomic<std::uint32_t> in_flight = 0;  // requests for text that wait or are computed
+};
+
+class Service {
+ public:
+  Service(std::unique_ptr<engine::Engine> engine, Limits limits);
+
+  // The tokens of a request: rendered and tokenized, and short enough for one partition.
+  [[nodiscard]] Answer<Wanted> wanted(const GenerationRequest& request) const;
+
+  // Leases the conversation that a request goes on with, and makes it hold what is wanted. `still_at_it` is called from
+  // time to time meanwhile. A request whose `cancel` is requested stops within one step, and no other with it.
+  [[nodiscard]] Answer<Conversations::Lease> prefill(const std::string& owner, const Identity& identity,
+                                                     const Wanted& wanted, const std::stop_token& cancel,
+                                                     const std::function<void()>& still_at_it = {});
+  // All choices of the answer. What is sent by `on_text` is the beginning of each choice's text. Cancelled, the answer
+  // is what there was by then.
+  [[nodiscard]] Answer<Generated> generate(Conversations::Lease lease, const GenerationRequest& request,
+                                           const OnText& on_text, const std::stop_token& cancel);
+
+  [[nodiscard]] engine::Engine& engine() { return *engine_; }
+  [[nodiscard]] const engine::Facts& facts() const { return engine_->facts(); }
+  [[nodiscard]] Conversations& conversations() { return conversations_; }
+  [[nodiscard]] desk::DeskStatus desk_status() const { return desk_->status(); }
+  [[nodiscard]] Counters& counters() { return counters_; }
+
+ private:
+  std::shared_ptr<desk::Desk> desk_;
+  std::unique_ptr<engine::Engine> engine_;  // the desk's
+  Conversations conversations_;
+  Counters counters_;
+};
+
+}  // namespace bulkhead::serve
