@@ -119,7 +119,7 @@ class Reader {
       }
       const auto neutral =
           std::find_if(kNeutral.begin(), kNeutral.end(), [&](const auto& n) { return n.name == name; });
-      const auto text = ' ' + value.dump() + ' ';
+      const auto text = ' ' + json_text(value) + ' ';
       const bool changes_nothing =
           value.is_null() ||
           (neutral != kNeutral.end() && fmt::format(" {} ", neutral->values).find(text) != std::string::npos);

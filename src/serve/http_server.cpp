@@ -111,6 +111,8 @@ std::optional<Json> HttpServer::Impl::body_of(const Request& request, Response& 
 void HttpServer::Impl::add_limits() {
   const auto threads = std::size_t{options.most_requests} + 64;
   http.new_task_queue = [threads] { return new httplib::ThreadPool(8, threads, threads); };  // NOLINT: httplib owns it
+  // Not httplib's own, which let a second server take the same port.
+  http.set_socket_options([](socket_t socket) { httplib::set_socket_opt(socket, SOL_SOCKET, SO_REUSEADDR, 1); });
   http.set_payload_max_length(options.body_bytes);
   http.set_read_timeout(std::min(options.timeout, std::chrono::seconds(30)));  // of a body that does not come
   http.set_write_timeout(options.timeout);

@@ -361,7 +361,8 @@ TEST(Server, OwnersAtTheSameTimeGetWhatTheyGetAlone) {
       EXPECT_EQ(reply.status, 200) << reply.body;
       if (reply.status != 200) return heard;
       const auto json = reply.json();
-      heard.push_back(content_of(json) + json["bulkhead"]["logits_hash"][0].get<std::string>() + json["usage"].dump());
+      heard.push_back(content_of(json) + json["bulkhead"]["logits_hash"][0].get<std::string>() +
+                      json_text(json["usage"]));
       turns.push_back(content_of(json));
       turns.push_back("turn " + std::to_string(turn));
     }
