@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: MIT
+"""Two agents talk through OpenAI's own client, streaming and not: each goes on in a partition of its own.
+
+clients.py PROGRAM MODEL
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import unittest
+from typing import Any
+
+import openai
+
+PROGRAM, MODEL = sys.argv[1:3]
+KEY = "a-key-of-this-test"
+
+
+class Agent:
+    """A chat that is sent whole with each turn, as clients without an identity do."""
+
+    def __init__(self, client: openai.OpenAI, system: str) -> None:
+        self.client = client
+        self.messages: list[Any] = [{"role": "system", "content": system}]
+        self.partitions: set[str] = set()
+        self.total_tokens = 0
+
+    def ask(self, text: str, stream: bool) -> tuple[str, int]:
+        """The answer, and how many tokens of the prompt were in a cache."""
+        self.messages.append({"role": "user", "content": text})
+        options: dict[str, Any] = {"model": "default", "messages": self.messages, "max_tokens": 24, "temperature": 0}
+        if stream:
+            options["stream_options"] = {"include_usage": True}
+            chunks = list(self.client.chat.completions.create(stream=True, **options))
+            answer = "".join(choice.delta.content or "" for chunk in chunks for choice in chunk.choices)
+            usage = chunks[-1].usage
+            own = next(chunk.model_extra["bulkhead"] for chunk in chunks if "bulkhead" in (chunk.model_extra or {}))
+        else:
+            reply = self.client.chat.completions.create(**options)
+            answer = reply.choices[0].message.content or ""
+            usage = reply.usage
+            own = reply.model_extra["bulkhead"]
+        self.messages.append({"role": "assistant", "content": answer})
+        self.partitions.add(own["partition"])
+        self.total_tokens = usage.total_tokens
+        return answer, usage.prompt_tokens_details.cached_tokens
+
+
+class OpenAiClient(unittest.TestCase):
+    server: subprocess.Popen[str]
+    url: str
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        command = [PROGRAM, "serve", "-m", MODEL, "--port", "0", "--json", "--api-key", KEY]
+        cls.server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert cls.server.stdout is not None
+        cls.url = json.loads(cls.server.stdout.readline())["listening"] + "/v1"
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        cls.server.terminate()
+        assert cls.server.wait(60) == 0
+        assert cls.server.stdout is not None
+        cls.server.stdout.close()
+
+    def client(self, key: str = KEY) -> openai.OpenAI:
+        return openai.OpenAI(base_url=self.url, api_key=key, max_retries=0, timeout=120)
+
+    def test_two_agents_go_on_in_partitions_of_their_own(self) -> None:
+        answers: dict[bool, list[str]] = {}
+        for stream in (False, True):
+            agents = [Agent(self.client(), f"You are the {name}. Be brief. Run {stream}.") for name in ("cook", "pilot")]
+            answers[stream] = []
+            for turn, text in enumerate(("What do you do first?", "And then?", "Sum it up.")):
+                for agent in agents:
+                    held = agent.total_tokens
+                    answer, cached = agent.ask(text, stream)
+                    self.assertTrue(answer)
+                    if turn > 0:
+                        self.assertEqual(cached, held)
+                    answers[stream].append(answer)
+            self.assertEqual([len(agent.partitions) for agent in agents], [1, 1])
+            self.assertFalse(agents[0].partitions & agents[1].partitions)
+
+    def test_errors_are_those_the_client_knows(self) -> None:
+        message: Any = [{"role": "user", "content": "hello"}]
+        with self.assertRaises(openai.AuthenticationError):
+            self.client("wrong").models.list()
+        with self.assertRaises(openai.NotFoundError) as unknown:
+            self.client().chat.completions.create(model="another", messages=message)
+        self.assertEqual(unknown.exception.code, "model_not_found")
+        with self.assertRaises(openai.BadRequestError) as refused:
+            self.client().chat.completions.create(model="default", messages=message, presence_penalty=1)
+        self.assertEqual(refused.exception.param, "presence_penalty")
+        self.assertEqual(len(list(self.client().models.list())), 1)
+
+    def test_completions(self) -> None:
+        reply = self.client().completions.create(model="default", prompt="Once upon a", max_tokens=4, n=2, seed=1)
+        self.assertEqual(len(reply.choices), 2)
+        assert reply.usage is not None
+        self.assertEqual(reply.usage.completion_tokens, 8)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1])
