@@ -5,11 +5,13 @@
 #include "engine/generation.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <initializer_list>
 #include <limits>
 #include <random>
 #include <set>
@@ -154,20 +156,21 @@ std::string text_of_content(const Json& content, Reader& reader, const std::stri
   return text;
 }
 
-void read_messages(Reader& reader, std::vector<engine::ChatMessage>& into) {
+void read_messages(Reader& reader, std::vector<engine::ChatMessage>& into,
+                   std::initializer_list<std::string_view> roles) {
   const auto* list = reader.take("messages");
   if (list == nullptr || !list->is_array() || list->empty() || list->size() > kMostMessages) {
     return reader.fail(fmt::format("'messages' must be a list of 1 to {} messages", kMostMessages), "messages");
   }
-  constexpr std::array<std::string_view, 4> kRoles = {"system", "developer", "user", "assistant"};
   for (std::size_t i = 0; i < list->size(); ++i) {
     const auto& message = (*list)[i];
     const auto place = fmt::format("messages[{}]", i);
     if (!message.is_object()) return reader.fail("a message must be an object", place);
     const auto role = message.contains("role") && message["role"].is_string() ? message["role"].get<std::string>() : "";
-    if (std::find(kRoles.begin(), kRoles.end(), role) == kRoles.end()) {
-      return reader.fail(role == "tool" || role == "function" ? "messages of tools are not supported here"
-                                                              : "a role must be system, developer, user or assistant",
+    if (std::find(roles.begin(), roles.end(), role) == roles.end()) {
+      return reader.fail(role == "tool" || role == "function"
+                             ? "messages of tools are not supported here"
+                             : fmt::format("a role must be one of {}", fmt::join(roles, ", ")),
                          place + ".role");
     }
     const auto calls = message.find("tool_calls");
@@ -185,14 +188,14 @@ void read_messages(Reader& reader, std::vector<engine::ChatMessage>& into) {
   }
 }
 
-void read_stops(Reader& reader, std::vector<std::string>& into) {
-  const auto* stop = reader.take("stop");
+void read_stops(Reader& reader, std::string_view name, std::vector<std::string>& into) {
+  const auto* stop = reader.take(name);
   if (stop == nullptr) return;
   const auto list = stop->is_array() ? *stop : Json::array({*stop});
   constexpr std::size_t kMost = 16;
   const auto is_text = [](const Json& one) { return one.is_string() && !one.get_ref<const std::string&>().empty(); };
   if (list.size() > kMost || !std::all_of(list.begin(), list.end(), is_text)) {
-    return reader.fail(fmt::format("'stop' must be a text, or a list of at most {}", kMost), "stop");
+    return reader.fail(fmt::format("'{}' must be a text, or a list of at most {}", name, kMost), name);
   }
   for (const auto& one : list) into.push_back(one.get<std::string>());
 }
@@ -225,48 +228,63 @@ void read_response_format(Reader& reader, GenerateOptions& options) {
   options.grammar = kJsonObject;
 }
 
-// What chats and completions have in common.
-void read_sampling(Reader& reader, GenerationRequest& request) {
+void read_own(Reader& reader, GenerationRequest& request) {
+  const auto* own = reader.take("bulkhead");
+  if (own == nullptr) return;
+  if (!own->is_object()) return reader.fail("'bulkhead' must be an object", "bulkhead");
+  for (const auto& [name, value] : own->items()) {
+    const bool right = (name == "partition" && value.is_string()) || (name == "logits_hash" && value.is_boolean());
+    if (!right) return reader.fail("no such member, or not of its type", "bulkhead." + name);
+  }
+  request.logits_hash = own->value("logits_hash", false);
+  request.options.hash_logits = request.logits_hash;
+}
+
+// What all forms have in common.
+void read_common(Reader& reader, GenerationRequest& request) {
   auto& sampling = request.options.sampling;
   sampling.temperature = 1;
+  sampling.seed = std::random_device()();
   reader.string("model", request.model);
   reader.number("temperature", sampling.temperature);
   if (sampling.temperature < 0) reader.fail("'temperature' must be 0 or more", "temperature");
   reader.number("top_p", sampling.top_p);
-  reader.number("min_p", sampling.min_p);
   reader.integer("top_k", sampling.top_k, 0, std::numeric_limits<std::int32_t>::max());
+  reader.boolean("stream", request.stream);
+  read_own(reader, request);
+}
+
+void read_length(Reader& reader, std::initializer_list<const char*> names, GenerationRequest& request) {
+  std::int64_t most = -1;
+  constexpr std::int64_t kMost = 1 << 20;
+  for (const auto* name : names) reader.integer(name, most, -1, kMost);
+  if (most == 0) reader.fail("at least one token must be asked for", *names.begin());
+  if (most > 0) request.max_tokens = static_cast<std::uint32_t>(most);
+}
+
+// What chats and completions of OpenAI have in common.
+void read_sampling(Reader& reader, GenerationRequest& request) {
+  auto& sampling = request.options.sampling;
+  read_common(reader, request);
+  reader.number("min_p", sampling.min_p);
   reader.number("repeat_penalty", sampling.repeat_penalty);
   reader.integer("repeat_last_n", sampling.repeat_last_n, 0, std::numeric_limits<std::int32_t>::max());
   std::int64_t seed = -1;
-  reader.integer("seed", seed, std::numeric_limits<std::int64_t>::min() / 1024,
-                 std::numeric_limits<std::int64_t>::max() / 1024);
-  sampling.seed = seed == -1 ? std::random_device()() : static_cast<std::uint32_t>(static_cast<std::uint64_t>(seed));
-  std::int64_t most = -1;
-  constexpr std::int64_t kMost = 1 << 20;
-  for (const auto* name : {"max_tokens", "max_completion_tokens", "n_predict"}) reader.integer(name, most, -1, kMost);
-  if (most == 0) reader.fail("at least one token must be asked for", "max_tokens");
-  if (most > 0) request.max_tokens = static_cast<std::uint32_t>(most);
+  constexpr auto kSeeds = std::numeric_limits<std::int64_t>::max() / 1024;
+  reader.integer("seed", seed, -kSeeds, kSeeds);
+  if (seed != -1) sampling.seed = static_cast<std::uint32_t>(static_cast<std::uint64_t>(seed));
+  read_length(reader, {"max_tokens", "max_completion_tokens", "n_predict"}, request);
   reader.integer("n", request.choices, 1, kMostChoices);
-  reader.boolean("stream", request.stream);
   if (const auto* options = reader.take("stream_options"); options != nullptr) {
     if (!options->is_object()) return reader.fail("'stream_options' must be an object", "stream_options");
     if (!request.stream) return reader.fail("'stream_options' goes with 'stream': true", "stream_options");
     request.stream_usage = options->value("include_usage", Json()) == true;
   }
-  read_stops(reader, request.options.stop);
+  read_stops(reader, "stop", request.options.stop);
   read_bias(reader, request.options.logit_bias);
   reader.boolean("ignore_eos", request.options.ignore_end);
   reader.string("grammar", request.options.grammar);
   read_response_format(reader, request.options);
-  if (const auto* own = reader.take("bulkhead"); own != nullptr) {
-    if (!own->is_object()) return reader.fail("'bulkhead' must be an object", "bulkhead");
-    for (const auto& [name, value] : own->items()) {
-      const bool right = (name == "partition" && value.is_string()) || (name == "logits_hash" && value.is_boolean());
-      if (!right) return reader.fail("no such member, or not of its type", "bulkhead." + name);
-    }
-    request.logits_hash = own->value("logits_hash", false);
-    request.options.hash_logits = request.logits_hash;
-  }
 }
 
 Answer<GenerationRequest> finished(Reader& reader, GenerationRequest request) {
@@ -284,7 +302,7 @@ Answer<GenerationRequest> read_chat_request(const Json& body) {
   if (!body.is_object()) return invalid_request("the body must be a JSON object");
   Reader reader(body);
   GenerationRequest request;
-  read_messages(reader, request.messages);
+  read_messages(reader, request.messages, {"system", "developer", "user", "assistant"});
   read_sampling(reader, request);
   bool logprobs = false;
   std::uint32_t top = 0;
@@ -317,6 +335,25 @@ Answer<GenerationRequest> read_completion_request(const Json& body) {
   std::int64_t logprobs = -1;
   reader.integer("logprobs", logprobs, 0, engine::kMostLogprobs);
   if (logprobs >= 0) request.options.logprobs = static_cast<std::uint32_t>(logprobs);
+  return finished(reader, std::move(request));
+}
+
+Answer<GenerationRequest> read_messages_request(const Json& body, bool counts_only) {
+  if (!body.is_object()) return invalid_request("the body must be a JSON object");
+  Reader reader(body);
+  GenerationRequest request;
+  if (const auto* system = reader.take("system"); system != nullptr) {
+    request.messages.push_back({"system", text_of_content(*system, reader, "system")});
+  }
+  read_messages(reader, request.messages, {"user", "assistant"});
+  read_common(reader, request);
+  read_length(reader, {"max_tokens"}, request);
+  if (!request.max_tokens && !counts_only) reader.fail("'max_tokens' must be given", "max_tokens");
+  read_stops(reader, "stop_sequences", request.options.stop);
+  if (const auto* thinking = reader.take("thinking"); thinking != nullptr) {
+    const bool off = thinking->is_object() && thinking->value("type", Json()) == "disabled";
+    if (!off) reader.fail("thinking is not supported here", "thinking");
+  }
   return finished(reader, std::move(request));
 }
 

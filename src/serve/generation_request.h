@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The body of a request for text, checked: /v1/chat/completions and /v1/completions. A parameter that changes the
+// The body of a request for text, checked: chat completions, completions, messages. A parameter that changes the
 // answer is honoured or refused by name; labels and hints are accepted, and listed in the reply.
 #pragma once
 
@@ -36,5 +36,7 @@ inline constexpr std::size_t kMostMessages = 4096;
 
 [[nodiscard]] Answer<GenerationRequest> read_chat_request(const Json& body);
 [[nodiscard]] Answer<GenerationRequest> read_completion_request(const Json& body);
+// Anthropic's messages. `counts_only`: /v1/messages/count_tokens, which asks for no tokens.
+[[nodiscard]] Answer<GenerationRequest> read_messages_request(const Json& body, bool counts_only = false);
 
 }  // namespace bulkhead::serve

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "serve/api_error.h"
+#include "serve/form.h"
 #include "serve/http_server.h"
 #include "serve/service.h"
 
@@ -32,7 +33,9 @@ struct HttpServer::Impl {
   [[nodiscard]] std::optional<ApiError> check_model(const std::string& name) const;
 
   static void send(Response& response, const Json& body, int status = 200);
-  void send(Response& response, const ApiError& error);
+  // In the form of the route.
+  void send(const Request& request, Response& response, const ApiError& error);
+  void send(Response& response, const ApiError& error) { send(Request(), response, error); }
   // The body as an object; its error is sent.
   [[nodiscard]] std::optional<Json> body_of(const Request& request, Response& response);
 
@@ -40,7 +43,8 @@ struct HttpServer::Impl {
   void add_plain_routes();      // routes_plain.cpp
   void add_partition_routes();  // routes_plain.cpp
   void add_text_routes();       // routes_text.cpp
-  void answer(bool chat, const Request& request, Response& response);
+  void answer(const Form& form, const Request& request, Response& response);
+  void count_tokens(const Request& request, Response& response);
 
   Service& service;
   const Embedder* embedder;

@@ -95,16 +95,17 @@ void HttpServer::Impl::send(Response& response, const Json& body, int status) {
   response.set_content(json_text(body), "application/json; charset=utf-8");
 }
 
-void HttpServer::Impl::send(Response& response, const ApiError& error) {
+void HttpServer::Impl::send(const Request& request, Response& response, const ApiError& error) {
+  const auto& form = request.path.starts_with("/v1/messages") ? messages_form() : chat_form();
   ++(error.status < 500 ? service.counters().refused : service.counters().failed);
   if (error.status == 429) response.set_header("Retry-After", "1");
-  send(response, to_json(error), error.status);
+  send(response, form.error(error), error.status);
 }
 
 std::optional<Json> HttpServer::Impl::body_of(const Request& request, Response& response) {
   auto body = parse_json(request.body, "body");
   if (body.ok() && body.value().is_object()) return std::move(body).value();
-  send(response, invalid_request(body.ok() ? "the body must be a JSON object" : body.error().to_string()));
+  send(request, response, invalid_request(body.ok() ? "the body must be a JSON object" : body.error().to_string()));
   return std::nullopt;
 }
 
@@ -129,17 +130,18 @@ void HttpServer::Impl::add_limits() {
     const bool open = request.path == "/health" || request.path == "/v1/health";
     if (open || owner_of(request)) return httplib::Server::HandlerResponse::Unhandled;
     response.set_header("WWW-Authenticate", "Bearer");
-    send(response, ApiError{.status = 401, .type = "authentication_error", .message = "invalid API key"});
+    send(request, response, ApiError{.status = 401, .type = "authentication_error", .message = "invalid API key"});
     return httplib::Server::HandlerResponse::Handled;
   });
-  http.set_error_handler([this](const Request& /*request*/, Response& response) {
+  http.set_error_handler([this](const Request& request, Response& response) {
     if (!response.body.empty()) return;
     const auto status = response.status;
-    send(response, ApiError{.status = status,
-                            .type = status < 500 ? "invalid_request_error" : "server_error",
-                            .message = reason_of_status(status)});
+    send(request, response,
+         ApiError{.status = status,
+                  .type = status < 500 ? "invalid_request_error" : "server_error",
+                  .message = reason_of_status(status)});
   });
-  http.set_exception_handler([this](const Request& /*request*/, Response& response, std::exception_ptr thrown) {
+  http.set_exception_handler([this](const Request& request, Response& response, std::exception_ptr thrown) {
     try {
       std::rethrow_exception(std::move(thrown));
     } catch (const std::exception& failure) {
@@ -147,7 +149,7 @@ void HttpServer::Impl::add_limits() {
     } catch (...) {
       log::get().error("a request failed");
     }
-    send(response, ApiError{.message = "the server failed; its log says more"});
+    send(request, response, ApiError{.message = "the server failed; its log says more"});
   });
   if (!options.log_requests) return;
   http.set_logger([](const Request& request, const Response& response) {

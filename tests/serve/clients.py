@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Two agents talk through OpenAI's own client, streaming and not: each goes on in a partition of its own.
+"""Two agents talk through the clients of OpenAI and Anthropic: each goes on in a partition of its own.
 
 clients.py PROGRAM MODEL
 """
@@ -12,6 +12,7 @@ import sys
 import unittest
 from typing import Any
 
+import anthropic
 import openai
 
 PROGRAM, MODEL = sys.argv[1:3]
@@ -48,7 +49,7 @@ class Agent:
         return answer, usage.prompt_tokens_details.cached_tokens
 
 
-class OpenAiClient(unittest.TestCase):
+class Clients(unittest.TestCase):
     server: subprocess.Popen[str]
     url: str
 
@@ -96,6 +97,23 @@ class OpenAiClient(unittest.TestCase):
             self.client().chat.completions.create(model="default", messages=message, presence_penalty=1)
         self.assertEqual(refused.exception.param, "presence_penalty")
         self.assertEqual(len(list(self.client().models.list())), 1)
+
+    def test_anthropic(self) -> None:
+        client = anthropic.Anthropic(base_url=self.url.removesuffix("/v1"), api_key=KEY, max_retries=0, timeout=120)
+        messages: list[Any] = [{"role": "user", "content": "Name a fish."}]
+        options: dict[str, Any] = {"model": "default", "system": "You are a cook.", "max_tokens": 12, "temperature": 0}
+        counted = client.messages.count_tokens(model="default", system="You are a cook.", messages=messages)
+        reply = client.messages.create(messages=messages, **options)
+        self.assertEqual(reply.usage.input_tokens, counted.input_tokens)
+        block = reply.content[0]
+        assert block.type == "text"
+        with client.messages.stream(messages=messages, **options) as stream:
+            self.assertEqual("".join(stream.text_stream), block.text)
+        messages += [{"role": "assistant", "content": block.text}, {"role": "user", "content": "Another."}]
+        second = client.messages.create(messages=messages, **options)
+        self.assertGreaterEqual(second.usage.cache_read_input_tokens or 0, counted.input_tokens)
+        with self.assertRaises(anthropic.BadRequestError):
+            client.messages.create(messages=messages, tools=[{"name": "a", "input_schema": {}}], **options)
 
     def test_completions(self) -> None:
         reply = self.client().completions.create(model="default", prompt="Once upon a", max_tokens=4, n=2, seed=1)
