@@ -25,7 +25,7 @@ from . import snapshot
 from .chat_template import Message
 from .errors import SeamError, closed, unsupported
 from .network import Cache, Logits, Network
-from .protocol import Call, Frame, Head
+from .protocol import Call, Frame, Head, Job
 from .sampler import Sampler, sampling_from
 from .text import GeneratedText
 from .tokenizer import TextTokenizer
@@ -45,6 +45,7 @@ class Sequence:
     computed: int = 0  # of these, how many have cells: cache.length, unless the cache is shared (leaky)
     logits: Logits | None = None  # after the newest token, where it has been computed. [vocabulary]
     poisoned: bool = False
+    job: Running | None = None  # while one of it runs
 
     def append(self, tokens: list[int], first: int) -> None:
         """Tokens that come next, at positions from `first` on."""
@@ -63,18 +64,44 @@ class Sequence:
 
 @dataclass
 class Generation:
-    sequence: Sequence
     sampler: Sampler
     text: GeneratedText
     max_tokens: int
     hash_logits: bool
     result: dict[str, Any] = field(default_factory=dict)
-    active: bool = True
-    error: SeamError | None = None
+
+
+@dataclass
+class Running(Job):
+    sequence: Sequence
+    prefill: list[int]
+    generation: Generation | None
+    position: int  # of the first token of the prefill
+    begin: int = field(default_factory=time.perf_counter_ns)
+    prefilled: int = 0  # tokens of the prefill that are computed
+    turn: int = 0  # of its last chunk, as all of them count
+
+    @property
+    def has_prefilled(self) -> bool:
+        return self.prefilled == len(self.prefill)
+
+    @property
+    def runs(self) -> bool:
+        return self.outcome is None
 
     def end(self, finish: str) -> None:
-        self.active = False
-        self.result["finish"] = finish
+        result: Head = {"prefilled": self.prefilled}
+        if self.generation is not None:
+            generated = self.generation.result
+            result["generated"] = {**generated, "text": self.generation.text.text(), "finish": finish}
+        self._leave(result)
+
+    def fail(self, error: Exception) -> None:
+        self._leave(error if isinstance(error, SeamError) else SeamError("internal", f"{type(error).__name__}: {error}"))
+
+    def _leave(self, outcome: Head | SeamError) -> None:
+        self.outcome = outcome
+        self.sequence.job = None
 
 
 def check_options(options: Head, kernels: tuple[str, ...] = ("auto", "stock")) -> None:
@@ -124,14 +151,13 @@ class SequenceEngine:
         self._restart = options.get("positions", "continued") == "restart"
         self._sequences: dict[int, Sequence] = {}  # open and poisoned ones
         self._next_id = 0
+        self._turns = 0  # chunks of prefills so far
         self._requests: dict[str, Callable[[Call], Frame]] = {
             "bytes_for": self._bytes_for,
-            "memory": self._memory,
             "reserve": self._reserve,
             "open": self._open,
-            "prefill": self._prefill,
             "fork": self._fork,
-            "generate": self._generate,
+            "truncate": self._truncate,
             "score": self._score,
             "inspect": self._inspect,
             "state_hash": self._state_hash,
@@ -190,6 +216,8 @@ class SequenceEngine:
     def answer_any_time(self, what: str, frame: Frame) -> Frame:
         if what == "vocabulary":
             return Frame({"bos": self._tokenizer.bos}, self._tokenizer.vocabulary())
+        if what == "memory":
+            return self._memory()
         if what == "tokenize":
             text = _decoded(frame.tail)
             as_template = bool(frame.head.get("template", False))
@@ -213,6 +241,12 @@ class SequenceEngine:
         sequence = self._sequences.get(identifier)
         if sequence is None or sequence.poisoned:
             raise closed(identifier)
+        return sequence
+
+    def _find_idle(self, identifier: int) -> Sequence:
+        sequence = self._find(identifier)
+        if sequence.job is not None:
+            raise SeamError("bad_input", f"a job of sequence {identifier} is running", "", "wait for its end, or cancel it")
         return sequence
 
     @contextmanager
@@ -264,17 +298,6 @@ class SequenceEngine:
         sequence.logits = rows[-1].copy()
         return rows
 
-    def _append(self, sequence: Sequence, tokens: list[int], call: Call) -> None:
-        """Computes pending and new tokens in chunks, whose boundaries depend on these tokens only, and tells of each."""
-        pending, size = len(sequence.pending), self._network.chunk
-        coming = sequence.pending + tokens
-        sequence.append(tokens, 0 if self._restart else sequence.next_position)
-        for begin in range(0, len(coming), size):
-            if call.cancelled(0):
-                raise SeamError("interrupted", "prefill was cancelled")
-            self._compute(sequence, coming[begin : begin + size])
-            call.on_progress(min(begin + size, len(coming)) - pending)
-
     def _prepare_to_draw(self, sequence: Sequence) -> Logits:
         if sequence.logits is None:
             self._compute(sequence, sequence.pending)
@@ -287,7 +310,7 @@ class SequenceEngine:
         each = self._description.kv_bytes_per_token * int(call.head["tokens_each"])
         return Frame({"bytes": int(call.head["sequences"]) * each})
 
-    def _memory(self, call: Call) -> Frame:
+    def _memory(self) -> Frame:
         """The most that this process ever held. Linux counts it in KiB, macOS in bytes."""
         unit = 1 if sys.platform == "darwin" else 1024
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
@@ -303,25 +326,8 @@ class SequenceEngine:
         self._check_capacity(capacity)
         return Frame({"sequence": self._keep(Sequence(self._new_cache(capacity), capacity))})
 
-    def _prefill(self, call: Call) -> Frame:
-        begin = time.perf_counter_ns()
-        sequence = self._find(int(call.head["sequence"]))
-        tokens = [int(token) for token in call.head["tokens"]]
-        self._check_fits(sequence, tokens)
-        with self._poisoning(sequence):
-            self._append(sequence, tokens, call)
-        return Frame({"tokens": len(tokens), "ns": time.perf_counter_ns() - begin})
-
-    def _fork(self, call: Call) -> Frame:
-        begin = time.perf_counter_ns()
-        source = self._find(int(call.head["sequence"]))
-        tokens = int(call.head["tokens"])
-        capacity = int(call.head["capacity_tokens"])
-        if tokens > len(source.tokens):
-            raise SeamError("bad_input", f"a fork at token {tokens} of {len(source.tokens)}")
-        if tokens > capacity:
-            raise SeamError("resource", f"{tokens} tokens do not fit into {capacity}", "", "fork it with more room")
-        self._check_capacity(capacity)
+    def _first_part(self, source: Sequence, tokens: int, capacity: int) -> tuple[Sequence, int]:
+        """A sequence of its own with the first `tokens` tokens of `source`, and how many of these were computed again."""
         whole = tokens == len(source.tokens)
         # The logits after an earlier token are gone, so that its cells stop one token before it: that one is computed again.
         cells = source.computed if whole else max(tokens - 1, 0)
@@ -332,7 +338,19 @@ class SequenceEngine:
             made.logits = source.logits.copy()
         elif not whole and tokens > 0:
             self._compute(made, made.pending)
-        computed = 0 if whole or tokens == 0 else 1
+        return made, 0 if whole or tokens == 0 else 1
+
+    def _fork(self, call: Call) -> Frame:
+        begin = time.perf_counter_ns()
+        source = self._find_idle(int(call.head["sequence"]))
+        tokens = int(call.head["tokens"])
+        capacity = int(call.head["capacity_tokens"])
+        if tokens > len(source.tokens):
+            raise SeamError("bad_input", f"a fork at token {tokens} of {len(source.tokens)}")
+        if tokens > capacity:
+            raise SeamError("resource", f"{tokens} tokens do not fit into {capacity}", "", "fork it with more room")
+        self._check_capacity(capacity)
+        made, computed = self._first_part(source, tokens, capacity)
         return Frame(
             {
                 "sequence": self._keep(made),
@@ -342,8 +360,20 @@ class SequenceEngine:
             }
         )
 
+    def _truncate(self, call: Call) -> Frame:
+        begin = time.perf_counter_ns()
+        identifier = int(call.head["sequence"])
+        sequence = self._find_idle(identifier)
+        tokens = int(call.head["tokens"])
+        if not 0 <= tokens <= len(sequence.tokens):
+            raise SeamError("bad_input", f"{tokens} tokens of {len(sequence.tokens)} cannot be kept")
+        if tokens == len(sequence.tokens):
+            return Frame({"tokens": 0, "ns": 0})
+        self._sequences[identifier], computed = self._first_part(sequence, tokens, sequence.capacity)
+        return Frame({"tokens": computed, "ns": time.perf_counter_ns() - begin})
+
     def _score(self, call: Call) -> Frame:
-        sequence = self._find(int(call.head["sequence"]))
+        sequence = self._find_idle(int(call.head["sequence"]))
         tokens = [int(token) for token in call.head["tokens"]]
         self._check_fits(sequence, tokens)
         if not sequence.tokens:
@@ -410,7 +440,7 @@ class SequenceEngine:
 
     def _snapshot(self, call: Call) -> Frame:
         """Payload: a line of JSON, the logits where there are some, then the cells."""
-        sequence = self._find(int(call.head["sequence"]))
+        sequence = self._find_idle(int(call.head["sequence"]))
         cells = b"".join(piece.tobytes() for piece in sequence.cache.cells())
         logits = b"" if sequence.logits is None else sequence.logits.astype("<f4").tobytes()
         if sequence.cache.length != sequence.computed:
@@ -452,103 +482,111 @@ class SequenceEngine:
 
     def _close(self, call: Call) -> Frame:
         identifier = int(call.head["sequence"])
-        if self._sequences.pop(identifier, None) is None:
+        sequence = self._sequences.pop(identifier, None)
+        if sequence is None:
             raise closed(identifier)
+        if sequence.job is not None:
+            sequence.job.end("cancelled")
         return Frame({})
 
-    # ---- generation -------------------------------------------------------------------------------------------------
+    # ---- jobs -------------------------------------------------------------------------------------------------------
 
-    def _start(self, request: Head, stops: list[bytes], earlier: set[int]) -> Generation:
-        identifier = int(request["sequence"])
-        sequence = self._find(identifier)
-        options = request["options"]
+    def take_in(self, call: Call) -> Running:
+        identifier = int(call.head["sequence"])
+        sequence = self._find_idle(identifier)
+        tokens = [int(token) for token in call.head["tokens"]]
+        options = call.head["options"]
+        if not tokens and options is None:
+            raise SeamError("bad_input", "there are no tokens to append, and there is nothing to generate")
+        generation = None if options is None else self._generation(options, call.tail)
+        if tokens:
+            self._check_fits(sequence, tokens)
+        elif not sequence.tokens:
+            raise SeamError("bad_input", "the sequence is empty", "", "prefill it first")
+        position = 0 if self._restart else sequence.next_position
+        sequence.job = Running(call, sequence, tokens, generation, position)
+        return sequence.job
+
+    def _generation(self, options: Head, tail: bytes) -> Generation:
         sampling = sampling_from(options)
         for name in ("logit_bias", "logprobs", "grammar"):
             if options.get(name) is not None:
                 raise SeamError("unsupported", f"framework workers have no {name}", name, "leave it out, or use --engine llama")
+        stops, at = [], 0
+        for size in options["stop_bytes"]:
+            stops.append(tail[at : at + size])
+            at += size
+        if at > len(tail):
+            raise SeamError("bad_input", "the stop strings are not all there")
         if any(not stop for stop in stops):
             raise SeamError("usage", "a stop string is empty", "stop", "leave it out")
-        if not sequence.tokens:
-            raise SeamError("bad_input", "the sequence is empty", "", "prefill it first")
-        if identifier in earlier:
-            raise SeamError("bad_input", f"sequence {identifier} appears twice")
         forbidden = sorted(self._tokenizer.ends) if options["ignore_end"] else []
-        empty: dict[str, Any] = {"tokens": [], "text": "", "logit_hashes": [], "token_ns": []}
-        result = {**empty, "drafted_tokens": 0, "accepted_tokens": 0, "finish": "length"}
-        return Generation(
-            sequence, Sampler(sampling, forbidden), GeneratedText(stops), int(options["max_tokens"]), bool(options["hash_logits"]), result
-        )
+        result: Head = {"tokens": [], "logit_hashes": [], "token_ns": [], "drafted_tokens": 0, "accepted_tokens": 0}
+        return Generation(Sampler(sampling, forbidden), GeneratedText(stops), int(options["max_tokens"]), bool(options["hash_logits"]), result)
 
-    def _generate(self, call: Call) -> Frame:
-        begin = time.perf_counter_ns()
-        started: list[Generation | SeamError] = []
-        seen: set[int] = set()
-        at = 0
-        for request in call.head["requests"]:
-            stops = []
-            for size in request["options"]["stop_bytes"]:
-                stops.append(call.tail[at : at + size])
-                at += size
-            if at > len(call.tail):
-                raise SeamError("bad_input", "the stop strings are not all there")
-            try:
-                started.append(self._start(request, stops, seen))
-            except SeamError as error:
-                started.append(error)
-            seen.add(int(request["sequence"]))
-        running = [(place, one) for place, one in enumerate(started) if isinstance(one, Generation)]
-        while any(generation.active for _, generation in running):
-            for place, generation in running:
-                if generation.active and not self._ends_here(generation, call.cancelled(place)):
-                    self._step(generation, place, call, begin)
-        return Frame({"results": [_outcome(one) for one in started]})
+    def step(self, jobs: list[Job]) -> None:
+        """A token of each that draws, and a chunk of one that prefills: these take turns. Each computes by itself, whatever is beside it."""
+        running = [job for job in jobs if isinstance(job, Running) and job.runs]
+        for job in running:
+            self._end_if_done(job)
+        drawing = [job for job in running if job.has_prefilled and job.generation is not None]
+        prefilling = [job for job in running if job.runs and not job.has_prefilled]
+        for job in drawing:
+            if job.runs:
+                self._guarded(job, self._draw)
+        if prefilling:
+            self._guarded(min(prefilling, key=lambda job: job.turn), self._prefill_chunk)
+        for job in running:
+            if job.runs:
+                self._end_if_done(job)
 
-    def _ends_here(self, generation: Generation, cancelled: bool) -> bool:
-        sequence = generation.sequence
-        if len(generation.result["tokens"]) >= generation.max_tokens or len(sequence.tokens) >= sequence.capacity:
-            generation.end("length")
-        elif cancelled:
-            generation.end("cancelled")
-        return not generation.active
-
-    def _step(self, generation: Generation, place: int, call: Call, begin: int) -> None:
-        sequence, result = generation.sequence, generation.result
+    def _guarded(self, job: Running, work: Callable[[Running], None]) -> None:
         try:
-            with self._poisoning(sequence):
-                logits = self._prepare_to_draw(sequence)
-                drawn = generation.sampler.draw(logits, sequence.tokens)
-                if drawn is None:
-                    raise SeamError("internal", "the model gave no finite logits")
-        except Exception as error:  # the other generations go on
-            generation.active = False
-            generation.error = error if isinstance(error, SeamError) else SeamError("internal", f"{type(error).__name__}: {error}")
-            return None
+            with self._poisoning(job.sequence):
+                work(job)
+        except Exception as error:  # the other jobs go on
+            job.fail(error)
+
+    def _end_if_done(self, job: Running) -> None:
+        generation, sequence = job.generation, job.sequence
+        enough = generation is None or len(generation.result["tokens"]) >= generation.max_tokens or len(sequence.tokens) >= sequence.capacity
+        if job.has_prefilled and enough:
+            job.end("length")
+        elif job.call.cancelled():
+            job.end("cancelled")
+
+    def _prefill_chunk(self, job: Running) -> None:
+        """Chunks are cut out of pending and new tokens, so that their boundaries depend on these only."""
+        self._turns += 1
+        job.turn = self._turns
+        sequence = job.sequence
+        pending = sequence.pending  # before the first chunk only
+        chunk = job.prefill[job.prefilled : job.prefilled + self._network.chunk - len(pending)]
+        sequence.append(chunk, job.position + job.prefilled)
+        self._compute(sequence, pending + chunk)
+        job.prefilled += len(chunk)
+        job.call.on_progress(job.prefilled)
+
+    def _draw(self, job: Running) -> None:
+        sequence, generation = job.sequence, job.generation
+        assert generation is not None
+        result = generation.result
+        logits = self._prepare_to_draw(sequence)
+        drawn = generation.sampler.draw(logits, sequence.tokens)
+        if drawn is None:
+            raise SeamError("internal", "the model gave no finite logits")
         index = len(result["tokens"])
         result["tokens"].append(drawn)
-        result["token_ns"].append(time.perf_counter_ns() - begin)
+        result["token_ns"].append(time.perf_counter_ns() - job.begin)
         if generation.hash_logits:
             result["logit_hashes"].append(xxhash.xxh3_64_hexdigest(np.ascontiguousarray(logits).data))
         sequence.append([drawn], sequence.next_position)
         sequence.logits = None
-        ends = drawn in self._tokenizer.ends
-        stopped = not ends and generation.text.append(self._tokenizer.piece(drawn))
-        wanted = call.on_token(place, drawn, index)
-        if ends:
-            generation.end("end")
-        elif stopped:
-            generation.end("stop")
-        elif not wanted:
-            generation.end("cancelled")
-        return None
-
-
-def _outcome(one: Generation | SeamError) -> Head:
-    error = one if isinstance(one, SeamError) else one.error
-    if error is not None:
-        return {"error": error.to_json()}
-    assert isinstance(one, Generation)
-    one.result["text"] = one.text.text()
-    return {"ok": one.result}
+        job.call.on_token(drawn, index)
+        if drawn in self._tokenizer.ends:
+            job.end("end")
+        elif generation.text.append(self._tokenizer.piece(drawn)):
+            job.end("stop")
 
 
 def _log_probability(logits: Logits, token: int) -> float:
