@@ -153,7 +153,7 @@ TEST_F(HostileParent, GetsErrorsForRequestsOfAnotherForm) {
   EXPECT_EQ(code_of(generate("seed", 1)), "bad_input") << "behind nothing";
   EXPECT_EQ(code_of(request({{"do", "step"}})), "bad_input");
   EXPECT_EQ(code_of(step("x")), "bad_input");
-  EXPECT_EQ(code_of(step({-1})), "bad_input");
+  EXPECT_EQ(code_of(step(Json::array({-1}))), "bad_input");
   EXPECT_EQ(code_of(request({{"do", "step"}, {"jobs", Json::array()}})), "bad_input");
   EXPECT_EQ(code_of(step({1, 77})), "none") << "those that have ended have no part in it";
   EXPECT_EQ(code_of(request({{"do", "truncate"}, {"tokens", 5}})), "bad_input");
@@ -179,7 +179,7 @@ TEST_F(HostileParent, GetsErrorsForRequestsOfAnotherForm) {
   const auto last = job({1, 2, 3});
   send(last);
   EXPECT_EQ(code_of(step(Json::array())), "unsupported") << "not all its jobs";
-  send(step({last["id"]}));
+  send(step(Json::array({last["id"]})));
   EXPECT_EQ(answer().value_or(Json())["progress"]["tokens"], 3);
   EXPECT_EQ(answer().value_or(Json()), (Json{{"id", last["id"]}, {"ok", {{"prefilled", 3}}}}));
   EXPECT_TRUE(answer().value_or(Json()).contains("ok"));

