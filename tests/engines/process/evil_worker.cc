@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -128,7 +129,9 @@ class Middle {
     each_frame(STDIN_FILENO, [&](const Frame& frame) {
       {
         const std::lock_guard lock(mutex_);
-        asked_.emplace(frame.head.root()["id"].get<std::uint64_t>(), name_of(frame.head.root()));
+        const auto id = frame.head.root()["id"].get<std::uint64_t>();
+        asked_.emplace(id, name_of(frame.head.root()));
+        if (frame.head.root()["do"] == "job") last_job_ = id;
       }
       write_all(to_worker_, engines::worker::encode(frame.head.root(), frame.tail));
     });
@@ -137,7 +140,7 @@ class Middle {
 
   void pass_answers_on() {
     each_frame(from_worker_, [&](const Frame& frame) {
-      Said said{.head = frame.head.root(), .tail = frame.tail};
+      Said said{.head = frame.head.root(), .tail = frame.tail, .last_job = last_job_};
       if (is_the_one(said.head)) misbehaviour_->act(said);
       say(said);
     });
@@ -191,6 +194,7 @@ class Middle {
   int from_worker_;
   std::mutex mutex_;
   std::map<std::uint64_t, std::string> asked_;
+  std::atomic<std::uint64_t> last_job_ = 0;
 };
 
 [[noreturn]] void run(const Misbehaviour& misbehaviour) {

@@ -28,6 +28,7 @@ struct Said {
   bool hangs = false;                    // and then nothing more
   std::chrono::milliseconds late_by{0};  // so much later it is sent
   std::optional<Json> then = {};         // is sent behind it
+  std::uint64_t last_job = 0;            // the request that asked for it
 };
 
 // Where it happens: at the start, or in what is said about a request. A job is a "prefill", a "generate" or a "prefill
@@ -199,9 +200,9 @@ inline bool is_progress(const Said& said) {
   return said.head.contains("progress");
 }
 
-// That nobody drew, of the same request.
-inline Json token_of(const Said& said, int index, int id_before = 0) {
-  return {{"id", said.head["id"].get<int>() - id_before}, {"token", {{"token", 1}, {"index", index}}}};
+// That nobody drew.
+inline Json token_of(const Said& said, int index) {
+  return {{"id", said.last_job}, {"token", {{"token", 1}, {"index", index}}}};
 }
 
 // A generation that ended well with nothing.
@@ -235,8 +236,7 @@ inline const std::vector<Misbehaviour>& misbehaviours_in_jobs() {
     {"step_with_a_tail", "step", false, [](S s) { s.tail.resize(10); }, ErrorCode::kRemote, "at most 0"},
     {"step_dies_within", "step", false, [](S s) { s.cut = 20; }, ErrorCode::kRemote, "in the middle of an answer"},
     {"step_never", "step", false, [](S s) { s.times = 0; s.hangs = true; }, ErrorCode::kRemote, "silent for", true},
-    // Its job came two requests before.
-    {"inspect_and_a_token", "inspect", false, [](S s) { s.then = token_of(s, 1, 2); }, ErrorCode::kRemote, " step"},
+    {"inspect_and_a_token", "inspect", false, [](S s) { s.then = token_of(s, 1); }, ErrorCode::kRemote, " step"},
   };
   return all;
 }
