@@ -131,7 +131,7 @@ TEST_P(JobConformance, WhoJoinsAndLeavesChangesNothing) {
 }
 
 TEST_P(JobConformance, APrefillIsCutIntoPiecesBesideSomebodyWhoDraws) {
-  if (!steps()) return;                               // at its own pace
+  if (!steps()) return;                             // at its own pace
   if (GetParam().grade == Grade::kProcess) return;  // nobody who draws in another process waits for it
   const auto drawing = submit({.sequence = open(), .prefill = tokens(kStory), .generate = greedy(60), .cancel = {}});
   for (int step = 0; step < 100 && drawn(drawing) < 2; ++step) advance();

@@ -220,8 +220,7 @@ TEST(ProcessEngine, AJobWhoseWorkerDiesFailsAndTheOthersGoOn) {
   const auto engine = make_fake();
   const auto a = open_with(*engine, "harbour", nobody);
   const auto b = open_with(*engine, "bread", children());
-  const auto dies =
-      engine->submit({.sequence = a.id, .prefill = {}, .generate = greedy(200), .cancel = {}}).value();
+  const auto dies = engine->submit({.sequence = a.id, .prefill = {}, .generate = greedy(200), .cancel = {}}).value();
   const auto lives = engine->submit({.sequence = b.id, .prefill = {}, .generate = greedy(10), .cancel = {}}).value();
   std::vector<engine::JobEvent> events;
   while (drawn(events, dies) < 2) engine->advance({}, events);

@@ -192,7 +192,7 @@ class Worker:
         if not isinstance(cancelled, bool):
             raise NotTheProtocolError(f"request {identifier} is cancelled: {str(cancelled)[:80]}")
         with self._lock:
-            if identifier in self._asked or len(self._asked) >= MOST_WAITING:
+            if identifier in self._asked or len(self._asked) - len(self._jobs) >= MOST_WAITING:
                 raise NotTheProtocolError(f"request {identifier}: a second time, or too many wait")
             self._asked[identifier] = _Asked(cancelled)
         self._waiting.put(frame)

@@ -68,6 +68,12 @@ class Answers {
   int out_;
 };
 
+// One that the engine has taken in.
+struct Job {
+  RequestId request = 0;
+  bool generates = false;
+};
+
 // Two threads: one reads, and answers what may be asked at any time; the other computes, one request after another. A
 // job is answered by the step that it ends in.
 class Worker {
@@ -236,11 +242,7 @@ class Worker {
   const engine::Registry* registry_;
   std::unique_ptr<engine::Engine> owned_;
   std::atomic<engine::Engine*> engine_ = nullptr;  // owned_, once it is loaded
-  struct Job {
-    RequestId request = 0;
-    bool generates = false;
-  };
-  std::map<engine::JobId, Job> jobs_;  // those that run; the computing thread's own
+  std::map<engine::JobId, Job> jobs_;              // those that run; the computing thread's own
   std::mutex mutex_;                               // of what follows
   std::condition_variable changed_;
   std::deque<Frame> waiting_;

@@ -177,11 +177,10 @@ Result<JobId> RemoteEngine::submit(Job job) {
     return Error{ErrorCode::kBadInput, "the sequence is empty", {}, "prefill it first"};
   }
   if (held + job.prefill.size() > remote->capacity) {
-    return Error{
-        ErrorCode::kResource,
-        fmt::format("{} tokens and {} more do not fit into {}", held, job.prefill.size(), remote->capacity),
-        {},
-        "open it with more room"};
+    return Error{ErrorCode::kResource,
+                 fmt::format("{} tokens and {} more do not fit into {}", held, job.prefill.size(), remote->capacity),
+                 {},
+                 "open it with more room"};
   }
   return jobs_.add(std::move(job), remote->worker, remote->sequence);
 }

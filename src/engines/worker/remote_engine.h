@@ -18,9 +18,9 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <span>
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -70,8 +70,8 @@ class RemoteEngine : public engine::JobEngine {
   // A sequence and the worker that holds it.
   struct Remote {
     std::shared_ptr<WorkerLink> worker;
-    std::uint32_t sequence = 0;  // the worker's own id
-    std::uint32_t capacity = 0;  // in tokens
+    std::uint32_t sequence = 0;                // the worker's own id
+    std::uint32_t capacity = 0;                // in tokens
     std::optional<std::uint32_t> tokens = {};  // that it holds, where that is known
     bool poisoned = false;
   };
@@ -100,8 +100,8 @@ class RemoteEngine : public engine::JobEngine {
     if (!value.ok()) note_failure(id, value.error().code);
     return value;
   }
-  // Takes what an "open", "fork" or "restore" made, which holds so many tokens, if that is known. kRemote, and the worker ended, when the id that it gives is already
-  // one of its sequences.
+  // Takes what an "open", "fork" or "restore" made, which holds so many tokens, if that is known. kRemote, and the
+  // worker ended, when the id that it gives is already one of its sequences.
   [[nodiscard]] Result<engine::SequenceId> keep(const std::shared_ptr<WorkerLink>& worker, const Frame& made,
                                                 const engine::OpenOptions& options,
                                                 std::optional<std::uint32_t> tokens = std::nullopt);

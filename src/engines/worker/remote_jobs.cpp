@@ -26,7 +26,8 @@ namespace {
 constexpr std::uint64_t kBytesPerToken = 512;
 // What it adds for itself and for each likely token beside it, where those are asked for.
 constexpr std::uint64_t kBytesPerLogprob = 64;
-// Steps in a row that a worker may answer without a word of any job: an engine may have a pending token to compute first.
+// Steps in a row that a worker may answer without a word of any job: an engine may have a pending token to compute
+// first.
 constexpr std::uint32_t kMostEmptySteps = 16;
 
 Expected expected_of(const engine::Job& job, std::uint32_t context_tokens) {
@@ -211,8 +212,8 @@ Result<void> RemoteJobs::take_event(Running& run, const JsonView& frame) {
   if (!run.job.generate) return told.fail("there is nothing to generate");
   if (!run.prefilled()) return told.fail("a token, before the prefill is done");
   if (!run.may_draw) return told.fail("another token in one step, or one after a cancel");
-  BH_TRY(auto drawn, drawn_from(told, *run.job.generate, static_cast<std::uint32_t>(run.drawn.size()),
-                                facts_->vocabulary));
+  BH_TRY(auto drawn,
+         drawn_from(told, *run.job.generate, static_cast<std::uint32_t>(run.drawn.size()), facts_->vocabulary));
   run.may_draw = run.drafts;
   drawn.piece = tokenizer_->piece(drawn.token);
   run.drawn.push_back(drawn.token);

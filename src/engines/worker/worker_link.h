@@ -75,8 +75,8 @@ class WorkerLink {
   WorkerLink(const WorkerLink&) = delete;
   WorkerLink& operator=(const WorkerLink&) = delete;
 
-  // One request and its one answer, a frame with "ok": read it with read_answer(). What the worker tells of its progress
-  // meanwhile breaks the silence. Any thread.
+  // One request and its one answer, a frame with "ok": read it with read_answer(). What the worker tells of its
+  // progress meanwhile breaks the silence. Any thread.
   [[nodiscard]] Result<Frame> call(Json head, std::span<const std::byte> tail = {}, const Expected& expected = {});
 
   // A request whose events and answer go to `inbox`, under `tag`. The last item has "ok" in its head, or is an error.

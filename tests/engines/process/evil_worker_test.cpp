@@ -360,8 +360,8 @@ TEST(EvilWorkers, MayBeSlowerThanTheLimitOfSilenceAsLongAsTheyTell) {
   const auto id = engine->open({.capacity_tokens = 400}).value();
   std::vector<std::uint32_t> progress;
   const auto begin = Clock::now();
-  const auto done = engine->prefill(id, std::vector<Token>(320, 'x'), {},
-                                    [&](std::uint32_t tokens) { progress.push_back(tokens); });
+  const auto done =
+      engine->prefill(id, std::vector<Token>(320, 'x'), {}, [&](std::uint32_t tokens) { progress.push_back(tokens); });
   ASSERT_TRUE(done.ok()) << done.error().to_string();
   EXPECT_GT(Clock::now() - begin, 2s);
   EXPECT_GT(done.value().time, 2s);
