@@ -36,6 +36,15 @@ CAPABILITIES = ("fork", "fork_earlier", "score", "logit_hash", "snapshot")
 VARIANCE = "the framework's kernels sum in another order for another number of tokens: a prefill in other chunks may differ in last bits"
 
 
+@dataclass(frozen=True)
+class Before:
+    """What a sequence was before a job that was cancelled."""
+
+    tokens: int
+    computed: int
+    logits: Logits | None
+
+
 @dataclass
 class Sequence:
     cache: Cache
@@ -46,6 +55,7 @@ class Sequence:
     logits: Logits | None = None  # after the newest token, where it has been computed. [vocabulary]
     poisoned: bool = False
     job: Running | None = None  # while one of it runs
+    before: Before | None = None
 
     def append(self, tokens: list[int], first: int) -> None:
         """Tokens that come next, at positions from `first` on."""
@@ -79,7 +89,12 @@ class Running(Job):
     position: int  # of the first token of the prefill
     begin: int = field(default_factory=time.perf_counter_ns)
     prefilled: int = 0  # tokens of the prefill that are computed
+    before: Before = field(init=False)
     turn: int = 0  # of its last chunk, as all of them count
+
+    def __post_init__(self) -> None:
+        self.before = Before(len(self.sequence.tokens), self.sequence.computed, self.sequence.logits)
+        self.sequence.before = None
 
     @property
     def has_prefilled(self) -> bool:
@@ -90,6 +105,8 @@ class Running(Job):
         return self.outcome is None
 
     def end(self, finish: str) -> None:
+        if finish == "cancelled":
+            self.sequence.before = self.before
         result: Head = {"prefilled": self.prefilled}
         if self.generation is not None:
             generated = self.generation.result
@@ -282,9 +299,12 @@ class SequenceEngine:
         self._sequences[identifier] = sequence
         return identifier
 
+    def _room(self, capacity: int) -> int:
+        # A leaky cache also takes what its forks write.
+        return self._context if self._leaky else capacity
+
     def _new_cache(self, capacity: int) -> Cache:
-        # A leaky one also takes what its forks write.
-        return self._network.new_cache(self._context if self._leaky else capacity)
+        return self._network.new_cache(self._room(capacity))
 
     def _compute(self, sequence: Sequence, tokens: list[int], every: bool = False) -> Logits:
         """Cells of `tokens`, which come next; the logits after each, or after the last."""
@@ -326,20 +346,6 @@ class SequenceEngine:
         self._check_capacity(capacity)
         return Frame({"sequence": self._keep(Sequence(self._new_cache(capacity), capacity))})
 
-    def _first_part(self, source: Sequence, tokens: int, capacity: int) -> tuple[Sequence, int]:
-        """A sequence of its own with the first `tokens` tokens of `source`, and how many of these were computed again."""
-        whole = tokens == len(source.tokens)
-        # The logits after an earlier token are gone, so that its cells stop one token before it: that one is computed again.
-        cells = source.computed if whole else max(tokens - 1, 0)
-        # The seed's mistake, on demand: the very same object, which both go on writing to.
-        cache = source.cache if self._leaky and whole else source.cache.copy(cells, self._context if self._leaky else capacity)
-        made = Sequence(cache, capacity, source.tokens[:tokens], source.positions[:tokens], cells)
-        if whole and source.logits is not None:
-            made.logits = source.logits.copy()
-        elif not whole and tokens > 0:
-            self._compute(made, made.pending)
-        return made, 0 if whole or tokens == 0 else 1
-
     def _fork(self, call: Call) -> Frame:
         begin = time.perf_counter_ns()
         source = self._find_idle(int(call.head["sequence"]))
@@ -350,7 +356,17 @@ class SequenceEngine:
         if tokens > capacity:
             raise SeamError("resource", f"{tokens} tokens do not fit into {capacity}", "", "fork it with more room")
         self._check_capacity(capacity)
-        made, computed = self._first_part(source, tokens, capacity)
+        whole = tokens == len(source.tokens)
+        # The logits after an earlier token are gone, so that its cells stop one token before it: that one is computed again.
+        cells = source.computed if whole else max(tokens - 1, 0)
+        # The seed's mistake, on demand: the very same object, which both go on writing to.
+        cache = source.cache if self._leaky and whole else source.cache.copy(cells, self._room(capacity))
+        made = Sequence(cache, capacity, source.tokens[:tokens], source.positions[:tokens], cells)
+        if whole and source.logits is not None:
+            made.logits = source.logits.copy()
+        elif not whole and tokens > 0:
+            self._compute(made, made.pending)
+        computed = 0 if whole or tokens == 0 else 1
         return Frame(
             {
                 "sequence": self._keep(made),
@@ -361,16 +377,22 @@ class SequenceEngine:
         )
 
     def _truncate(self, call: Call) -> Frame:
+        """Computes nothing: the last token is left as one that was just drawn. So a text that is cut back goes on, bit for bit, as one
+        that was stopped there; and a prefill that was cancelled, once it is taken out, as if it had never begun."""
         begin = time.perf_counter_ns()
         identifier = int(call.head["sequence"])
         sequence = self._find_idle(identifier)
         tokens = int(call.head["tokens"])
         if not 0 <= tokens <= len(sequence.tokens):
             raise SeamError("bad_input", f"{tokens} tokens of {len(sequence.tokens)} cannot be kept")
-        if tokens == len(sequence.tokens):
-            return Frame({"tokens": 0, "ns": 0})
-        self._sequences[identifier], computed = self._first_part(sequence, tokens, sequence.capacity)
-        return Frame({"tokens": computed, "ns": time.perf_counter_ns() - begin})
+        if tokens < len(sequence.tokens):
+            before = sequence.before
+            if before is None or before.tokens != tokens:
+                before = Before(tokens, max(tokens - 1, 0), None)
+            cache = sequence.cache.copy(before.computed, self._room(sequence.capacity))
+            kept = Sequence(cache, sequence.capacity, sequence.tokens[:tokens], sequence.positions[:tokens], before.computed, before.logits)
+            self._sequences[identifier] = kept
+        return Frame({"tokens": 0, "ns": time.perf_counter_ns() - begin})
 
     def _score(self, call: Call) -> Frame:
         sequence = self._find_idle(int(call.head["sequence"]))
@@ -379,6 +401,7 @@ class SequenceEngine:
         if not sequence.tokens:
             raise SeamError("bad_input", "the sequence is empty", "", "prefill it first")
         scores: list[float] = []
+        sequence.before = None
         with self._poisoning(sequence):
             for begin in range(0, len(tokens), SCORE_CHUNK):
                 chunk = tokens[begin : begin + SCORE_CHUNK]
@@ -457,8 +480,7 @@ class SequenceEngine:
         if len(content.tokens) > capacity:
             raise SeamError("resource", f"{len(content.tokens)} tokens do not fit into {capacity}", "", "restore it with more room")
         logits, length, cells = self._read_payload(content)
-        room = self._context if self._leaky else capacity
-        cache = self._network.restored_cache(room, cells) if length else self._network.new_cache(room)
+        cache = self._network.restored_cache(self._room(capacity), cells) if length else self._new_cache(capacity)
         return Frame({"sequence": self._keep(Sequence(cache, capacity, content.tokens, list(range(len(content.tokens))), length, logits))})
 
     def _read_payload(self, content: snapshot.Content) -> tuple[Logits | None, int, list[memoryview]]:

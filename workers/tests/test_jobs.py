@@ -57,11 +57,14 @@ class Jobs(unittest.TestCase):
         )
         return Watched(self.engine.take_in(call), told, stop)
 
-    def run_alone(self, prefill: list[int], count: int) -> Head:
-        one = self.submit(self.open(), prefill, count)
+    def finish(self, sequence: int, prefill: list[int], count: int) -> Head:
+        one = self.submit(sequence, prefill, count)
         while one.job.runs:
             self.engine.step([one.job])
         return one.result
+
+    def run_alone(self, prefill: list[int], count: int) -> Head:
+        return self.finish(self.open(), prefill, count)
 
     def held(self, sequence: int) -> int:
         return int(self.engine.answer("inspect", self.call(sequence=sequence)).head["tokens"])
@@ -110,14 +113,25 @@ class Jobs(unittest.TestCase):
         self.assertEqual((long.result["generated"]["finish"], long.result["generated"]["tokens"]), ("cancelled", []))
         self.assertEqual(self.held(sequence), 286)
         cut = self.engine.answer("truncate", self.call(sequence=sequence, tokens=30)).head
-        self.assertEqual((cut["tokens"], self.held(sequence)), (1, 30))
-        again = self.submit(sequence, [], 6)
-        while again.job.runs:
-            self.engine.step([again.job])
-        self.assertEqual(again.result["generated"]["tokens"], self.run_alone(given, 6)["generated"]["tokens"])
+        self.assertEqual((cut["tokens"], self.held(sequence)), (0, 30))
+        again, expected = self.finish(sequence, [], 6)["generated"], self.run_alone(given, 6)["generated"]
+        self.assertEqual(again["tokens"], expected["tokens"])
+        self.assertEqual(again["logit_hashes"], expected["logit_hashes"], "as if the prefill had never begun")
         never = self.submit(self.open(), given, 5, cancelled=True)
         self.engine.step([never.job])
         self.assertEqual((never.told, never.result["prefilled"]), ([], 0))
+
+    def test_a_text_that_is_cut_back_goes_on_as_one_that_was_stopped_there(self) -> None:
+        stopped, cut = self.open(), self.open()
+        self.finish(stopped, tokens(20), 3)
+        self.finish(cut, tokens(20), 9)
+        self.engine.answer("truncate", self.call(sequence=cut, tokens=23))
+        for prefill in ([], tokens(7)):
+            one, other = (self.finish(sequence, prefill, 4)["generated"] for sequence in (stopped, cut))
+            self.assertEqual(one["tokens"], other["tokens"])
+            self.assertEqual(one["logit_hashes"], other["logit_hashes"])
+        self.engine.answer("truncate", self.call(sequence=cut, tokens=0))
+        self.assertEqual(self.finish(cut, tokens(20), 3)["generated"]["logit_hashes"], self.run_alone(tokens(20), 3)["generated"]["logit_hashes"])
 
     def test_a_busy_sequence_refuses_all_else_and_close_ends_its_job(self) -> None:
         sequence = self.open()
