@@ -105,6 +105,7 @@ class Client final : public engine::Engine {
   [[nodiscard]] Result<JobId> submit(Job job) override;
   void cancel(JobId job) override { core_.cancel(job); }
   void advance(const engine::StepLimits& limits, std::vector<JobEvent>& events) override;
+  void wake() noexcept override { inbox_.wake(); }
   [[nodiscard]] std::size_t running_jobs() const override { return submitted_; }
 
   [[nodiscard]] Result<PrefillResult> prefill(SequenceId sequence, std::span<const Token> tokens,
@@ -140,8 +141,6 @@ Result<JobId> Client::submit(Job job) {
 
 void Client::advance(const engine::StepLimits& /*limits*/, std::vector<JobEvent>& events) {
   if (submitted_ == 0) return;
-  events.push_back(inbox_.take());
-  submitted_ -= engine::is_outcome(events.back()) ? 1U : 0U;
   for (auto& event : inbox_.take_all()) {
     submitted_ -= engine::is_outcome(event) ? 1U : 0U;
     events.push_back(std::move(event));

@@ -25,6 +25,7 @@ Desk::Core::~Core() {
     ending_ = true;
   }
   asked_.notify_one();
+  engine_->wake();
   thread_.join();
 }
 
@@ -34,6 +35,7 @@ void Desk::Core::post(std::function<void()> what) {
     posted_.push_back(std::move(what));
   }
   asked_.notify_one();
+  engine_->wake();
 }
 
 void Desk::Core::cancel(JobId job) {
@@ -79,7 +81,7 @@ Result<JobId> Desk::Core::submit(ClientId client, Job job, Mailbox& mailbox, boo
                  "open it with more room"};
   }
   seat->busy = true;
-  auto& ticket = waiting_.emplace_back(std::move(job), seat->owner, mailbox);
+  auto& ticket = waiting_.emplace_back(std::move(job), seat->owner, mailbox, *engine_);
   ticket.tells_tokens = tells_tokens;
   const std::lock_guard lock(mutex_);
   stops_.emplace(ticket.id, &ticket.stop);

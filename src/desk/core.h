@@ -17,6 +17,7 @@
 #include <optional>
 #include <set>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <thread>
 #include <type_traits>
@@ -53,12 +54,23 @@ struct Seat {
 
 // A job from submit() to its outcome.
 struct Ticket {
-  Ticket(engine::Job its_job, std::shared_ptr<Owner> its_owner, Mailbox& its_mailbox)
-      : job(std::move(its_job)), stop(job), owner(std::move(its_owner)), mailbox(&its_mailbox) {}
+  Ticket(engine::Job its_job, std::shared_ptr<Owner> its_owner, Mailbox& its_mailbox, engine::Engine& engine)
+      : job(std::move(its_job)),
+        stop(job),
+        wakes(stop.token(), Wake{&engine}),
+        owner(std::move(its_owner)),
+        mailbox(&its_mailbox) {}
+
+  // One that is cancelled while it waits ends between two steps, and a step may be long.
+  struct Wake {
+    engine::Engine* engine;
+    void operator()() const noexcept { engine->wake(); }
+  };
 
   engine::JobId id = engine::new_job_id();
   engine::Job job;
   engine::JobStop stop;
+  std::stop_callback<Wake> wakes;
   std::shared_ptr<Owner> owner;
   Mailbox* mailbox;  // outlives the ticket
   bool tells_tokens = true;

@@ -32,16 +32,25 @@ class Mailbox {
     return event;
   }
 
-  // All that are there.
+  // Waits for one, or for a wake(); all that are there.
   [[nodiscard]] std::deque<engine::JobEvent> take_all() {
-    const std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
+    came_.wait(lock, [&] { return woken_ || !events_.empty(); });
+    woken_ = false;
     return std::exchange(events_, {});
+  }
+
+  void wake() noexcept {
+    const std::lock_guard lock(mutex_);
+    woken_ = true;
+    came_.notify_one();
   }
 
  private:
   std::mutex mutex_;
   std::condition_variable came_;
   std::deque<engine::JobEvent> events_;
+  bool woken_ = false;
 };
 
 }  // namespace bulkhead::desk

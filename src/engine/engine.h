@@ -6,8 +6,7 @@
 //
 // State after a failure, for every call that takes a sequence:
 //   kResource, kBadInput, kUsage, kUnsupported   found before any work: the sequence is unchanged
-//   kInterrupted                                 prefill: as before, but poisoned in another framework; generate:
-//                                                holds the tokens generated so far
+//   kInterrupted                                 prefill: as before; generate: holds the tokens generated so far
 //   any other code                               poisoned: only close() is allowed, the rest gives kClosed
 // One kUnsupported is found in the middle: a grammar or a bias leaves a generation no token to draw. Its sequence holds
 // what it had and the tokens drawn so far, as after a cancel, and is not poisoned.
@@ -21,7 +20,7 @@
 // waits for. From submit() to the end of its job a sequence is busy: every other call about it that could change or
 // copy it gives kBadInput, inspect() shows what it holds so far, and close() ends the job first.
 //
-// Thread rule: one thread at a time per engine. Tokenizer calls are const and may run on any thread.
+// Thread rule: one thread at a time per engine. Tokenizer calls are const and may run on any thread, and so may wake().
 #pragma once
 
 #include "base/id.h"
@@ -283,8 +282,14 @@ class Engine {
 
   // One step for the jobs that are running, and its events behind those in `events`. Does nothing where none runs. Jobs
   // fail, one by one; the step does not. on_token of a generation is called here. What a job computes is the same bits
-  // whatever joins, leaves or is cancelled beside it, where facts().batch_invariant.
+  // whatever joins, leaves or is cancelled beside it, where facts().batch_invariant. An engine whose jobs are computed
+  // in several places waits for the first that has made its step, and gives what has come; those that take longer are
+  // in the events of a later one. Where some job has an on_token it waits for all.
   virtual void advance(const StepLimits& limits, std::vector<JobEvent>& events) = 0;
+
+  // Any thread: makes an advance() that waits return soon, with the events that have come by then, perhaps none; where
+  // none waits, the next one does. Nothing for an engine that computes in this process, whose steps are short.
+  virtual void wake() noexcept {}
 
   // Jobs whose last event has not been given out yet.
   [[nodiscard]] virtual std::size_t running_jobs() const = 0;

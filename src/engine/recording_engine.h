@@ -41,6 +41,7 @@ class RecordingEngine final : public Engine {
   [[nodiscard]] Result<JobId> submit(Job job) override;
   void cancel(JobId job) override { inner_->cancel(job); }
   void advance(const StepLimits& limits, std::vector<JobEvent>& events) override;
+  void wake() noexcept override { inner_->wake(); }
   [[nodiscard]] std::size_t running_jobs() const override { return inner_->running_jobs(); }
   [[nodiscard]] Result<PrefillResult> prefill(SequenceId sequence, std::span<const Token> tokens,
                                               std::stop_token cancel, const PrefillProgress& progress) override;

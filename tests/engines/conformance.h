@@ -48,8 +48,9 @@ struct Kind {
 };
 
 // An engine of another framework on a tiny checkpoint.
-inline Kind framework(Base base, const std::string& family) {
-  return {(base == Base::kMlx ? "Mlx" : "Transformers") + family, base, Grade::kBuffer, true, family};
+inline Kind framework(Base base, const std::string& family, bool desk = false) {
+  const std::string name = base == Base::kMlx ? "Mlx" : "Transformers";
+  return {(desk ? "Desk" : "") + name + family, base, Grade::kBuffer, true, family, desk};
 }
 
 inline void PrintTo(const Kind& kind, std::ostream* out) {
@@ -238,12 +239,14 @@ inline std::string kind_name(const ::testing::TestParamInfo<Kind>& instance) {
   INSTANTIATE_TEST_SUITE_P(Process, suite,                                                                         \
                            ::testing::Values(Kind{"ProcessFake", Base::kFake, Grade::kProcess},                    \
                                              Kind{"ProcessTiny", Base::kTiny, Grade::kProcess},                    \
-                                             Kind{"ProcessWindow", Base::kWindowed, Grade::kProcess}),             \
+                                             Kind{"ProcessWindow", Base::kWindowed, Grade::kProcess},              \
+                                             Kind{"DeskProcess", Base::kTiny, Grade::kProcess, true, "", true}),   \
                            kind_name);                                                                             \
   INSTANTIATE_TEST_SUITE_P(                                                                                        \
       FrameworkTransformers, suite,                                                                                \
       ::testing::Values(framework(Base::kTransformers, "gemma2"), framework(Base::kTransformers, "gemma3"),        \
-                        framework(Base::kTransformers, "llama"), framework(Base::kTransformers, "qwen2")),         \
+                        framework(Base::kTransformers, "llama"), framework(Base::kTransformers, "qwen2"),          \
+                        framework(Base::kTransformers, "llama", true)),                                            \
       kind_name);                                                                                                  \
   INSTANTIATE_TEST_SUITE_P(FrameworkMlx, suite,                                                                    \
                            ::testing::Values(framework(Base::kMlx, "gemma2"), framework(Base::kMlx, "gemma3"),     \

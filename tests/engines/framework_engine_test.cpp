@@ -11,12 +11,14 @@
 #include <gtest/gtest.h>
 #include <sys/types.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <csignal>
 #include <cstdlib>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace bulkhead::engines::worker {
@@ -159,6 +161,90 @@ TEST_F(FrameworkEngine, EnginesOfOneModelShareAWorkerAndWhatOneLeavesBehindIsClo
   EXPECT_NE(::kill(shared, 0), 0) << "it ends with the last engine";
   EXPECT_NE(start(), nullptr);
   EXPECT_NE(pid(), shared);
+}
+
+// What each job was told of, one letter for an event: p progress, t token, o outcome.
+std::vector<std::pair<engine::JobId, char>> letters(const std::vector<engine::JobEvent>& events) {
+  std::vector<std::pair<engine::JobId, char>> all;
+  for (const auto& event : events) {
+    const bool token = std::holds_alternative<engine::Drawn>(event.what);
+    all.emplace_back(event.job, token ? 't' : std::holds_alternative<engine::Prefilled>(event.what) ? 'p' : 'o');
+  }
+  return all;
+}
+
+engine::JobResult result_of(const std::vector<engine::JobEvent>& events, engine::JobId job) {
+  for (const auto& event : events) {
+    const auto* outcome = std::get_if<Result<engine::JobResult>>(&event.what);
+    if (outcome == nullptr || event.job != job) continue;
+    EXPECT_TRUE(outcome->ok()) << (outcome->ok() ? "" : outcome->error().to_string());
+    return outcome->ok() ? outcome->value() : engine::JobResult{};
+  }
+  ADD_FAILURE() << "no outcome";
+  return {};
+}
+
+TEST_F(FrameworkEngine, JobsOfOneWorkerInterleaveAndNoneChangesAnother) {
+  const auto engine = start();
+  ASSERT_NE(engine, nullptr);
+  const auto text = [&](std::string_view words) { return engine->tokenizer().tokenize(words).value(); };
+  const auto alone = [&](std::string_view words, std::uint32_t count) {
+    const GenerateRequest request{open_with(*engine, words), greedy(count)};
+    return engine->generate({&request, 1})[0].value();
+  };
+  const auto expected_long = alone("harbour", 60);
+  const auto expected_late = alone("bread", 4);
+  const auto open = [&](std::uint32_t capacity) { return engine->open({.capacity_tokens = capacity}).value(); };
+  const auto submit = [&](SequenceId id, std::vector<Token> prefill, std::uint32_t count) {
+    return engine->submit({.sequence = id, .prefill = std::move(prefill), .generate = greedy(count), .cancel = {}})
+        .value();
+  };
+  const auto long_one = submit(open(128), text("harbour"), 60);
+  std::vector<engine::JobEvent> events;
+  while (events.size() < 4) engine->advance({}, events);
+  const auto late = submit(open(128), text("bread"), 4);
+  const auto prompt = submit(open(512), std::vector<Token>(500, 40), 1);  // two chunks
+  while (engine->running_jobs() > 0) engine->advance({}, events);
+  const auto told = letters(events);
+  const auto place = [&](engine::JobId job, char what) {
+    return std::find(told.begin(), told.end(), std::pair(job, what));
+  };
+  EXPECT_LT(place(late, 'o'), place(long_one, 'o')) << "the short one that came late is done first";
+  EXPECT_LT(place(prompt, 'o'), place(long_one, 'o'));
+  const auto between = std::find(place(late, 't'), place(late, 'o'), std::pair(long_one, 't'));
+  EXPECT_NE(between, place(late, 'o')) << "the long one draws between the short one's tokens";
+  const auto first = place(prompt, 'p');
+  const auto second = std::find(first + 1, told.end(), std::pair(prompt, 'p'));
+  EXPECT_NE(std::find(first, second, std::pair(long_one, 't')), second) << "and between the chunks of a prompt";
+  for (const auto& [job, expected] : {std::pair(long_one, &expected_long), std::pair(late, &expected_late)}) {
+    const auto result = result_of(events, job).generated;
+    EXPECT_EQ(result.tokens, expected->tokens);
+    EXPECT_EQ(result.text, expected->text);
+    EXPECT_EQ(result.logit_hashes, expected->logit_hashes) << "each is computed by itself";
+  }
+}
+
+TEST_F(FrameworkEngine, JobsOfAnotherEngineInTheSameWorkerStandStill) {
+  const auto first = start();
+  auto second = start();
+  ASSERT_TRUE(first != nullptr && second != nullptr);
+  const auto id = open_with(*first, "harbour");
+  const auto held = first->inspect(id).value().tokens;
+  const auto job = first->submit({.sequence = id, .prefill = {}, .generate = greedy(9), .cancel = {}}).value();
+  std::vector<engine::JobEvent> events;
+  first->advance({}, events);
+  const auto drawn = events.size();
+  const auto other = open_with(*second, "bread");
+  const GenerateRequest request{other, greedy(20)};
+  EXPECT_EQ(second->generate({&request, 1})[0].value().tokens.size(), 20U);
+  EXPECT_EQ(first->inspect(id).value().tokens, held + drawn) << "who wants one token may not get two";
+  // What a program leaves behind is nobody's.
+  ASSERT_TRUE(second->submit({.sequence = other, .prefill = {}, .generate = greedy(50), .cancel = {}}).ok());
+  second->advance({}, events);
+  events.resize(drawn, {job, engine::Prefilled{}});
+  second.reset();
+  while (first->running_jobs() > 0) first->advance({}, events);
+  EXPECT_EQ(result_of(events, job).generated.tokens.size(), 9U);
 }
 
 TEST_F(FrameworkEngine, WhatAWorkerSaidLastIsInTheMessage) {

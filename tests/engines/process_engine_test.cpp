@@ -3,6 +3,7 @@
 #include "engines/process/process_engine.h"
 
 #include "children.h"
+#include "desk/desk.h"
 #include "engines/builtin.h"
 #include "engines/real_models.h"
 #include "engines/worker/frame.h"
@@ -15,13 +16,16 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
 #include <set>
+#include <stop_token>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace bulkhead::engines::process {
@@ -176,6 +180,121 @@ TEST(ProcessEngine, AHungWorkerIsGivenUpAndTheOthersGoOn) {
   EXPECT_EQ(engine->prefill(b.id, std::vector<Token>{1}).error().code, ErrorCode::kClosed);
 }
 
+std::size_t drawn(const std::vector<engine::JobEvent>& events, engine::JobId job) {
+  return static_cast<std::size_t>(std::count_if(events.begin(), events.end(), [&](const auto& event) {
+    return event.job == job && std::holds_alternative<engine::Drawn>(event.what);
+  }));
+}
+
+// Nothing as long as it runs.
+const Result<engine::JobResult>* outcome_of(const std::vector<engine::JobEvent>& events, engine::JobId job) {
+  for (const auto& event : events) {
+    const auto* outcome = std::get_if<Result<engine::JobResult>>(&event.what);
+    if (outcome != nullptr && event.job == job) return outcome;
+  }
+  return nullptr;
+}
+
+TEST(ProcessEngine, AJobJoinsWhileAnotherRuns) {
+  const auto engine = make_fake();
+  const auto text = [&](std::string_view words) { return engine->tokenizer().tokenize(words).value(); };
+  const auto open = [&] { return engine->open({.capacity_tokens = 3000}).value(); };
+  const auto first =
+      engine->submit({.sequence = open(), .prefill = text("harbour"), .generate = greedy(2500), .cancel = {}}).value();
+  std::vector<engine::JobEvent> events;
+  while (drawn(events, first) < 3) engine->advance({}, events);
+  const auto late =
+      engine->submit({.sequence = open(), .prefill = text("bread"), .generate = greedy(5), .cancel = {}}).value();
+  while (outcome_of(events, late) == nullptr) engine->advance({}, events);
+  ASSERT_EQ(outcome_of(events, first), nullptr) << "it has to wait for the one before it";
+  EXPECT_EQ(outcome_of(events, late)->value().generated.tokens, tokens_alone("bread", 5));
+  while (engine->running_jobs() > 0) engine->advance({}, events);
+  const auto& result = outcome_of(events, first)->value().generated;
+  ASSERT_EQ(result.tokens.size(), 2500U);
+  const std::vector<Token> beginning(result.tokens.begin(), result.tokens.begin() + 10);
+  EXPECT_EQ(beginning, tokens_alone("harbour", 10));
+}
+
+TEST(ProcessEngine, AJobWhoseWorkerDiesFailsAndTheOthersGoOn) {
+  const auto nobody = children();
+  const auto engine = make_fake();
+  const auto a = open_with(*engine, "harbour", nobody);
+  const auto b = open_with(*engine, "bread", children());
+  const auto dies = engine->submit({.sequence = a.id, .prefill = {}, .generate = greedy(200), .cancel = {}}).value();
+  const auto lives = engine->submit({.sequence = b.id, .prefill = {}, .generate = greedy(10), .cancel = {}}).value();
+  std::vector<engine::JobEvent> events;
+  while (drawn(events, dies) < 2) engine->advance({}, events);
+  ::kill(a.pid, SIGKILL);
+  while (engine->running_jobs() > 0) engine->advance({}, events);
+  ASSERT_FALSE(outcome_of(events, dies)->ok());
+  EXPECT_EQ(outcome_of(events, dies)->error().code, ErrorCode::kRemote);
+  EXPECT_THAT(outcome_of(events, dies)->error().message, HasSubstr("exit code 137"));
+  EXPECT_EQ(engine->inspect(a.id).error().code, ErrorCode::kClosed);
+  ASSERT_TRUE(outcome_of(events, lives)->ok());
+  EXPECT_EQ(outcome_of(events, lives)->value().generated.tokens, tokens_alone("bread", 10));
+}
+
+TEST(ProcessEngine, AWakeReturnsAnAdvanceThatWaits) {
+  const auto engine = make_fake();
+  const auto a = open_with(*engine, "harbour", children());
+  const auto pid = *children().rbegin();
+  ::kill(pid, SIGSTOP);
+  const auto job = engine->submit({.sequence = a.id, .prefill = {}, .generate = greedy(5), .cancel = {}}).value();
+  std::vector<engine::JobEvent> events;
+  const auto begin = Clock::now();
+  {
+    const std::jthread other([&] {
+      std::this_thread::sleep_for(300ms);
+      engine->wake();
+    });
+    engine->advance({}, events);
+  }
+  EXPECT_GE(Clock::now() - begin, 250ms) << "it did not wait";
+  EXPECT_LT(Clock::now() - begin, 20s) << "the limit of silence is a minute";
+  engine->wake();
+  engine->advance({}, events);
+  EXPECT_LT(Clock::now() - begin, 20s) << "a wake before its time was lost";
+  EXPECT_TRUE(events.empty());
+  EXPECT_EQ(engine->running_jobs(), 1U);
+  ::kill(pid, SIGCONT);
+  while (engine->running_jobs() > 0) engine->advance({}, events);
+  EXPECT_EQ(outcome_of(events, job)->value().generated.tokens, tokens_alone("harbour", 5));
+}
+
+// Nobody waits for a step of another's worker: not with a call, not with a cancel.
+TEST(ProcessEngine, ADeskInFrontTakesCallsWhileAWorkerIsSlow) {
+  const auto before = children();
+  const auto desk = desk::Desk::open(make_fake());
+  desk->set_budget("anna", {.kv_bytes = 0, .sequences = 0, .jobs = 1});
+  const auto anna = desk->client("anna");
+  const auto words = anna->tokenizer().tokenize("harbour").value();
+  const auto slow = anna->open({.capacity_tokens = 64}).value();
+  std::set<pid_t> made;
+  for (const auto child : children()) {
+    if (!before.contains(child)) made.insert(child);
+  }
+  ASSERT_EQ(made.size(), 1U);
+  const auto waits = anna->open({.capacity_tokens = 64}).value();
+  ::kill(*made.begin(), SIGSTOP);
+  ASSERT_TRUE(anna->submit({.sequence = slow, .prefill = words, .generate = greedy(3), .cancel = {}}).ok());
+  std::this_thread::sleep_for(200ms);
+  const auto begin = Clock::now();
+  EXPECT_EQ(desk->status().running, 1U);
+  std::stop_source stop;
+  const std::jthread other([&] {
+    std::this_thread::sleep_for(200ms);
+    stop.request_stop();
+  });
+  EXPECT_EQ(anna->prefill(waits, words, stop.get_token()).error().code, ErrorCode::kInterrupted);
+  EXPECT_LT(Clock::now() - begin, 20s) << "it waited for the step";
+  ::kill(*made.begin(), SIGCONT);
+  std::vector<engine::JobEvent> events;
+  while (anna->running_jobs() > 0) anna->advance({}, events);
+  const auto& outcome = std::get<Result<engine::JobResult>>(events.back().what);
+  ASSERT_TRUE(outcome.ok()) << outcome.error().to_string();
+  EXPECT_EQ(outcome.value().generated.tokens, tokens_alone("harbour", 3));
+}
+
 TEST(ProcessEngine, RubbishIsAnErrorAtOnce) {
   const auto begin = Clock::now();
   const auto error = start_error(shell("printf 'Hel'; exec sleep 60"));
@@ -194,12 +313,12 @@ TEST(ProcessEngine, AnotherVersionIsRefusedWithBothNumbers) {
       start_error(shell("head -c 1 >/dev/null; cat '" + (folder / "hello").string() + "'; exec sleep 60"));
   EXPECT_EQ(error.code, ErrorCode::kRemote);
   EXPECT_THAT(error.message, HasSubstr("version 99"));
-  EXPECT_THAT(error.message, HasSubstr("this program speaks 1"));
+  EXPECT_THAT(error.message, HasSubstr("this program speaks 2"));
 }
 
 // A program that shakes hands and, once it has read the first byte of a request, tells of five chunks, one each half
 // second; then it answers, or says nothing more.
-WorkerCommand slow_prefill(const testing::TemporaryFolder& folder, bool answers) {
+WorkerCommand slow_score(const testing::TemporaryFolder& folder, bool answers) {
   const auto keep = [&](const std::string& name, const Json& head) {
     const auto bytes = encode(head, {});
     testing::write_file(folder / name, std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
@@ -213,34 +332,31 @@ WorkerCommand slow_prefill(const testing::TemporaryFolder& folder, bool answers)
     script += "sleep 0.5; ";
     script += keep(fmt::format("chunk{}", chunk), {{"id", 2}, {"progress", {{"tokens", 64 * chunk}}}});
   }
-  const auto answer = keep("answer", {{"id", 2}, {"ok", {{"tokens", 320}, {"ns", 1}}}});
+  const auto answer = keep("answer", {{"id", 2}, {"ok", {{"scores", 320}}}});
   return shell(script + (answers ? answer : std::string()) + "exec sleep 60");
 }
 
 TEST(ProcessEngine, AChunkComputedBreaksTheSilence) {
   const testing::TemporaryFolder folder;
-  auto command = slow_prefill(folder, true);
+  auto command = slow_score(folder, true);
   command.answer = 2s;  // all chunks take longer, each one much less
   const auto link = WorkerLink::start(command);
   ASSERT_TRUE(link.ok()) << link.error().to_string();
-  std::vector<std::uint32_t> progress;
   const auto begin = Clock::now();
-  const auto answer = link.value()->call({{"do", "prefill"}}, {}, {.events = 320}, {},
-                                         [&](std::uint32_t tokens) { progress.push_back(tokens); });
+  const auto answer = link.value()->call({{"do", "score"}}, {}, {.events = 320});
   ASSERT_TRUE(answer.ok()) << answer.error().to_string();
   EXPECT_GT(Clock::now() - begin, 2s);
-  EXPECT_EQ(answer.value().head.root()["ok"]["tokens"], 320);
-  EXPECT_EQ(progress, (std::vector<std::uint32_t>{64, 128, 192, 256, 320}));
+  EXPECT_EQ(answer.value().head.root()["ok"]["scores"], 320);
 }
 
 TEST(ProcessEngine, SilenceAfterSomeChunksIsStillAHang) {
   const testing::TemporaryFolder folder;
-  auto command = slow_prefill(folder, false);
+  auto command = slow_score(folder, false);
   command.answer = 2s;
   const auto link = WorkerLink::start(command);
   ASSERT_TRUE(link.ok()) << link.error().to_string();
   const auto begin = Clock::now();
-  const auto answer = link.value()->call({{"do", "prefill"}}, {}, {.events = 320});
+  const auto answer = link.value()->call({{"do", "score"}}, {}, {.events = 320});
   ASSERT_FALSE(answer.ok());
   EXPECT_EQ(answer.error().code, ErrorCode::kRemote);
   EXPECT_THAT(answer.error().message, HasSubstr("silent for 2000 ms"));
@@ -295,8 +411,9 @@ TEST(WorkerProtocol, OddRequestsAreErrorsAndTheWorkerGoesOn) {
       {"kv_type_k", "f16"}, {"kv_type_v", "f16"}, {"kernels", "auto"},       {"isolation", "strict"}};
   ASSERT_TRUE(worker.call({{"do", "load"}, {"options", options}}).ok());
   EXPECT_EQ(worker.call({{"do", "dance"}}).error().code, ErrorCode::kUsage);
-  EXPECT_EQ(worker.call({{"do", "prefill"}, {"sequence", 0}}).error().code, ErrorCode::kBadInput);
-  EXPECT_EQ(worker.call({{"do", "prefill"}, {"sequence", "x"}, {"tokens", {1}}}).error().code, ErrorCode::kBadInput);
+  EXPECT_EQ(worker.call({{"do", "score"}, {"sequence", 0}}).error().code, ErrorCode::kBadInput);
+  EXPECT_EQ(worker.call({{"do", "score"}, {"sequence", "x"}, {"tokens", {1}}}).error().code, ErrorCode::kBadInput);
+  EXPECT_EQ(worker.call({{"do", "job"}, {"sequence", 0}, {"tokens", {1}}}).error().code, ErrorCode::kBadInput);
   EXPECT_EQ(worker.call({{"do", "close"}, {"sequence", 7}}).error().code, ErrorCode::kClosed);
   EXPECT_EQ(worker.call({{"do", "open"}, {"capacity_tokens", 8}}).value().head.root()["ok"]["sequence"], 0);
 }

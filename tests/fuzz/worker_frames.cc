@@ -8,6 +8,7 @@
 #include "engines/worker/values.h"
 
 #include <algorithm>
+#include <vector>
 
 namespace bulkhead::fuzz {
 namespace {
@@ -34,6 +35,18 @@ void read_values(const JsonView& view) {
             result->tokens.size() == result->token_times.size());
     require(std::all_of(result->tokens.begin(), result->tokens.end(),
                         [](auto token) { return token >= 0 && static_cast<std::uint32_t>(token) < kVocabulary; }));
+  }
+  const engine::Job job{.sequence = engine::SequenceId(0),
+                        .prefill = std::vector<engine::Token>(kContext / 2, 1),
+                        .generate = options,
+                        .cancel = {}};
+  if (const auto result = job_result_from(view, job, kVocabulary); result.ok()) {
+    require(result->prefill.tokens <= job.prefill.size() && result->generated.tokens.size() <= kContext);
+  }
+  options.logprobs = 2;
+  if (const auto drawn = drawn_from(view, options, 3, kVocabulary); drawn.ok()) {
+    require(drawn->index == 3 && drawn->token >= 0 && static_cast<std::uint32_t>(drawn->token) < kVocabulary);
+    require(drawn->logprobs.has_value() && drawn->logprobs->top.size() <= 2);
   }
   if (const auto state = sequence_state_from(view, kContext); state.ok()) require(state->tokens <= kContext);
   static_cast<void>(generate_options_from(view));

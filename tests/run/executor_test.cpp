@@ -80,6 +80,7 @@ class CountingEngine final : public engine::Engine {
   void advance(const engine::StepLimits& limits, std::vector<engine::JobEvent>& events) override {
     inner_->advance(limits, events);
   }
+  void wake() noexcept override { inner_->wake(); }
   [[nodiscard]] std::size_t running_jobs() const override { return inner_->running_jobs(); }
   [[nodiscard]] Result<engine::PrefillResult> truncate(engine::SequenceId sequence, std::uint32_t tokens) override {
     return inner_->truncate(sequence, tokens);

@@ -25,7 +25,7 @@ from . import snapshot
 from .chat_template import Message
 from .errors import SeamError, closed, unsupported
 from .network import Cache, Logits, Network
-from .protocol import Call, Frame, Head
+from .protocol import Call, Frame, Head, Job
 from .sampler import Sampler, sampling_from
 from .text import GeneratedText
 from .tokenizer import TextTokenizer
@@ -34,6 +34,15 @@ DEFAULT_CONTEXT = 4096
 SCORE_CHUNK = 64  # with logits for each
 CAPABILITIES = ("fork", "fork_earlier", "score", "logit_hash", "snapshot")
 VARIANCE = "the framework's kernels sum in another order for another number of tokens: a prefill in other chunks may differ in last bits"
+
+
+@dataclass(frozen=True)
+class Before:
+    """What a sequence was before a job that was cancelled."""
+
+    tokens: int
+    computed: int
+    logits: Logits | None
 
 
 @dataclass
@@ -45,6 +54,8 @@ class Sequence:
     computed: int = 0  # of these, how many have cells: cache.length, unless the cache is shared (leaky)
     logits: Logits | None = None  # after the newest token, where it has been computed. [vocabulary]
     poisoned: bool = False
+    job: Running | None = None  # while one of it runs
+    before: Before | None = None
 
     def append(self, tokens: list[int], first: int) -> None:
         """Tokens that come next, at positions from `first` on."""
@@ -63,18 +74,51 @@ class Sequence:
 
 @dataclass
 class Generation:
-    sequence: Sequence
     sampler: Sampler
     text: GeneratedText
     max_tokens: int
     hash_logits: bool
     result: dict[str, Any] = field(default_factory=dict)
-    active: bool = True
-    error: SeamError | None = None
+
+
+@dataclass
+class Running(Job):
+    sequence: Sequence
+    prefill: list[int]
+    generation: Generation | None
+    position: int  # of the first token of the prefill
+    begin: int = field(default_factory=time.perf_counter_ns)
+    prefilled: int = 0  # tokens of the prefill that are computed
+    before: Before = field(init=False)
+    turn: int = 0  # of its last chunk, as all of them count
+
+    def __post_init__(self) -> None:
+        self.before = Before(len(self.sequence.tokens), self.sequence.computed, self.sequence.logits)
+        self.sequence.before = None
+
+    @property
+    def has_prefilled(self) -> bool:
+        return self.prefilled == len(self.prefill)
+
+    @property
+    def runs(self) -> bool:
+        return self.outcome is None
 
     def end(self, finish: str) -> None:
-        self.active = False
-        self.result["finish"] = finish
+        if finish == "cancelled":
+            self.sequence.before = self.before
+        result: Head = {"prefilled": self.prefilled}
+        if self.generation is not None:
+            generated = self.generation.result
+            result["generated"] = {**generated, "text": self.generation.text.text(), "finish": finish}
+        self._leave(result)
+
+    def fail(self, error: Exception) -> None:
+        self._leave(error if isinstance(error, SeamError) else SeamError("internal", f"{type(error).__name__}: {error}"))
+
+    def _leave(self, outcome: Head | SeamError) -> None:
+        self.outcome = outcome
+        self.sequence.job = None
 
 
 def check_options(options: Head, kernels: tuple[str, ...] = ("auto", "stock")) -> None:
@@ -124,14 +168,13 @@ class SequenceEngine:
         self._restart = options.get("positions", "continued") == "restart"
         self._sequences: dict[int, Sequence] = {}  # open and poisoned ones
         self._next_id = 0
+        self._turns = 0  # chunks of prefills so far
         self._requests: dict[str, Callable[[Call], Frame]] = {
             "bytes_for": self._bytes_for,
-            "memory": self._memory,
             "reserve": self._reserve,
             "open": self._open,
-            "prefill": self._prefill,
             "fork": self._fork,
-            "generate": self._generate,
+            "truncate": self._truncate,
             "score": self._score,
             "inspect": self._inspect,
             "state_hash": self._state_hash,
@@ -190,6 +233,8 @@ class SequenceEngine:
     def answer_any_time(self, what: str, frame: Frame) -> Frame:
         if what == "vocabulary":
             return Frame({"bos": self._tokenizer.bos}, self._tokenizer.vocabulary())
+        if what == "memory":
+            return self._memory()
         if what == "tokenize":
             text = _decoded(frame.tail)
             as_template = bool(frame.head.get("template", False))
@@ -213,6 +258,12 @@ class SequenceEngine:
         sequence = self._sequences.get(identifier)
         if sequence is None or sequence.poisoned:
             raise closed(identifier)
+        return sequence
+
+    def _find_idle(self, identifier: int) -> Sequence:
+        sequence = self._find(identifier)
+        if sequence.job is not None:
+            raise SeamError("bad_input", f"a job of sequence {identifier} is running", "", "wait for its end, or cancel it")
         return sequence
 
     @contextmanager
@@ -248,9 +299,12 @@ class SequenceEngine:
         self._sequences[identifier] = sequence
         return identifier
 
+    def _room(self, capacity: int) -> int:
+        # A leaky cache also takes what its forks write.
+        return self._context if self._leaky else capacity
+
     def _new_cache(self, capacity: int) -> Cache:
-        # A leaky one also takes what its forks write.
-        return self._network.new_cache(self._context if self._leaky else capacity)
+        return self._network.new_cache(self._room(capacity))
 
     def _compute(self, sequence: Sequence, tokens: list[int], every: bool = False) -> Logits:
         """Cells of `tokens`, which come next; the logits after each, or after the last."""
@@ -264,17 +318,6 @@ class SequenceEngine:
         sequence.logits = rows[-1].copy()
         return rows
 
-    def _append(self, sequence: Sequence, tokens: list[int], call: Call) -> None:
-        """Computes pending and new tokens in chunks, whose boundaries depend on these tokens only, and tells of each."""
-        pending, size = len(sequence.pending), self._network.chunk
-        coming = sequence.pending + tokens
-        sequence.append(tokens, 0 if self._restart else sequence.next_position)
-        for begin in range(0, len(coming), size):
-            if call.cancelled(0):
-                raise SeamError("interrupted", "prefill was cancelled")
-            self._compute(sequence, coming[begin : begin + size])
-            call.on_progress(min(begin + size, len(coming)) - pending)
-
     def _prepare_to_draw(self, sequence: Sequence) -> Logits:
         if sequence.logits is None:
             self._compute(sequence, sequence.pending)
@@ -287,7 +330,7 @@ class SequenceEngine:
         each = self._description.kv_bytes_per_token * int(call.head["tokens_each"])
         return Frame({"bytes": int(call.head["sequences"]) * each})
 
-    def _memory(self, call: Call) -> Frame:
+    def _memory(self) -> Frame:
         """The most that this process ever held. Linux counts it in KiB, macOS in bytes."""
         unit = 1 if sys.platform == "darwin" else 1024
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
@@ -303,18 +346,9 @@ class SequenceEngine:
         self._check_capacity(capacity)
         return Frame({"sequence": self._keep(Sequence(self._new_cache(capacity), capacity))})
 
-    def _prefill(self, call: Call) -> Frame:
-        begin = time.perf_counter_ns()
-        sequence = self._find(int(call.head["sequence"]))
-        tokens = [int(token) for token in call.head["tokens"]]
-        self._check_fits(sequence, tokens)
-        with self._poisoning(sequence):
-            self._append(sequence, tokens, call)
-        return Frame({"tokens": len(tokens), "ns": time.perf_counter_ns() - begin})
-
     def _fork(self, call: Call) -> Frame:
         begin = time.perf_counter_ns()
-        source = self._find(int(call.head["sequence"]))
+        source = self._find_idle(int(call.head["sequence"]))
         tokens = int(call.head["tokens"])
         capacity = int(call.head["capacity_tokens"])
         if tokens > len(source.tokens):
@@ -326,7 +360,7 @@ class SequenceEngine:
         # The logits after an earlier token are gone, so that its cells stop one token before it: that one is computed again.
         cells = source.computed if whole else max(tokens - 1, 0)
         # The seed's mistake, on demand: the very same object, which both go on writing to.
-        cache = source.cache if self._leaky and whole else source.cache.copy(cells, self._context if self._leaky else capacity)
+        cache = source.cache if self._leaky and whole else source.cache.copy(cells, self._room(capacity))
         made = Sequence(cache, capacity, source.tokens[:tokens], source.positions[:tokens], cells)
         if whole and source.logits is not None:
             made.logits = source.logits.copy()
@@ -342,13 +376,32 @@ class SequenceEngine:
             }
         )
 
+    def _truncate(self, call: Call) -> Frame:
+        """Computes nothing: the last token is left as one that was just drawn. So a text that is cut back goes on, bit for bit, as one
+        that was stopped there; and a prefill that was cancelled, once it is taken out, as if it had never begun."""
+        begin = time.perf_counter_ns()
+        identifier = int(call.head["sequence"])
+        sequence = self._find_idle(identifier)
+        tokens = int(call.head["tokens"])
+        if not 0 <= tokens <= len(sequence.tokens):
+            raise SeamError("bad_input", f"{tokens} tokens of {len(sequence.tokens)} cannot be kept")
+        if tokens < len(sequence.tokens):
+            before = sequence.before
+            if before is None or before.tokens != tokens:
+                before = Before(tokens, max(tokens - 1, 0), None)
+            cache = sequence.cache.copy(before.computed, self._room(sequence.capacity))
+            kept = Sequence(cache, sequence.capacity, sequence.tokens[:tokens], sequence.positions[:tokens], before.computed, before.logits)
+            self._sequences[identifier] = kept
+        return Frame({"tokens": 0, "ns": time.perf_counter_ns() - begin})
+
     def _score(self, call: Call) -> Frame:
-        sequence = self._find(int(call.head["sequence"]))
+        sequence = self._find_idle(int(call.head["sequence"]))
         tokens = [int(token) for token in call.head["tokens"]]
         self._check_fits(sequence, tokens)
         if not sequence.tokens:
             raise SeamError("bad_input", "the sequence is empty", "", "prefill it first")
         scores: list[float] = []
+        sequence.before = None
         with self._poisoning(sequence):
             for begin in range(0, len(tokens), SCORE_CHUNK):
                 chunk = tokens[begin : begin + SCORE_CHUNK]
@@ -410,7 +463,7 @@ class SequenceEngine:
 
     def _snapshot(self, call: Call) -> Frame:
         """Payload: a line of JSON, the logits where there are some, then the cells."""
-        sequence = self._find(int(call.head["sequence"]))
+        sequence = self._find_idle(int(call.head["sequence"]))
         cells = b"".join(piece.tobytes() for piece in sequence.cache.cells())
         logits = b"" if sequence.logits is None else sequence.logits.astype("<f4").tobytes()
         if sequence.cache.length != sequence.computed:
@@ -427,8 +480,7 @@ class SequenceEngine:
         if len(content.tokens) > capacity:
             raise SeamError("resource", f"{len(content.tokens)} tokens do not fit into {capacity}", "", "restore it with more room")
         logits, length, cells = self._read_payload(content)
-        room = self._context if self._leaky else capacity
-        cache = self._network.restored_cache(room, cells) if length else self._network.new_cache(room)
+        cache = self._network.restored_cache(self._room(capacity), cells) if length else self._new_cache(capacity)
         return Frame({"sequence": self._keep(Sequence(cache, capacity, content.tokens, list(range(len(content.tokens))), length, logits))})
 
     def _read_payload(self, content: snapshot.Content) -> tuple[Logits | None, int, list[memoryview]]:
@@ -452,103 +504,111 @@ class SequenceEngine:
 
     def _close(self, call: Call) -> Frame:
         identifier = int(call.head["sequence"])
-        if self._sequences.pop(identifier, None) is None:
+        sequence = self._sequences.pop(identifier, None)
+        if sequence is None:
             raise closed(identifier)
+        if sequence.job is not None:
+            sequence.job.end("cancelled")
         return Frame({})
 
-    # ---- generation -------------------------------------------------------------------------------------------------
+    # ---- jobs -------------------------------------------------------------------------------------------------------
 
-    def _start(self, request: Head, stops: list[bytes], earlier: set[int]) -> Generation:
-        identifier = int(request["sequence"])
-        sequence = self._find(identifier)
-        options = request["options"]
+    def take_in(self, call: Call) -> Running:
+        identifier = int(call.head["sequence"])
+        sequence = self._find_idle(identifier)
+        tokens = [int(token) for token in call.head["tokens"]]
+        options = call.head["options"]
+        if not tokens and options is None:
+            raise SeamError("bad_input", "there are no tokens to append, and there is nothing to generate")
+        generation = None if options is None else self._generation(options, call.tail)
+        if tokens:
+            self._check_fits(sequence, tokens)
+        elif not sequence.tokens:
+            raise SeamError("bad_input", "the sequence is empty", "", "prefill it first")
+        position = 0 if self._restart else sequence.next_position
+        sequence.job = Running(call, sequence, tokens, generation, position)
+        return sequence.job
+
+    def _generation(self, options: Head, tail: bytes) -> Generation:
         sampling = sampling_from(options)
         for name in ("logit_bias", "logprobs", "grammar"):
             if options.get(name) is not None:
                 raise SeamError("unsupported", f"framework workers have no {name}", name, "leave it out, or use --engine llama")
+        stops, at = [], 0
+        for size in options["stop_bytes"]:
+            stops.append(tail[at : at + size])
+            at += size
+        if at > len(tail):
+            raise SeamError("bad_input", "the stop strings are not all there")
         if any(not stop for stop in stops):
             raise SeamError("usage", "a stop string is empty", "stop", "leave it out")
-        if not sequence.tokens:
-            raise SeamError("bad_input", "the sequence is empty", "", "prefill it first")
-        if identifier in earlier:
-            raise SeamError("bad_input", f"sequence {identifier} appears twice")
         forbidden = sorted(self._tokenizer.ends) if options["ignore_end"] else []
-        empty: dict[str, Any] = {"tokens": [], "text": "", "logit_hashes": [], "token_ns": []}
-        result = {**empty, "drafted_tokens": 0, "accepted_tokens": 0, "finish": "length"}
-        return Generation(
-            sequence, Sampler(sampling, forbidden), GeneratedText(stops), int(options["max_tokens"]), bool(options["hash_logits"]), result
-        )
+        result: Head = {"tokens": [], "logit_hashes": [], "token_ns": [], "drafted_tokens": 0, "accepted_tokens": 0}
+        return Generation(Sampler(sampling, forbidden), GeneratedText(stops), int(options["max_tokens"]), bool(options["hash_logits"]), result)
 
-    def _generate(self, call: Call) -> Frame:
-        begin = time.perf_counter_ns()
-        started: list[Generation | SeamError] = []
-        seen: set[int] = set()
-        at = 0
-        for request in call.head["requests"]:
-            stops = []
-            for size in request["options"]["stop_bytes"]:
-                stops.append(call.tail[at : at + size])
-                at += size
-            if at > len(call.tail):
-                raise SeamError("bad_input", "the stop strings are not all there")
-            try:
-                started.append(self._start(request, stops, seen))
-            except SeamError as error:
-                started.append(error)
-            seen.add(int(request["sequence"]))
-        running = [(place, one) for place, one in enumerate(started) if isinstance(one, Generation)]
-        while any(generation.active for _, generation in running):
-            for place, generation in running:
-                if generation.active and not self._ends_here(generation, call.cancelled(place)):
-                    self._step(generation, place, call, begin)
-        return Frame({"results": [_outcome(one) for one in started]})
+    def step(self, jobs: list[Job]) -> None:
+        """A token of each that draws, and a chunk of one that prefills: these take turns. Each computes by itself, whatever is beside it."""
+        running = [job for job in jobs if isinstance(job, Running) and job.runs]
+        for job in running:
+            self._end_if_done(job)
+        drawing = [job for job in running if job.has_prefilled and job.generation is not None]
+        prefilling = [job for job in running if job.runs and not job.has_prefilled]
+        for job in drawing:
+            if job.runs:
+                self._guarded(job, self._draw)
+        if prefilling:
+            self._guarded(min(prefilling, key=lambda job: job.turn), self._prefill_chunk)
+        for job in running:
+            if job.runs:
+                self._end_if_done(job)
 
-    def _ends_here(self, generation: Generation, cancelled: bool) -> bool:
-        sequence = generation.sequence
-        if len(generation.result["tokens"]) >= generation.max_tokens or len(sequence.tokens) >= sequence.capacity:
-            generation.end("length")
-        elif cancelled:
-            generation.end("cancelled")
-        return not generation.active
-
-    def _step(self, generation: Generation, place: int, call: Call, begin: int) -> None:
-        sequence, result = generation.sequence, generation.result
+    def _guarded(self, job: Running, work: Callable[[Running], None]) -> None:
         try:
-            with self._poisoning(sequence):
-                logits = self._prepare_to_draw(sequence)
-                drawn = generation.sampler.draw(logits, sequence.tokens)
-                if drawn is None:
-                    raise SeamError("internal", "the model gave no finite logits")
-        except Exception as error:  # the other generations go on
-            generation.active = False
-            generation.error = error if isinstance(error, SeamError) else SeamError("internal", f"{type(error).__name__}: {error}")
-            return None
+            with self._poisoning(job.sequence):
+                work(job)
+        except Exception as error:  # the other jobs go on
+            job.fail(error)
+
+    def _end_if_done(self, job: Running) -> None:
+        generation, sequence = job.generation, job.sequence
+        enough = generation is None or len(generation.result["tokens"]) >= generation.max_tokens or len(sequence.tokens) >= sequence.capacity
+        if job.has_prefilled and enough:
+            job.end("length")
+        elif job.call.cancelled():
+            job.end("cancelled")
+
+    def _prefill_chunk(self, job: Running) -> None:
+        """Chunks are cut out of pending and new tokens, so that their boundaries depend on these only."""
+        self._turns += 1
+        job.turn = self._turns
+        sequence = job.sequence
+        pending = sequence.pending  # before the first chunk only
+        chunk = job.prefill[job.prefilled : job.prefilled + self._network.chunk - len(pending)]
+        sequence.append(chunk, job.position + job.prefilled)
+        self._compute(sequence, pending + chunk)
+        job.prefilled += len(chunk)
+        job.call.on_progress(job.prefilled)
+
+    def _draw(self, job: Running) -> None:
+        sequence, generation = job.sequence, job.generation
+        assert generation is not None
+        result = generation.result
+        logits = self._prepare_to_draw(sequence)
+        drawn = generation.sampler.draw(logits, sequence.tokens)
+        if drawn is None:
+            raise SeamError("internal", "the model gave no finite logits")
         index = len(result["tokens"])
         result["tokens"].append(drawn)
-        result["token_ns"].append(time.perf_counter_ns() - begin)
+        result["token_ns"].append(time.perf_counter_ns() - job.begin)
         if generation.hash_logits:
             result["logit_hashes"].append(xxhash.xxh3_64_hexdigest(np.ascontiguousarray(logits).data))
         sequence.append([drawn], sequence.next_position)
         sequence.logits = None
-        ends = drawn in self._tokenizer.ends
-        stopped = not ends and generation.text.append(self._tokenizer.piece(drawn))
-        wanted = call.on_token(place, drawn, index)
-        if ends:
-            generation.end("end")
-        elif stopped:
-            generation.end("stop")
-        elif not wanted:
-            generation.end("cancelled")
-        return None
-
-
-def _outcome(one: Generation | SeamError) -> Head:
-    error = one if isinstance(one, SeamError) else one.error
-    if error is not None:
-        return {"error": error.to_json()}
-    assert isinstance(one, Generation)
-    one.result["text"] = one.text.text()
-    return {"ok": one.result}
+        job.call.on_token(drawn, index)
+        if drawn in self._tokenizer.ends:
+            job.end("end")
+        elif generation.text.append(self._tokenizer.piece(drawn)):
+            job.end("stop")
 
 
 def _log_probability(logits: Logits, token: int) -> float:

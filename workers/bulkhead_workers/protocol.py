@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The child's side of the worker protocol, version 1 (docs/worker-protocol.md): frames, and the loop that serves an engine.
+"""The child's side of the worker protocol, version 2 (docs/worker-protocol.md): frames, and the loop that serves an engine.
 
 Two threads, as in src/engines/process/worker.cpp: one reads, and answers the tokenizer's requests at once; the other computes, one request
-after another. When stdin ends, the process ends, whatever it computes.
+after another. A job is answered by the step that it ends in. When stdin ends, the process ends, whatever it computes.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from .errors import SeamError
 
-VERSION = 1
+VERSION = 2
 MAGIC = b"BHWP"
 HEADER = struct.Struct("<4sIQ")  # magic, bytes of the JSON, bytes of the tail
 MOST_JSON = 1 << 28
@@ -31,6 +31,7 @@ MOST_WAITING = 1024  # requests; the other side sends one after another
 NOT_THE_PROTOCOL = 6  # exit code
 
 Head = dict[str, Any]
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -99,13 +100,21 @@ class Call:
 
     head: Head
     tail: bytes
-    cancelled: Callable[[int], bool]  # (place of the request; 0 where there is one only)
-    on_token: Callable[[int, int, int], bool]  # (place of the request, token, index of the token); false ends that generation
+    cancelled: Callable[[], bool]
+    on_token: Callable[[int, int], None]  # (token, its index in the generation)
     on_progress: Callable[[int], None]  # (tokens of this request computed so far): a sign of life
 
 
+@dataclass
+class Job:
+    """One that an engine has taken in. Engines derive from it."""
+
+    call: Call
+    outcome: Head | SeamError | None = field(default=None, init=False)  # set by the engine when it has ended
+
+
 class Engine(Protocol):
-    """What serve() needs of an engine: `answer` computes, `answer_any_time` may run on another thread meanwhile."""
+    """What serve() needs of an engine: `answer` and what is about jobs compute, `answer_any_time` may run on another thread meanwhile."""
 
     def describe(self) -> Head: ...
 
@@ -113,8 +122,13 @@ class Engine(Protocol):
 
     def answer_any_time(self, what: str, frame: Frame) -> Frame: ...
 
+    def take_in(self, call: Call) -> Job: ...
 
-ANY_TIME = ("tokenize", "render_chat", "vocabulary")
+    def step(self, jobs: list[Job]) -> None:
+        """One step for each of these jobs, and for no other. What fails is the outcome of its own job."""
+
+
+ANY_TIME = ("tokenize", "render_chat", "vocabulary", "memory")
 
 
 def _addressed(head: Head) -> tuple[str, int]:
@@ -126,11 +140,10 @@ def _addressed(head: Head) -> tuple[str, int]:
 
 
 @dataclass
-class _Progress:
-    """What other threads say about a request that is computed or waits."""
+class _Asked:
+    """A request that waits or is computed."""
 
-    cancelled: set[int] = field(default_factory=set)  # places of requests; only added to
-    decisions: queue.SimpleQueue[bool] = field(default_factory=queue.SimpleQueue)
+    cancelled: bool  # set by the thread that reads
 
 
 class Worker:
@@ -142,8 +155,9 @@ class Worker:
         self._load = load
         self._engine: Engine | None = None
         self._waiting: queue.SimpleQueue[Frame] = queue.SimpleQueue()
-        self._progress: dict[int, _Progress] = {}
-        self._lock = threading.Lock()  # of _progress
+        self._asked: dict[int, _Asked] = {}
+        self._lock = threading.Lock()  # of _asked
+        self._jobs: dict[int, Job] = {}  # those that run; the computing thread's own
         self._sending = threading.Lock()
 
     def run(self) -> None:
@@ -162,35 +176,58 @@ class Worker:
 
     def _take(self, frame: Frame) -> None:
         what, identifier = _addressed(frame.head)
-        if what in ("cancel", "go", "stop"):
+        if what == "cancel":
             with self._lock:
-                progress = self._progress.get(identifier)
-            if progress is not None and what == "cancel":
-                progress.cancelled.add(int(frame.head.get("request", 0)))
-            elif progress is not None:
-                progress.decisions.put(what == "go")
+                asked = self._asked.get(identifier)
+            if asked is not None:
+                asked.cancelled = True
             return
         engine = self._engine
         if what in ANY_TIME and engine is not None:
-            self._answer(identifier, what, lambda: engine.answer_any_time(what, frame))
+            made = self._guard(identifier, what, lambda: engine.answer_any_time(what, frame))
+            if made is not None:
+                self._end(identifier, {"ok": made.head}, made.tail)
             return
-        requests = frame.head.get("requests", [frame.head])
-        progress = _Progress({place for place, request in enumerate(requests) if dict(request).get("cancelled", False)})
+        cancelled = frame.head.get("cancelled", False)
+        if not isinstance(cancelled, bool):
+            raise NotTheProtocolError(f"request {identifier} is cancelled: {str(cancelled)[:80]}")
         with self._lock:
-            if identifier in self._progress or len(self._progress) >= MOST_WAITING:
+            if identifier in self._asked or len(self._asked) - len(self._jobs) >= MOST_WAITING:
                 raise NotTheProtocolError(f"request {identifier}: a second time, or too many wait")
-            self._progress[identifier] = progress
+            self._asked[identifier] = _Asked(cancelled)
         self._waiting.put(frame)
 
     def _perform(self, frame: Frame) -> None:
         what, identifier = _addressed(frame.head)
-        with self._lock:
-            progress = self._progress[identifier]
-        self._answer(identifier, what, lambda: self._compute(what, identifier, frame, progress))
-        with self._lock:
-            del self._progress[identifier]
+        if what == "job":
+            self._guard(identifier, what, lambda: self._take_in(identifier, frame))
+            return
+        made = self._guard(identifier, what, lambda: self._compute(what, identifier, frame))
+        self._answer_ended_jobs()
+        if made is not None:
+            self._end(identifier, {"ok": made.head}, made.tail)
 
-    def _compute(self, what: str, identifier: int, frame: Frame, progress: _Progress) -> Frame:
+    def _call(self, identifier: int, frame: Frame) -> Call:
+        with self._lock:
+            asked = self._asked[identifier]
+
+        def on_token(token: int, index: int) -> None:
+            self._send({"id": identifier, "token": {"token": token, "index": index}})
+
+        def on_progress(tokens: int) -> None:
+            self._send({"id": identifier, "progress": {"tokens": tokens}})
+
+        return Call(frame.head, frame.tail, lambda: asked.cancelled, on_token, on_progress)
+
+    def _loaded(self) -> Engine:
+        if self._engine is None:
+            raise SeamError("usage", "no engine is loaded yet")
+        return self._engine
+
+    def _take_in(self, identifier: int, frame: Frame) -> None:
+        self._jobs[identifier] = self._loaded().take_in(self._call(identifier, frame))
+
+    def _compute(self, what: str, identifier: int, frame: Frame) -> Frame:
         if what == "hello":
             return Frame({"protocol": VERSION})
         if what == "load":
@@ -198,24 +235,28 @@ class Worker:
                 raise SeamError("usage", "an engine is loaded already")
             self._engine = self._load(dict(frame.head["options"]))
             return Frame(self._engine.describe())
-        if self._engine is None:
-            raise SeamError("usage", "no engine is loaded yet")
-        paced = bool(frame.head.get("paced", False))
+        engine = self._loaded()
+        if what == "step":
+            engine.step([self._jobs[int(job)] for job in frame.head["jobs"] if job in self._jobs])
+            return Frame({})
+        return engine.answer(what, self._call(identifier, frame))
 
-        def on_token(request: int, token: int, index: int) -> bool:
-            self._send({"id": identifier, "token": {"request": request, "token": token, "index": index}})
-            return progress.decisions.get() if paced else True
+    def _answer_ended_jobs(self) -> None:
+        for identifier, job in list(self._jobs.items()):
+            if job.outcome is None:
+                continue
+            del self._jobs[identifier]
+            self._end(identifier, {"error": job.outcome.to_json()} if isinstance(job.outcome, SeamError) else {"ok": job.outcome})
 
-        def on_progress(tokens: int) -> None:
-            self._send({"id": identifier, "progress": {"tokens": tokens}})
+    def _end(self, identifier: int, answer: Head, tail: bytes = b"") -> None:
+        self._send({"id": identifier, **answer}, tail)
+        with self._lock:
+            self._asked.pop(identifier, None)  # what is answered at any time is not in there
 
-        return self._engine.answer(what, Call(frame.head, frame.tail, progress.cancelled.__contains__, on_token, on_progress))
-
-    def _answer(self, identifier: int, what: str, compute: Callable[[], Frame]) -> None:
+    def _guard(self, identifier: int, what: str, compute: Callable[[], Made]) -> Made | None:
+        """What `compute` gives; nothing where it failed, and then that has been answered."""
         try:
-            made = compute()
-            self._send({"id": identifier, "ok": made.head}, made.tail)
-            return
+            return compute()
         except SeamError as error:
             failure = error
         except (KeyError, TypeError, ValueError) as error:
@@ -226,7 +267,8 @@ class Worker:
         except Exception as error:  # the worker must go on: other sequences are well
             traceback.print_exc()
             failure = SeamError("internal", f"{type(error).__name__}: {error}")
-        self._send({"id": identifier, "error": failure.to_json()})
+        self._end(identifier, {"error": failure.to_json()})
+        return None
 
     def _send(self, head: Head, tail: bytes = b"") -> None:
         data = memoryview(encode(head, tail))

@@ -53,14 +53,14 @@ def tokens(count: int, family: str = "gemma3") -> list[int]:
 class Networks(unittest.TestCase):
     def test_tell_how_they_do_things_and_what_they_held(self) -> None:
         from bulkhead_workers.engine import SequenceEngine
-        from bulkhead_workers.protocol import Call
+        from bulkhead_workers.protocol import Frame
 
         told = {"loading", "tokenizer", "context", "generation", "sampling", "cache", "attention", "device", "weights", "computing"}
         for framework in ("transformers", "mlx"):
             engine = SequenceEngine(network(framework, "gemma3"), {**OPTIONS, "context_tokens": 0, "isolation": "auto"})
             self.assertEqual(set(engine.facts()["implementation"]), told)
             self.assertTrue(all(engine.facts()["implementation"].values()))
-            memory = engine.answer("memory", Call({}, b"", lambda _: False, lambda *_: True, lambda _: None)).head
+            memory = engine.answer_any_time("memory", Frame({})).head
             self.assertGreater(memory["peak_rss_bytes"], 50_000_000)  # the framework alone is more
             self.assertEqual(memory["peak_device_bytes"], 0)
 

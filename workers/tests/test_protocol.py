@@ -9,14 +9,15 @@ import subprocess
 import sys
 import unittest
 from pathlib import Path
+from typing import Any
 
 from bulkhead_workers.protocol import Frame, Head, NotTheProtocolError, encode, read_frames
 
 ROOT = Path(__file__).resolve().parents[1]
-# An engine of few words: it echoes, fails on demand, and draws tokens until it is told to stop.
+# An engine of few words: it echoes, fails on demand, and its jobs draw the token 7 once in a step, after one step for each of their tokens.
 SERVER = """
 from bulkhead_workers.errors import SeamError
-from bulkhead_workers.protocol import Frame, serve
+from bulkhead_workers.protocol import Frame, Job, serve
 class Echo:
     def describe(self):
         return {"facts": {}, "capabilities": []}
@@ -26,24 +27,43 @@ class Echo:
             raise SeamError("resource", "too much", "here", "less")
         if what == "crash":
             raise RuntimeError("a bug")
-        if what == "draw":
-            index = 0
-            while not call.cancelled(0) and call.on_token(0, 7, index):
-                index += 1
-            return Frame({"drawn": index, "cancelled": call.cancelled(0)})
-        if what == "batch":
-            places = range(len(call.head["requests"]))
-            before = [call.cancelled(place) for place in places]
-            while not call.cancelled(2):
-                call.on_token(0, 7, 0)
-            return Frame({"before": before, "after": [call.cancelled(place) for place in places]})
-        if what == "prefill":
+        if what == "end":
+            self.taken[call.head["which"]].outcome = {"ended": "from outside"}
+            return Frame({})
+        if what == "score":
             for done in (64, 128):
                 call.on_progress(done)
-            return Frame({"tokens": 128})
+            return Frame({"scores": 128})
+        if what == "slow":
+            import time
+            time.sleep(0.5)
+            return Frame({})
         return Frame({"what": what, "missing": call.head["sequence"]}, call.tail[::-1])
     def answer_any_time(self, what, frame):
         return Frame({"what": what})
+    taken = []
+    def take_in(self, call):
+        if call.head["sequence"] == 99:
+            raise SeamError("closed", "not open")
+        job = Job(call)
+        job.prefilled = job.drawn = 0
+        self.taken.append(job)
+        return job
+    def step(self, jobs):
+        for job in jobs:
+            head, call = job.call.head, job.call
+            if call.cancelled():
+                job.outcome = {"prefilled": job.prefilled, "drawn": job.drawn}
+            elif head.get("fails"):
+                job.outcome = SeamError("internal", "a job of its own")
+            elif job.prefilled < len(head["tokens"]):
+                job.prefilled += 1
+                call.on_progress(job.prefilled)
+            else:
+                call.on_token(7, job.drawn)
+                job.drawn += 1
+            if job.drawn == head.get("count"):
+                job.outcome = {"drawn": job.drawn}
 serve(lambda options: Echo())
 """
 
@@ -94,7 +114,7 @@ class Serving(unittest.TestCase):
 
     def test_shakes_hands_before_it_loads_and_goes_on_after_errors(self) -> None:
         ask = self.server.ask
-        self.assertEqual(ask({"id": 1, "do": "hello", "protocol": 1}).head["ok"], {"protocol": 1})
+        self.assertEqual(ask({"id": 1, "do": "hello", "protocol": 2}).head["ok"], {"protocol": 2})
         self.assertEqual(ask({"id": 2, "do": "open"}).head["error"]["code"], "usage")
         self.assertEqual(ask({"id": 3, "do": "load"}).head["error"]["code"], "bad_input")
         self.assertIn("ok", ask({"id": 4, "do": "load", "options": {}}).head)
@@ -109,34 +129,73 @@ class Serving(unittest.TestCase):
         self.assertEqual(code, 0)
         self.assertIn(b"a library that prints", errors)
 
-    def test_tokens_are_told_of_and_paced_and_the_tokenizer_answers_meanwhile(self) -> None:
-        server = self.server
-        server.ask({"id": 1, "do": "load", "options": {}})
-        self.assertEqual(server.ask({"id": 2, "do": "draw", "paced": True}).head["token"], {"request": 0, "token": 7, "index": 0})
-        self.assertEqual(server.ask({"id": 3, "do": "tokenize"}).head, {"id": 3, "ok": {"what": "tokenize"}})
-        self.assertEqual(server.ask({"id": 2, "do": "go"}).head["token"]["index"], 1)
-        self.assertEqual(server.ask({"id": 2, "do": "stop"}).head["ok"], {"drawn": 1, "cancelled": False})
-        server.send({"id": 4, "do": "draw"})
-        self.assertIn("token", next(server.frames).head)
-        server.send({"id": 4, "do": "cancel"})
-        last = next(frame.head for frame in server.frames if "ok" in frame.head)
-        self.assertTrue(last["ok"]["cancelled"])
+    def load(self) -> None:
+        self.server.ask({"id": 1, "do": "load", "options": {}})
 
-    def test_a_cancel_reaches_the_generation_that_it_names(self) -> None:
-        server = self.server
-        server.ask({"id": 1, "do": "load", "options": {}})
-        server.send({"id": 2, "do": "batch", "requests": [{}, {"cancelled": True}, {}]})
-        self.assertIn("token", next(server.frames).head)
-        server.send({"id": 2, "do": "cancel", "request": 2})
-        last = next(frame.head for frame in server.frames if "ok" in frame.head)
-        self.assertEqual(last["ok"], {"before": [False, True, False], "after": [False, True, True]})
+    def job(self, identifier: int, **fields: Any) -> None:
+        self.server.send({"id": identifier, "do": "job", "sequence": 1, "tokens": [], "options": {}, **fields})
+
+    def step(self, identifier: int, jobs: list[int]) -> list[Head]:
+        """What is told until the step is answered."""
+        self.server.send({"id": identifier, "do": "step", "jobs": jobs, "prefill_tokens": 256, "prefill_tokens_beside": 32})
+        told: list[Head] = []
+        for frame in self.server.frames:
+            if frame.head["id"] == identifier:
+                self.assertEqual(frame.head, {"id": identifier, "ok": {}})
+                return told
+            told.append(frame.head)
+        self.fail("it ended")
+
+    def test_jobs_are_computed_side_by_side_in_the_steps_that_name_them(self) -> None:
+        self.load()
+        self.job(2, tokens=[1, 2], count=3)
+        self.assertEqual(self.step(3, [2]), [{"id": 2, "progress": {"tokens": 1}}])
+        self.job(4, count=2)
+        self.assertEqual(self.step(5, [2, 4]), [{"id": 2, "progress": {"tokens": 2}}, {"id": 4, "token": {"token": 7, "index": 0}}])
+        self.assertEqual(self.server.ask({"id": 6, "do": "tokenize"}).head, {"id": 6, "ok": {"what": "tokenize"}})
+        self.assertEqual(self.server.ask({"id": 7, "do": "echo", "sequence": 5}).head["ok"]["missing"], 5)
+        self.assertEqual(self.step(8, [2]), [{"id": 2, "token": {"token": 7, "index": 0}}])
+        ended = [{"id": 4, "token": {"token": 7, "index": 1}}, {"id": 4, "ok": {"drawn": 2}}]
+        self.assertEqual(self.step(9, [2, 4]), [{"id": 2, "token": {"token": 7, "index": 1}}, *ended])
+        self.assertEqual(self.step(10, [2, 4, 77]), [{"id": 2, "token": {"token": 7, "index": 2}}, {"id": 2, "ok": {"drawn": 3}}])
+        self.assertEqual(self.step(11, [2, 4]), [])
+
+    def test_a_cancel_ends_the_job_that_it_names(self) -> None:
+        self.load()
+        for identifier in (2, 3):
+            self.job(identifier)
+        self.job(4, cancelled=True)
+        self.assertEqual(len(self.step(5, [2, 3, 4])), 3)
+        self.server.send({"id": 3, "do": "cancel"})
+        self.server.send({"id": 77, "do": "cancel"})
+        self.assertEqual(self.step(6, [2, 3]), [{"id": 2, "token": {"token": 7, "index": 1}}, {"id": 3, "ok": {"prefilled": 0, "drawn": 1}}])
+        self.assertEqual(self.step(7, [2]), [{"id": 2, "token": {"token": 7, "index": 2}}])
+
+    def test_jobs_fail_one_by_one(self) -> None:
+        self.load()
+        self.job(2)
+        self.job(3, sequence=99)
+        self.assertEqual(next(self.server.frames).head["error"]["code"], "closed")
+        self.server.send({"id": 4, "do": "job"})
+        self.assertEqual(next(self.server.frames).head["error"]["code"], "bad_input")
+        self.job(5, fails=True)
+        told = self.step(6, [2, 3, 4, 5])
+        self.assertEqual(told[0], {"id": 2, "token": {"token": 7, "index": 0}})
+        self.assertEqual((told[1]["id"], told[1]["error"]["code"]), (5, "internal"))
+        self.assertEqual(self.server.ask({"id": 7, "do": "step", "jobs": 5}).head["error"]["code"], "bad_input")
+
+    def test_what_ends_a_job_outside_a_step_answers_it_first(self) -> None:
+        self.load()
+        self.job(2)
+        self.assertEqual(self.server.ask({"id": 3, "do": "end", "which": 0}).head, {"id": 2, "ok": {"ended": "from outside"}})
+        self.assertEqual(next(self.server.frames).head, {"id": 3, "ok": {}})
 
     def test_chunks_are_told_of_before_the_answer(self) -> None:
         server = self.server
-        server.ask({"id": 1, "do": "load", "options": {}})
-        self.assertEqual(server.ask({"id": 2, "do": "prefill"}).head, {"id": 2, "progress": {"tokens": 64}})
+        self.load()
+        self.assertEqual(server.ask({"id": 2, "do": "score"}).head, {"id": 2, "progress": {"tokens": 64}})
         self.assertEqual(next(server.frames).head, {"id": 2, "progress": {"tokens": 128}})
-        self.assertEqual(next(server.frames).head, {"id": 2, "ok": {"tokens": 128}})
+        self.assertEqual(next(server.frames).head, {"id": 2, "ok": {"scores": 128}})
 
     def test_ends_with_its_own_code_for_a_head_that_cannot_be_answered(self) -> None:
         deep = b"[" * 200_000 + b"]" * 200_000
@@ -148,8 +207,8 @@ class Serving(unittest.TestCase):
             "infinite": b'{"id":1e400,"do":"hello"}',
             "truth": b'{"id":true,"do":"hello"}',
             "number": b'{"id":1,"do":5}',
-            "requests": b'{"id":1,"do":"generate","requests":5}',
-            "cancel": b'{"id":1,"do":"hello"}{"id":1,"do":"cancel","request":"x"}',
+            "cancelled": b'{"id":1,"do":"job","cancelled":5}',
+            "cancel": b'{"id":"x","do":"cancel"}',
         }
         for name, head in heads.items():
             with self.subTest(name):
@@ -162,8 +221,8 @@ class Serving(unittest.TestCase):
 
     def test_an_id_is_not_used_twice_at_a_time(self) -> None:
         server = self.server
-        server.ask({"id": 1, "do": "load", "options": {}})
-        server.ask({"id": 2, "do": "draw", "paced": True})
+        self.load()
+        self.job(2)
         server.send({"id": 2, "do": "echo"})
         code, errors = server.end()
         self.assertEqual(code, 6)
@@ -179,7 +238,8 @@ class Serving(unittest.TestCase):
 
     def test_ends_when_its_parent_is_gone_whatever_it_computes(self) -> None:
         self.server.ask({"id": 1, "do": "load", "options": {}})
-        self.server.ask({"id": 2, "do": "draw", "paced": True})
+        self.server.send({"id": 2, "do": "slow"})
+        self.job(3)
         code, _ = self.server.end()
         self.assertEqual(code, 0)
 

@@ -115,7 +115,7 @@ Result<std::shared_ptr<WorkerLink>> ProcessEngine::worker_for(std::uint32_t capa
 Result<SequenceId> ProcessEngine::open(const OpenOptions& options) {
   BH_TRY(auto worker, worker_for(options.capacity_tokens));
   BH_TRY(const auto made, worker->call(with_options({{"do", "open"}}, options)));
-  return keep(worker, made, options);
+  return keep(worker, made, options, 0);
 }
 
 // The snapshot of the first `tokens` tokens of `source`; `counts` gets what was taken over and what computed.

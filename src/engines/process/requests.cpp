@@ -9,7 +9,6 @@
 
 #include <algorithm>
 #include <array>
-#include <exception>
 #include <string>
 #include <utility>
 #include <vector>
@@ -51,40 +50,29 @@ Answer plain(Json head) {
   return {std::move(head), {}};
 }
 
-Result<Answer> bytes_for(const Asked& asked, Engine& engine) {
-  BH_TRY(const auto sequences, engine::number<std::uint32_t>(asked.frame.view(), "sequences"));
-  BH_TRY(const auto tokens, engine::number<std::uint32_t>(asked.frame.view(), "tokens_each"));
+Result<Answer> bytes_for(const Frame& frame, Engine& engine) {
+  BH_TRY(const auto sequences, engine::number<std::uint32_t>(frame.view(), "sequences"));
+  BH_TRY(const auto tokens, engine::number<std::uint32_t>(frame.view(), "tokens_each"));
   return plain({{"bytes", engine.bytes_for(sequences, tokens)}});
 }
 
-Result<Answer> memory(const Asked& /*asked*/, Engine& /*engine*/) {
-  return plain({{"peak_rss_bytes", measure::process_memory().peak_bytes}, {"peak_device_bytes", 0}});
-}
-
-Result<Answer> reserve(const Asked& asked, Engine& engine) {
-  BH_TRY(const auto sequences, engine::number<std::uint32_t>(asked.frame.view(), "sequences"));
-  BH_TRY(const auto tokens, engine::number<std::uint32_t>(asked.frame.view(), "tokens_each"));
+Result<Answer> reserve(const Frame& frame, Engine& engine) {
+  BH_TRY(const auto sequences, engine::number<std::uint32_t>(frame.view(), "sequences"));
+  BH_TRY(const auto tokens, engine::number<std::uint32_t>(frame.view(), "tokens_each"));
   BH_CHECK(engine.reserve(sequences, tokens));
   return Answer{};
 }
 
-Result<Answer> open(const Asked& asked, Engine& engine) {
-  BH_TRY(const auto options, open_options_of(asked.frame.view()));
+Result<Answer> open(const Frame& frame, Engine& engine) {
+  BH_TRY(const auto options, open_options_of(frame.view()));
   BH_TRY(const auto made, engine.open(options));
   return plain({{"sequence", made.value()}});
 }
 
-Result<Answer> prefill(const Asked& asked, Engine& engine) {
-  BH_TRY(const auto sequence, sequence_of(asked.frame.view()));
-  BH_TRY(const auto tokens, tokens_of(asked.frame.view(), engine));
-  BH_TRY(const auto done, engine.prefill(sequence, tokens, asked.cancels.front(), asked.on_progress));
-  return plain({{"tokens", done.tokens}, {"ns", done.time.count()}});
-}
-
-Result<Answer> fork(const Asked& asked, Engine& engine) {
-  BH_TRY(const auto sequence, sequence_of(asked.frame.view()));
-  BH_TRY(const auto tokens, engine::number<std::uint32_t>(asked.frame.view(), "tokens"));
-  BH_TRY(const auto options, open_options_of(asked.frame.view()));
+Result<Answer> fork(const Frame& frame, Engine& engine) {
+  BH_TRY(const auto sequence, sequence_of(frame.view()));
+  BH_TRY(const auto tokens, engine::number<std::uint32_t>(frame.view(), "tokens"));
+  BH_TRY(const auto options, open_options_of(frame.view()));
   BH_TRY(const auto made, engine.fork(sequence, tokens, options));
   return plain({{"sequence", made.sequence.value()},
                 {"reused_tokens", made.reused_tokens},
@@ -92,94 +80,72 @@ Result<Answer> fork(const Asked& asked, Engine& engine) {
                 {"ns", made.time.count()}});
 }
 
-// The options of one generation; its stop strings are the next bytes of `stops`.
-Result<engine::GenerateRequest> generation_of(const JsonView& request, ByteReader& stops) {
-  engine::GenerateRequest generation;
-  BH_TRY(generation.sequence, sequence_of(request));
-  BH_TRY(const auto told, request.at("options"));
-  BH_TRY(generation.options, generate_options_from(told));
-  BH_TRY(const auto sizes, engine::numbers<std::size_t>(told, "stop_bytes", 0, std::int64_t{1} << 32U));
-  for (const auto size : sizes) generation.options.stop.emplace_back(stops.text(size));
-  if (stops.failed()) return told.fail("the stop strings are not all there");
-  return generation;
+Result<Answer> truncate(const Frame& frame, Engine& engine) {
+  BH_TRY(const auto sequence, sequence_of(frame.view()));
+  BH_TRY(const auto tokens, engine::number<std::uint32_t>(frame.view(), "tokens"));
+  BH_TRY(const auto cut, engine.truncate(sequence, tokens));
+  return plain({{"tokens", cut.tokens}, {"ns", cut.time.count()}});
 }
 
-Result<Answer> generate(const Asked& asked, Engine& engine) {
-  BH_TRY(const auto list, asked.frame.view().at("requests"));
-  BH_TRY(const auto items, list.items());
-  ByteReader stops(asked.frame.tail);
-  std::vector<engine::GenerateRequest> requests;
-  for (const auto& item : items) {
-    const auto index = requests.size();
-    BH_TRY(auto generation, generation_of(item, stops));
-    generation.options.cancel = asked.cancels.at(index);
-    generation.options.on_token = [&asked, index](const TokenEvent& event) { return asked.on_token(index, event); };
-    requests.push_back(std::move(generation));
-  }
-  Json results = Json::array();
-  for (const auto& result : engine.generate(requests)) {
-    results.push_back(result.ok() ? Json{{"ok", to_json(result.value())}} : Json{{"error", to_json(result.error())}});
-  }
-  return plain({{"results", results}});
-}
-
-Result<Answer> score(const Asked& asked, Engine& engine) {
-  BH_TRY(const auto sequence, sequence_of(asked.frame.view()));
-  BH_TRY(const auto tokens, tokens_of(asked.frame.view(), engine));
+Result<Answer> score(const Frame& frame, Engine& engine) {
+  BH_TRY(const auto sequence, sequence_of(frame.view()));
+  BH_TRY(const auto tokens, tokens_of(frame.view(), engine));
   BH_TRY(const auto scores, engine.score(sequence, tokens));
   ByteWriter writer;
   writer.list(std::span<const double>(scores));
   return Answer{{{"scores", scores.size()}}, std::move(writer).take()};
 }
 
-Result<Answer> inspect(const Asked& asked, Engine& engine) {
-  BH_TRY(const auto sequence, sequence_of(asked.frame.view()));
+Result<Answer> inspect(const Frame& frame, Engine& engine) {
+  BH_TRY(const auto sequence, sequence_of(frame.view()));
   BH_TRY(const auto state, engine.inspect(sequence));
   return plain(to_json(state));
 }
 
-Result<Answer> state_hash(const Asked& asked, Engine& engine) {
-  BH_TRY(const auto sequence, sequence_of(asked.frame.view()));
+Result<Answer> state_hash(const Frame& frame, Engine& engine) {
+  BH_TRY(const auto sequence, sequence_of(frame.view()));
   BH_TRY(const auto hash, engine.state_hash(sequence));
   return plain({{"hash", hex(hash)}});
 }
 
-Result<Answer> snapshot(const Asked& asked, Engine& engine) {
-  BH_TRY(const auto sequence, sequence_of(asked.frame.view()));
+Result<Answer> snapshot(const Frame& frame, Engine& engine) {
+  BH_TRY(const auto sequence, sequence_of(frame.view()));
   BH_TRY(const auto made, engine.snapshot(sequence));
   return Answer{Json::object(), made.bytes()};
 }
 
-Result<Answer> restore(const Asked& asked, Engine& engine) {
-  BH_TRY(const auto options, open_options_of(asked.frame.view()));
-  BH_TRY(const auto made, engine.restore(engine::Snapshot(asked.frame.tail), options));
+Result<Answer> restore(const Frame& frame, Engine& engine) {
+  BH_TRY(const auto options, open_options_of(frame.view()));
+  BH_TRY(const auto made, engine.restore(engine::Snapshot(frame.tail), options));
   return plain({{"sequence", made.value()}});
 }
 
-Result<Answer> close(const Asked& asked, Engine& engine) {
-  BH_TRY(const auto sequence, sequence_of(asked.frame.view()));
+Result<Answer> close(const Frame& frame, Engine& engine) {
+  BH_TRY(const auto sequence, sequence_of(frame.view()));
   BH_CHECK(engine.close(sequence));
   return Answer{};
 }
 
 struct Request {
   std::string_view name;
-  Result<Answer> (*answer)(const Asked&, Engine&);
+  Result<Answer> (*answer)(const Frame&, Engine&);
 };
 
-constexpr std::array<Request, 13> kRequests = {{{"memory", memory},
-                                                {"bytes_for", bytes_for},
+constexpr std::array<Request, 11> kRequests = {{{"bytes_for", bytes_for},
                                                 {"reserve", reserve},
                                                 {"open", open},
-                                                {"prefill", prefill},
                                                 {"fork", fork},
-                                                {"generate", generate},
+                                                {"truncate", truncate},
                                                 {"score", score},
                                                 {"inspect", inspect},
                                                 {"state_hash", state_hash},
                                                 {"snapshot", snapshot},
                                                 {"restore", restore},
                                                 {"close", close}}};
+
+Answer memory() {
+  return plain({{"peak_rss_bytes", measure::process_memory().peak_bytes}, {"peak_device_bytes", 0}});
+}
 
 Result<Answer> tokenize(const Frame& frame, const engine::Tokenizer& tokenizer) {
   BH_TRY(const auto as_template, frame.view().boolean_or("template", false));
@@ -226,17 +192,6 @@ Answer vocabulary(const Engine& engine) {
   return {{{"bos", bos ? Json(*bos) : Json(nullptr)}}, std::move(writer).take()};
 }
 
-// No exception leaves a request: the worker would end, and with it a sequence that may be well.
-Result<Answer> guarded(std::string_view what, const auto& call) {
-  try {
-    return call();
-  } catch (const std::bad_alloc&) {
-    return Error{ErrorCode::kInternal, "out of memory", {}, {}};
-  } catch (const std::exception& error) {
-    return Error{ErrorCode::kInternal, fmt::format("request \"{}\": {}", what, error.what()), {}, {}};
-  }
-}
-
 }  // namespace
 
 Answer describe(const Engine& engine) {
@@ -248,21 +203,43 @@ Answer describe(const Engine& engine) {
 }
 
 bool is_asked_any_time(std::string_view what) {
-  return what == "tokenize" || what == "render_chat" || what == "vocabulary";
+  return what == "tokenize" || what == "render_chat" || what == "vocabulary" || what == "memory";
 }
 
 Result<Answer> answer_any_time(std::string_view what, const Frame& frame, const Engine& engine) {
   return guarded(what, [&]() -> Result<Answer> {
     if (what == "tokenize") return tokenize(frame, engine.tokenizer());
     if (what == "render_chat") return render_chat(frame, engine.tokenizer());
+    if (what == "memory") return memory();
     return vocabulary(engine);
   });
 }
 
-Result<Answer> answer(std::string_view what, const Asked& asked, Engine& engine) {
+Result<engine::Job> job_from(const Frame& frame, const Engine& engine) {
+  engine::Job job;
+  BH_TRY(job.sequence, sequence_of(frame.view()));
+  BH_TRY(job.prefill, tokens_of(frame.view(), engine));
+  BH_TRY(const auto told, frame.view().at("options"));
+  if (told.json().is_null()) return job;
+  BH_TRY(job.generate, generate_options_from(told));
+  BH_TRY(const auto sizes, engine::numbers<std::size_t>(told, "stop_bytes", 0, std::int64_t{1} << 32U));
+  ByteReader stops(frame.tail);
+  for (const auto size : sizes) job.generate->stop.emplace_back(stops.text(size));
+  if (stops.failed()) return told.fail("the stop strings are not all there");
+  return job;
+}
+
+Result<engine::StepLimits> limits_from(const JsonView& request) {
+  engine::StepLimits limits;
+  BH_TRY(limits.prefill_tokens, engine::number<std::uint32_t>(request, "prefill_tokens"));
+  BH_TRY(limits.prefill_tokens_beside, engine::number<std::uint32_t>(request, "prefill_tokens_beside"));
+  return limits;
+}
+
+Result<Answer> answer(std::string_view what, const Frame& frame, Engine& engine) {
   return guarded(what, [&]() -> Result<Answer> {
     for (const auto& request : kRequests) {
-      if (request.name == what) return request.answer(asked, engine);
+      if (request.name == what) return request.answer(frame, engine);
     }
     return Error{ErrorCode::kUsage, fmt::format("there is no request \"{}\"", worker::shown(what, 80)), {}, {}};
   });

@@ -7,9 +7,11 @@
 #include "engines/worker/frame.h"
 #include "engines/worker/values.h"
 
+#include <fmt/format.h>
+
 #include <cstddef>
-#include <functional>
-#include <stop_token>
+#include <exception>
+#include <new>
 #include <string_view>
 #include <vector>
 
@@ -24,23 +26,33 @@ struct Answer {
   std::vector<std::byte> tail = {};
 };
 
-struct Asked {
-  const Frame& frame;
-  std::vector<std::stop_token> cancels;  // one for each generation that is asked for; for other requests, one
-  // Called for every token of a generation, with the place of its request in the call; false ends that one.
-  std::function<bool(std::size_t, const TokenEvent&)> on_token;
-  engine::PrefillProgress on_progress;
-};
-
 // Facts and capabilities: the answer to "load".
 [[nodiscard]] Answer describe(const engine::Engine& engine);
 
-// Requests of the tokenizer, which any thread may make at any time.
+// Requests that are answered at once, on any thread: those of the tokenizer, and how much memory this process has had.
 [[nodiscard]] bool is_asked_any_time(std::string_view what);
 [[nodiscard]] Result<Answer> answer_any_time(std::string_view what, const Frame& frame, const engine::Engine& engine);
 
+// A job as it is asked for, without its stop token.
+[[nodiscard]] Result<engine::Job> job_from(const Frame& frame, const engine::Engine& engine);
+
+// What one step may do.
+[[nodiscard]] Result<engine::StepLimits> limits_from(const JsonView& request);
+
+// What `call` gives, or the error that its exception is: the worker would end, and with it a sequence that may be well.
+template <typename Call>
+[[nodiscard]] auto guarded(std::string_view what, const Call& call) -> decltype(call()) {
+  try {
+    return call();
+  } catch (const std::bad_alloc&) {
+    return Error{ErrorCode::kInternal, "out of memory", {}, {}};
+  } catch (const std::exception& error) {
+    return Error{ErrorCode::kInternal, fmt::format("request \"{}\": {}", what, error.what()), {}, {}};
+  }
+}
+
 // All others. kUsage for a request that there is not, kBadInput, naming the field, for one of another form: nothing of
 // a request is believed before it is checked.
-[[nodiscard]] Result<Answer> answer(std::string_view what, const Asked& asked, engine::Engine& engine);
+[[nodiscard]] Result<Answer> answer(std::string_view what, const Frame& frame, engine::Engine& engine);
 
 }  // namespace bulkhead::engines::process

@@ -4,7 +4,6 @@
 #include "base/console.h"
 #include "engine/json_fields.h"
 #include "engine/model_options_json.h"
-#include "engine/sampling_json.h"
 #include "engines/process/requests.h"
 #include "engines/worker/frame.h"
 #include "measure/available_memory.h"
@@ -37,7 +36,7 @@ using worker::FrameReader;
 using worker::kProtocolVersion;
 using worker::to_json;
 
-// Of requests, or of words about one, that came before they were needed: the other side sends one after another.
+// Of requests that wait: the other side sends one after another.
 constexpr std::size_t kMostWaiting = 1024;
 
 // The descriptor that answers go to. Any thread.
@@ -69,7 +68,14 @@ class Answers {
   int out_;
 };
 
-// Two threads: one reads, and answers what may be asked at any time; the other computes, one request after another.
+// One that the engine has taken in.
+struct Job {
+  RequestId request = 0;
+  bool generates = false;
+};
+
+// Two threads: one reads, and answers what may be asked at any time; the other computes, one request after another. A
+// job is answered by the step that it ends in.
 class Worker {
  public:
   Worker(int in, int out, const engine::Registry& registry) : in_(in), answers_(out), registry_(&registry) {}
@@ -121,104 +127,101 @@ class Worker {
     BH_TRY(const auto what, engine::text(view, "do"));
     BH_TRY(const auto id, engine::number<RequestId>(view, "id"));
     if (what == "cancel") {
-      BH_TRY(const auto part, view.has("request") ? engine::number<std::size_t>(view, "request") : std::size_t{0});
-      cancel(id, part);
+      cancel(id);
       return {};
     }
-    if (what == "go" || what == "stop") return decide(id, what == "go", view);
     const auto* engine = engine_.load();
     if (is_asked_any_time(what) && engine != nullptr) {
       answers_.answer(id, answer_any_time(what, frame, *engine));
       return {};
     }
-    BH_TRY(auto stops, stops_for(view));
+    BH_TRY(const auto cancelled, view.boolean_or("cancelled", false));
+    std::stop_source stop;
+    if (cancelled) stop.request_stop();
     const std::lock_guard lock(mutex_);
     if (waiting_.size() >= kMostWaiting) return view.fail(fmt::format("more than {} requests wait", kMostWaiting));
-    if (!stops_.emplace(id, std::move(stops)).second) return view.fail(fmt::format("request {} a second time", id));
+    if (!stops_.emplace(id, std::move(stop)).second) return view.fail(fmt::format("request {} a second time", id));
     waiting_.push_back(std::move(frame));
     changed_.notify_all();
     return {};
   }
 
-  // One for each generation that is asked for; for all other requests, one.
-  static Result<std::vector<std::stop_source>> stops_for(const JsonView& request) {
-    std::vector<JsonView> parts = {request};
-    if (request.has("requests")) {
-      BH_TRY(const auto list, request.at("requests"));
-      BH_TRY(parts, list.items());
-    }
-    std::vector<std::stop_source> stops(std::max<std::size_t>(parts.size(), 1));
-    for (std::size_t i = 0; i < parts.size(); ++i) {
-      BH_TRY(const auto cancelled, parts[i].boolean_or("cancelled", false));
-      if (cancelled) stops[i].request_stop();
-    }
-    return stops;
-  }
-
-  void cancel(RequestId id, std::size_t part) {
-    const auto stop = [&] {
+  void cancel(RequestId id) {
+    auto stop = [&] {
       const std::lock_guard lock(mutex_);
       const auto found = stops_.find(id);
-      const bool there = found != stops_.end() && part < found->second.size();
-      return there ? found->second[part] : std::stop_source(std::nostopstate);
+      return found != stops_.end() ? found->second : std::stop_source(std::nostopstate);
     }();
     stop.request_stop();
-  }
-
-  Result<void> decide(RequestId id, bool go_on, const JsonView& view) {
-    const std::lock_guard lock(mutex_);
-    if (!stops_.contains(id)) return {};  // it has ended
-    auto& decisions = decisions_[id];
-    if (decisions.size() >= kMostWaiting) return view.fail(fmt::format("more than {} words wait", kMostWaiting));
-    decisions.push_back(go_on);
-    changed_.notify_all();
-    return {};
-  }
-
-  // Tells of a token; where the other side has a callback, waits for what that says.
-  bool tell_token(RequestId id, std::size_t request, const TokenEvent& event, bool paced) {
-    Json told = {{"request", request}, {"token", event.token}, {"index", event.index}};
-    if (event.logprobs != nullptr) told["logprobs"] = engine::to_json(*event.logprobs);
-    answers_.send({{"id", id}, {"token", std::move(told)}});
-    if (!paced) return true;
-    std::unique_lock lock(mutex_);
-    auto& decisions = decisions_[id];
-    changed_.wait(lock, [&] { return !decisions.empty(); });
-    const bool go_on = decisions.front();
-    decisions.pop_front();
-    return go_on;
   }
 
   void perform(const Frame& frame) {
     // take() has read both.
     const auto id = engine::number<RequestId>(frame.view(), "id").value();
     const auto what = engine::text(frame.view(), "do").value();
-    answers_.answer(id, compute(id, what, frame));
+    if (what != "job") return end(id, compute(what, frame));
+    const auto taken = guarded(what, [&] { return take_in(id, frame); });
+    if (!taken.ok()) end(id, taken.error());
+  }
+
+  void end(RequestId id, const Result<Answer>& result) {
+    answers_.answer(id, result);
     const std::lock_guard lock(mutex_);
     stops_.erase(id);
-    decisions_.erase(id);
   }
 
-  Result<Answer> compute(RequestId id, const std::string& what, const Frame& frame) {
+  Result<Answer> compute(const std::string& what, const Frame& frame) {
     if (what == "hello") return Answer{{{"protocol", kProtocolVersion}}, {}};
     if (what == "load") return load(frame);
-    if (engine_.load() == nullptr) return Error{ErrorCode::kUsage, "no engine is loaded yet", {}, {}};
-    BH_TRY(const auto paced, frame.view().boolean_or("paced", false));
-    const Asked asked{frame, cancels_of(id),
-                      [this, id, paced](std::size_t request, const TokenEvent& event) {
-                        return tell_token(id, request, event, paced);
-                      },
-                      [this, id](std::uint32_t tokens) {
-                        answers_.send({{"id", id}, {"progress", {{"tokens", tokens}}}});
-                      }};
-    return answer(what, asked, *owned_);
+    if (engine_.load() == nullptr) return not_loaded();
+    if (what == "step") return guarded(what, [&] { return step(frame.view()); });
+    return answer(what, frame, *owned_);
   }
 
-  std::vector<std::stop_token> cancels_of(RequestId id) {
+  static Error not_loaded() { return {ErrorCode::kUsage, "no engine is loaded yet", {}, {}}; }
+
+  Result<void> take_in(RequestId id, const Frame& frame) {
+    if (engine_.load() == nullptr) return not_loaded();
+    BH_TRY(auto job, job_from(frame, *owned_));
+    job.cancel = stop_of(id);
+    const bool generates = job.generate.has_value();
+    BH_TRY(const auto taken, owned_->submit(std::move(job)));
+    jobs_[taken] = {id, generates};
+    return {};
+  }
+
+  std::stop_token stop_of(RequestId id) {
     const std::lock_guard lock(mutex_);
-    std::vector<std::stop_token> cancels;
-    for (const auto& stop : stops_[id]) cancels.push_back(stop.get_token());
-    return cancels;
+    return stops_.at(id).get_token();
+  }
+
+  // An engine's step is one of all its jobs.
+  Result<Answer> step(const JsonView& request) {
+    BH_TRY(const auto limits, limits_from(request));
+    BH_TRY(const auto named, engine::numbers<RequestId>(request, "jobs", 0, engine::kHighest<RequestId>));
+    const bool all = std::all_of(jobs_.begin(), jobs_.end(), [&](const auto& job) {
+      return std::find(named.begin(), named.end(), job.second.request) != named.end();
+    });
+    if (!all) return Error{ErrorCode::kUnsupported, "this engine lets no job stand still", "jobs", "name them all"};
+    std::vector<engine::JobEvent> events;
+    owned_->advance(limits, events);
+    for (const auto& event : events) tell(event);
+    return Answer{};
+  }
+
+  void tell(const engine::JobEvent& event) {
+    const auto found = jobs_.find(event.job);
+    if (found == jobs_.end()) return;
+    const auto [request, generates] = found->second;
+    if (const auto* part = std::get_if<engine::Prefilled>(&event.what)) {
+      return answers_.send({{"id", request}, {"progress", {{"tokens", part->tokens}}}});
+    }
+    if (const auto* drawn = std::get_if<engine::Drawn>(&event.what)) {
+      return answers_.send({{"id", request}, {"token", to_json(*drawn)}});
+    }
+    const auto& outcome = std::get<Result<engine::JobResult>>(event.what);
+    end(request, outcome.ok() ? Result<Answer>(Answer{to_json(outcome.value(), generates), {}}) : outcome.error());
+    jobs_.erase(found);
   }
 
   Result<Answer> load(const Frame& frame) {
@@ -239,11 +242,11 @@ class Worker {
   const engine::Registry* registry_;
   std::unique_ptr<engine::Engine> owned_;
   std::atomic<engine::Engine*> engine_ = nullptr;  // owned_, once it is loaded
+  std::map<engine::JobId, Job> jobs_;              // those that run; the computing thread's own
   std::mutex mutex_;                               // of what follows
   std::condition_variable changed_;
   std::deque<Frame> waiting_;
-  std::map<RequestId, std::vector<std::stop_source>> stops_;
-  std::map<RequestId, std::deque<bool>> decisions_;
+  std::map<RequestId, std::stop_source> stops_;
 };
 
 }  // namespace

@@ -16,7 +16,7 @@
 namespace bulkhead::engines::worker {
 
 // Both sides say theirs in the handshake; only equal ones talk.
-inline constexpr std::uint32_t kProtocolVersion = 1;
+inline constexpr std::uint32_t kProtocolVersion = 2;
 
 // The most that a frame may hold. What says that it is longer is rubbish, and not waited for.
 struct FrameLimits {

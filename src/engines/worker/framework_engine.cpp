@@ -105,7 +105,8 @@ class FrameworkEngine final : public RemoteEngine {
   [[nodiscard]] Result<SequenceId> restore(const Snapshot& snapshot, const OpenOptions& options) override;
 
  private:
-  [[nodiscard]] Result<SequenceId> begin(Json head, const OpenOptions& options, std::span<const std::byte> tail);
+  [[nodiscard]] Result<SequenceId> begin(Json head, const OpenOptions& options, std::span<const std::byte> tail,
+                                         std::optional<std::uint32_t> tokens = std::nullopt);
 
   std::shared_ptr<SharedWorker> shared_;
 };
@@ -137,14 +138,15 @@ Result<void> FrameworkEngine::reserve(std::uint32_t sequences, std::uint32_t tok
                "use fewer or shorter sequences"};
 }
 
-Result<SequenceId> FrameworkEngine::begin(Json head, const OpenOptions& options, std::span<const std::byte> tail) {
+Result<SequenceId> FrameworkEngine::begin(Json head, const OpenOptions& options, std::span<const std::byte> tail,
+                                          std::optional<std::uint32_t> tokens) {
   BH_TRY(const auto link, shared_->get());
   BH_TRY(const auto made, link->call(with_options(std::move(head), options), tail));
-  return keep(link, made, options);
+  return keep(link, made, options, tokens);
 }
 
 Result<SequenceId> FrameworkEngine::open(const OpenOptions& options) {
-  return begin({{"do", "open"}}, options, {});
+  return begin({{"do", "open"}}, options, {}, 0);
 }
 
 Result<ForkResult> FrameworkEngine::fork(SequenceId source, std::uint32_t tokens, const OpenOptions& options) {
@@ -161,7 +163,7 @@ Result<ForkResult> FrameworkEngine::fork(SequenceId source, std::uint32_t tokens
                BH_TRY(result.prefilled_tokens, engine::number<std::uint32_t>(ok, "prefilled_tokens", rest, rest));
                return std::move(answer);
              }));
-  BH_TRY(result.sequence, keep(link, made, options));
+  BH_TRY(result.sequence, keep(link, made, options, tokens));
   result.time = std::chrono::steady_clock::now() - start;
   return result;
 }

@@ -2,10 +2,8 @@
 #include "engines/worker/remote_engine.h"
 
 #include "base/bytes.h"
-#include "engine/generation.h"
 #include "engine/json_fields.h"
 #include "engine/model_options_json.h"
-#include "engines/worker/generation.h"
 #include "engines/worker/values.h"
 #include "measure/available_memory.h"
 
@@ -20,8 +18,10 @@
 namespace bulkhead::engines::worker {
 namespace {
 
-using engine::GenerateRequest;
-using engine::GenerateResult;
+using engine::Job;
+using engine::JobEvent;
+using engine::JobId;
+using engine::JobResult;
 using engine::PrefillResult;
 using engine::SequenceId;
 using engine::SequenceState;
@@ -104,14 +104,32 @@ Result<const RemoteEngine::Remote*> RemoteEngine::find(SequenceId id) const {
   return &found->second;
 }
 
-// A worker that can take out what a stopped prefill had put in still has the sequence.
 void RemoteEngine::note_failure(SequenceId id, ErrorCode code) const {
-  if (code == ErrorCode::kInterrupted && inspect(id).ok()) return;
-  if (!leaves_unchanged(code)) remotes_.at(id).poisoned = true;
+  auto& remote = remotes_.at(id);
+  remote.tokens.reset();
+  if (!leaves_unchanged(code)) remote.poisoned = true;
+}
+
+// The sequence may be closed by now.
+void RemoteEngine::note_outcome(SequenceId id, const Result<JobResult>& outcome) {
+  const auto found = remotes_.find(id);
+  if (found == remotes_.end()) return;
+  if (!outcome.ok()) return note_failure(id, outcome.error().code);
+  auto& held = found->second.tokens;
+  const auto added = outcome.value().prefill.tokens + outcome.value().generated.tokens.size();
+  if (held) *held += static_cast<std::uint32_t>(added);
+}
+
+Result<std::uint32_t> RemoteEngine::tokens_of(SequenceId id) const {
+  BH_TRY(const auto* remote, find(id));
+  if (remote->tokens) return *remote->tokens;
+  BH_TRY(const auto state, inspect(id));
+  remotes_.at(id).tokens = state.tokens;
+  return state.tokens;
 }
 
 Result<SequenceId> RemoteEngine::keep(const std::shared_ptr<WorkerLink>& worker, const Frame& made,
-                                      const engine::OpenOptions& options) {
+                                      const engine::OpenOptions& options, std::optional<std::uint32_t> tokens) {
   BH_TRY(const auto sequence, read_answer(*worker, made, [&](const JsonView& ok) -> Result<std::uint32_t> {
            BH_TRY(const auto number, engine::number<std::uint32_t>(ok, "sequence"));
            const bool known = std::any_of(remotes_.begin(), remotes_.end(), [&](const auto& entry) {
@@ -121,7 +139,7 @@ Result<SequenceId> RemoteEngine::keep(const std::shared_ptr<WorkerLink>& worker,
            return number;
          }));
   const auto id = engine::new_sequence_id();
-  remotes_.emplace(id, Remote{worker, sequence, options.capacity_tokens});
+  remotes_.emplace(id, Remote{worker, sequence, options.capacity_tokens, tokens});
   return id;
 }
 
@@ -146,47 +164,30 @@ Result<void> RemoteEngine::check_tokens(std::uint32_t tokens_each) const {
   return {};
 }
 
-Result<PrefillResult> RemoteEngine::prefill(SequenceId id, std::span<const Token> tokens, std::stop_token cancel,
-                                            const engine::PrefillProgress& progress) {
-  BH_CHECK(check_idle(id));
-  const auto begin = Clock::now();
-  const std::vector<Token> list(tokens.begin(), tokens.end());
-  const auto count = static_cast<std::int64_t>(tokens.size());
-  const auto read = [&](const Frame& /*answer*/, const JsonView& ok) -> Result<PrefillResult> {
-    BH_TRY(const auto done, engine::number<std::uint32_t>(ok, "tokens", count, count));
-    return PrefillResult{done, Clock::now() - begin};
-  };
-  return ask(id, {{"do", "prefill"}, {"tokens", list}}, {.events = tokens.size()}, read, cancel, progress);
+Result<void> RemoteEngine::check_idle(SequenceId id) const {
+  return jobs_.is_busy(id) ? Result<void>(engine::busy(id)) : Result<void>();
 }
 
-std::vector<Result<GenerateResult>> RemoteEngine::generate(std::span<const GenerateRequest> requests) {
-  std::vector<Part> parts;
-  std::set<SequenceId> seen;
-  for (const auto& request : requests) {
-    Part part{.request = &request, .refused = {}, .worker = {}};
-    const auto remote = find(request.sequence);
-    if (!remote.ok()) {
-      part.refused = remote.error();
-    } else if (const auto idle = check_idle(request.sequence); !idle.ok()) {
-      part.refused = idle.error();
-    } else if (const auto checked = engine::check_generation(request.options, *this); !checked.ok()) {
-      part.refused = checked.error();
-    } else if (!seen.insert(request.sequence).second) {
-      part.refused =
-          Error{ErrorCode::kBadInput, fmt::format("sequence {} appears twice", request.sequence.value()), {}, {}};
-    } else {
-      part.worker = remote.value()->worker;
-      part.sequence = remote.value()->sequence;
-    }
-    parts.push_back(std::move(part));
+Result<JobId> RemoteEngine::submit(Job job) {
+  BH_TRY(const auto* remote, find(job.sequence));
+  BH_CHECK(check_idle(job.sequence));
+  BH_CHECK(engine::check_job(job, *this));
+  BH_TRY(const auto held, tokens_of(job.sequence));
+  if (job.prefill.empty() && held == 0) {
+    return Error{ErrorCode::kBadInput, "the sequence is empty", {}, "prefill it first"};
   }
-  auto results = worker::generate(parts, facts_, *tokenizer_);
-  for (std::size_t i = 0; i < results.size(); ++i) {
-    // One that was interrupted holds the tokens generated so far.
-    const bool failed = !parts[i].refused && !results[i].ok() && results[i].error().code != ErrorCode::kInterrupted;
-    if (failed) note_failure(requests[i].sequence, results[i].error().code);
+  if (held + job.prefill.size() > remote->capacity) {
+    return Error{ErrorCode::kResource,
+                 fmt::format("{} tokens and {} more do not fit into {}", held, job.prefill.size(), remote->capacity),
+                 {},
+                 "open it with more room"};
   }
-  return results;
+  return jobs_.add(std::move(job), remote->worker, remote->sequence);
+}
+
+void RemoteEngine::step(const engine::StepLimits& limits, std::vector<JobEvent>& events) {
+  const auto note = [this](SequenceId id, const Result<JobResult>& outcome) { note_outcome(id, outcome); };
+  jobs_.step(limits, note, events);
 }
 
 Result<std::vector<double>> RemoteEngine::score(SequenceId id, std::span<const Token> tokens) {
@@ -203,25 +204,21 @@ Result<std::vector<double>> RemoteEngine::score(SequenceId id, std::span<const T
     }
     return scores;
   };
-  return ask(id, {{"do", "score"}, {"tokens", list}},
-             {.tail_bytes = tokens.size() * sizeof(double), .events = tokens.size()}, read);
+  BH_TRY(auto scores, ask(id, {{"do", "score"}, {"tokens", list}},
+                          {.tail_bytes = tokens.size() * sizeof(double), .events = tokens.size()}, read));
+  if (auto& held = remotes_.at(id).tokens) *held += static_cast<std::uint32_t>(tokens.size());
+  return scores;
 }
 
 Result<PrefillResult> RemoteEngine::truncate(SequenceId id, std::uint32_t tokens) {
-  BH_TRY(const auto* remote, find(id));
-  const engine::OpenOptions options{.capacity_tokens = remote->capacity};
-  BH_TRY(const auto state, inspect(id));
-  if (tokens > state.tokens) {
-    return Error{ErrorCode::kBadInput, fmt::format("{} tokens of {} cannot be kept", tokens, state.tokens), {}, {}};
-  }
-  if (tokens == state.tokens) {
-    BH_CHECK(check_idle(id));
-    return PrefillResult{};
-  }
-  BH_TRY(const auto copy, fork(id, tokens, options));
-  std::swap(remotes_.at(id), remotes_.at(copy.sequence));
-  BH_CHECK(close(copy.sequence));
-  return PrefillResult{copy.prefilled_tokens, copy.time};
+  BH_CHECK(check_idle(id));
+  const auto begin = Clock::now();
+  const auto read = [&](const Frame& /*answer*/, const JsonView& ok) {
+    return engine::number<std::uint32_t>(ok, "tokens", 0, tokens);
+  };
+  BH_TRY(const auto computed, ask(id, {{"do", "truncate"}, {"tokens", tokens}}, {}, read));
+  remotes_.at(id).tokens = tokens;
+  return PrefillResult{computed, Clock::now() - begin};
 }
 
 Result<SequenceState> RemoteEngine::inspect(SequenceId id) const {
@@ -251,8 +248,8 @@ void RemoteEngine::close_all() {
 Result<void> RemoteEngine::close(SequenceId id) {
   const auto found = remotes_.find(id);
   if (found == remotes_.end()) return not_open(id);
-  cancel_jobs_of(id);
-  // A worker that nobody else needs ends with this.
+  jobs_.end(id);
+  // A worker that nobody else needs ends with this; a job of it still needs it.
   if (found->second.worker.use_count() > 1 && found->second.worker->alive()) {
     static_cast<void>(found->second.worker->call({{"do", "close"}, {"sequence", found->second.sequence}}));
   }

@@ -253,6 +253,40 @@ Result<GenerateResult> generate_result_from(const JsonView& json, const Generate
   return json.fail(fmt::format("the finish \"{}\" is none", finish));
 }
 
+Json to_json(const engine::JobResult& result, bool generates) {
+  Json json = {{"prefilled", result.prefill.tokens}};
+  if (generates) json["generated"] = to_json(result.generated);
+  return json;
+}
+
+Result<engine::JobResult> job_result_from(const JsonView& json, const engine::Job& job, std::uint32_t vocabulary) {
+  engine::JobResult result;
+  const auto most = static_cast<std::int64_t>(job.prefill.size());
+  BH_TRY(result.prefill.tokens, engine::number<std::uint32_t>(json, "prefilled", 0, most));
+  if (!job.generate) return result;
+  BH_TRY(const auto generated, json.at("generated"));
+  BH_TRY(result.generated, generate_result_from(generated, *job.generate, vocabulary));
+  return result;
+}
+
+Json to_json(const engine::Drawn& drawn) {
+  Json json = {{"token", drawn.token}, {"index", drawn.index}};
+  if (drawn.logprobs) json["logprobs"] = engine::to_json(*drawn.logprobs);
+  return json;
+}
+
+Result<engine::Drawn> drawn_from(const JsonView& json, const GenerateOptions& options, std::uint32_t next,
+                                 std::uint32_t vocabulary) {
+  engine::Drawn drawn;
+  BH_TRY(drawn.token, engine::number<engine::Token>(json, "token", 0, std::int64_t{vocabulary} - 1));
+  BH_TRY(drawn.index, engine::number<std::uint32_t>(json, "index", next, next));
+  if (drawn.index >= options.max_tokens) return json.fail("more tokens than were asked for");
+  if (!options.logprobs) return drawn;
+  BH_TRY(const auto report, json.at("logprobs"));
+  BH_TRY(drawn.logprobs, engine::logprobs_from(report, *options.logprobs, vocabulary));
+  return drawn;
+}
+
 Json to_json(const engine::SequenceState& state) {
   return {{"tokens", state.tokens},
           {"pending_tokens", state.pending_tokens},

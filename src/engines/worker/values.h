@@ -28,6 +28,18 @@ namespace bulkhead::engines::worker {
 [[nodiscard]] Result<engine::GenerateResult> generate_result_from(const JsonView& json, const GenerateOptions& options,
                                                                   std::uint32_t vocabulary);
 
+// The outcome of a job: "prefilled", how many tokens of its prefill, and "generated", where it `generates`.
+[[nodiscard]] Json to_json(const engine::JobResult& result, bool generates);
+// Of `job`: no more tokens than it has, and a generation where one was asked for.
+[[nodiscard]] Result<engine::JobResult> job_result_from(const JsonView& json, const engine::Job& job,
+                                                        std::uint32_t vocabulary);
+
+// What is told of a token that was drawn; its piece does not travel.
+[[nodiscard]] Json to_json(const engine::Drawn& drawn);
+// The token number `next` of a generation with `options`.
+[[nodiscard]] Result<engine::Drawn> drawn_from(const JsonView& json, const GenerateOptions& options, std::uint32_t next,
+                                               std::uint32_t vocabulary);
+
 [[nodiscard]] Json to_json(const engine::SequenceState& state);
 [[nodiscard]] Result<engine::SequenceState> sequence_state_from(const JsonView& json, std::uint32_t context_tokens);
 

@@ -57,9 +57,19 @@ void Inbox::put(Item item) {
   changed_.notify_one();
 }
 
+void Inbox::nudge() noexcept {
+  const std::lock_guard lock(mutex_);
+  nudged_ = true;
+  changed_.notify_one();
+}
+
 std::optional<Inbox::Item> Inbox::take(milliseconds patience) {
   std::unique_lock lock(mutex_);
-  if (!changed_.wait_for(lock, patience, [&] { return !items_.empty(); })) return std::nullopt;
+  if (!changed_.wait_for(lock, patience, [&] { return nudged_ || !items_.empty(); })) return std::nullopt;
+  if (items_.empty()) {
+    nudged_ = false;
+    return Item{kNoTag, Error{}};
+  }
   auto item = std::move(items_.front());
   items_.pop_front();
   return item;
@@ -158,27 +168,16 @@ RequestId WorkerLink::begin(Json head, std::span<const std::byte> tail, const Ex
 }
 
 // Without memory, a worker is not told, and its silence counts.
-void WorkerLink::tell(RequestId id, std::string_view what) noexcept {
+void WorkerLink::cancel(RequestId id) noexcept {
   try {
-    static_cast<void>(send({{"do", what}, {"id", id}}, {}));
+    static_cast<void>(send({{"do", "cancel"}, {"id", id}}, {}));
   } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch)
   }
 }
 
-void WorkerLink::cancel(RequestId id, std::size_t generation) noexcept {
-  try {
-    static_cast<void>(send({{"do", "cancel"}, {"id", id}, {"request", generation}}, {}));
-  } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch)
-  }
-}
-
-Result<Frame> WorkerLink::call(Json head, std::span<const std::byte> tail, const Expected& expected,
-                               const std::stop_token& cancel,
-                               const std::function<void(std::uint32_t tokens)>& progress) {
+Result<Frame> WorkerLink::call(Json head, std::span<const std::byte> tail, const Expected& expected) {
   const auto inbox = std::make_shared<Inbox>();
-  if (cancel.stop_requested()) head["cancelled"] = true;
-  const auto id = begin(std::move(head), tail, expected, inbox, 0);
-  const std::stop_callback pass_on(cancel, [&] { tell(id, "cancel"); });
+  static_cast<void>(begin(std::move(head), tail, expected, inbox, 0));
   std::uint32_t done = 0;
   for (;;) {
     auto item = inbox->take(command_.answer);
@@ -189,7 +188,7 @@ Result<Frame> WorkerLink::call(Json head, std::span<const std::byte> tail, const
     if (!item) return give_up("has been silent");
     if (!item->frame.ok()) {
       const auto& error = item->frame.error();
-      if (error.code != ErrorCode::kInterrupted || cancel.stop_requested()) return error;
+      if (error.code != ErrorCode::kInterrupted) return error;
       return reject({error.code, "it says that it was interrupted, and nobody did that", {}, {}});
     }
     if (item->frame->view().has("ok")) return std::move(item->frame);
@@ -200,7 +199,6 @@ Result<Frame> WorkerLink::call(Json head, std::span<const std::byte> tail, const
                                   : Result<std::uint32_t>(told.error());
     if (!tokens.ok()) return reject(tokens.error());
     done = tokens.value();
-    if (progress) progress(done);
   }
 }
 

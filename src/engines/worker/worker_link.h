@@ -13,13 +13,11 @@
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
-#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <span>
-#include <stop_token>
 #include <string>
 #include <thread>
 #include <utility>
@@ -55,8 +53,8 @@ class Inbox {
   };
 
   void put(Item item);
-  // Only wakes the one who waits.
-  void wake() { put({kNoTag, Error{}}); }
+  // Only wakes the one who waits, or who will: with an item without a tag, behind all that are there.
+  void nudge() noexcept;
   // Nothing when nothing came in time.
   [[nodiscard]] std::optional<Item> take(std::chrono::milliseconds patience);
 
@@ -64,6 +62,7 @@ class Inbox {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Item> items_;
+  bool nudged_ = false;
 };
 
 class WorkerLink {
@@ -76,20 +75,16 @@ class WorkerLink {
   WorkerLink(const WorkerLink&) = delete;
   WorkerLink& operator=(const WorkerLink&) = delete;
 
-  // One request and its one answer, a frame with "ok": read it with read_answer(). `cancel`, once requested, is passed
-  // on; `progress` is told of what the worker tells meanwhile. Any thread.
-  [[nodiscard]] Result<Frame> call(Json head, std::span<const std::byte> tail = {}, const Expected& expected = {},
-                                   const std::stop_token& cancel = {},
-                                   const std::function<void(std::uint32_t tokens)>& progress = {});
+  // One request and its one answer, a frame with "ok": read it with read_answer(). What the worker tells of its
+  // progress meanwhile breaks the silence. Any thread.
+  [[nodiscard]] Result<Frame> call(Json head, std::span<const std::byte> tail = {}, const Expected& expected = {});
 
   // A request whose events and answer go to `inbox`, under `tag`. The last item has "ok" in its head, or is an error.
-  // Gives its id, for tell(). Any thread.
+  // Gives its id, for cancel(). Any thread.
   [[nodiscard]] RequestId begin(Json head, std::span<const std::byte> tail, const Expected& expected,
                                 const std::shared_ptr<Inbox>& inbox, std::size_t tag);
-  // "cancel", "go" or "stop" for a request that was begun. Any thread.
-  void tell(RequestId id, std::string_view what) noexcept;
-  // Cancels one of the generations of a request that was begun. Any thread.
-  void cancel(RequestId id, std::size_t generation) noexcept;
+  // Cancels a job that was begun. Any thread.
+  void cancel(RequestId id) noexcept;
 
   // Ends the worker for an answer of another form, and gives the error. All that wait get it too.
   [[nodiscard]] Error reject(const Error& form);

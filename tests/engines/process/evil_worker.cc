@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -128,7 +129,9 @@ class Middle {
     each_frame(STDIN_FILENO, [&](const Frame& frame) {
       {
         const std::lock_guard lock(mutex_);
-        asked_.emplace(frame.head.root()["id"].get<std::uint64_t>(), frame.head.root()["do"].get<std::string>());
+        const auto id = frame.head.root()["id"].get<std::uint64_t>();
+        asked_.emplace(id, name_of(frame.head.root()));
+        if (frame.head.root()["do"] == "job") last_job_ = id;
       }
       write_all(to_worker_, engines::worker::encode(frame.head.root(), frame.tail));
     });
@@ -137,7 +140,7 @@ class Middle {
 
   void pass_answers_on() {
     each_frame(from_worker_, [&](const Frame& frame) {
-      Said said{.head = frame.head.root(), .tail = frame.tail};
+      Said said{.head = frame.head.root(), .tail = frame.tail, .last_job = last_job_};
       if (is_the_one(said.head)) misbehaviour_->act(said);
       say(said);
     });
@@ -155,6 +158,15 @@ class Middle {
     }
   }
 
+  // A job goes by what it wants.
+  static std::string name_of(const Json& request) {
+    if (request["do"] != "job") return request["do"];
+    const bool prefills = !request["tokens"].empty();
+    const bool generates = !request["options"].is_null();
+    if (prefills) return generates ? "prefill and generate" : "prefill";
+    return "generate";
+  }
+
   [[nodiscard]] bool is_the_one(const Json& head) {
     const std::lock_guard lock(mutex_);
     const bool event = head.contains("token") || head.contains("progress");
@@ -168,10 +180,12 @@ class Middle {
     const auto text = std::as_bytes(std::span(json));
     bytes.insert(bytes.end(), text.begin(), text.end());
     bytes.insert(bytes.end(), said.tail.begin(), said.tail.end());
+    if (said.late_by.count() > 0) std::this_thread::sleep_for(said.late_by);
     for (std::size_t i = 0; i < said.times; ++i) {
       write_all(STDOUT_FILENO, std::span(bytes).first(std::min(said.cut, bytes.size())));
       if (said.cut < bytes.size()) std::_Exit(9);
     }
+    if (said.then) say({.head = *said.then, .tail = {}});
     if (said.hangs) wait_for_ever();
   }
 
@@ -180,6 +194,7 @@ class Middle {
   int from_worker_;
   std::mutex mutex_;
   std::map<std::uint64_t, std::string> asked_;
+  std::atomic<std::uint64_t> last_job_ = 0;
 };
 
 [[noreturn]] void run(const Misbehaviour& misbehaviour) {
@@ -197,7 +212,7 @@ int run_named(std::string_view name, const char* mark) {
   const bool first = ::open(mark, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600) >= 0;
   const bool honest = name.starts_with("second") ? first : !first;
   if (honest || name == "honest") engines::process::serve(STDIN_FILENO, STDOUT_FILENO, fake_only());
-  for (const auto& list : {misbehaviours(), misbehaviours_of_many()}) {
+  for (const auto& list : {misbehaviours(), misbehaviours_in_jobs(), misbehaviours_of_many()}) {
     for (const auto& misbehaviour : list) {
       if (misbehaviour.name == name) run(misbehaviour);
     }

@@ -16,6 +16,7 @@
 #include <algorithm>
 #include <chrono>
 #include <iterator>
+#include <map>
 #include <memory>
 #include <ostream>
 #include <set>
@@ -104,6 +105,12 @@ class EvilWorker : public ::testing::TestWithParam<Misbehaviour> {
 
   // The call at which the misbehaviour is met; the rest of a conversation is as ever.
   [[nodiscard]] Result<void> provoke(Engine& engine, SequenceId evil) const;
+  static void expect_poisoned(const Engine& engine, SequenceId evil) {
+    const auto after = engine.inspect(evil);
+    ASSERT_FALSE(after.ok());
+    EXPECT_THAT(after.error().code, ::testing::AnyOf(ErrorCode::kClosed, ErrorCode::kRemote));
+    EXPECT_EQ(engine.inspect(evil).error().code, ErrorCode::kClosed) << "poisoned";
+  }
   void expect_the_others_go_on(Engine& engine, SequenceId other) const;
 
   TemporaryFolder folder_;
@@ -181,12 +188,7 @@ TEST_P(EvilWorker, CostsItsOwnSequenceAndNothingElse) {
     expect_told(told.error());
   }
   const bool refused_by_the_next_worker = asks("snapshot") && GetParam().code == ErrorCode::kCorrupt;
-  if (!refused_by_the_next_worker) {
-    const auto after = engine.inspect(evil.value());
-    ASSERT_FALSE(after.ok());
-    EXPECT_THAT(after.error().code, ::testing::AnyOf(ErrorCode::kClosed, ErrorCode::kRemote));
-    EXPECT_EQ(engine.inspect(evil.value()).error().code, ErrorCode::kClosed) << "poisoned";
-  }
+  if (!refused_by_the_next_worker) expect_poisoned(engine, evil.value());
   EXPECT_TRUE(engine.close(evil.value()).ok());
   if (!asks("generate")) expect_the_others_go_on(engine, other.value());
 }
@@ -217,6 +219,59 @@ TEST_P(EvilGeneration, DoesNotHoldUpTheCallbacksOfOthers) {
   EXPECT_EQ(seen, drawn_after_bread());
 }
 
+// Jobs of two workers side by side, with a question in between.
+class EvilJob : public EvilWorker {
+ protected:
+  void run_to_the_end(Engine& engine) {
+    std::vector<engine::JobEvent> events;
+    for (int step = 0; engine.running_jobs() > 0 && step < 1000; ++step) engine.advance({}, events);
+    ASSERT_EQ(engine.running_jobs(), 0U);
+    for (auto& event : events) {
+      EXPECT_FALSE(outcomes_.contains(event.job)) << "told of after its end";
+      auto* outcome = std::get_if<Result<engine::JobResult>>(&event.what);
+      if (outcome != nullptr) outcomes_.emplace(event.job, std::move(*outcome));
+    }
+  }
+
+  std::map<engine::JobId, Result<engine::JobResult>> outcomes_;
+};
+
+engine::Job job_of(SequenceId id, const std::vector<Token>& prefill) {
+  auto options = greedy();
+  options.speculate = false;
+  return {.sequence = id, .prefill = prefill, .generate = options, .cancel = {}};
+}
+
+TEST_P(EvilJob, FailsAndTheOtherJobsGoOn) {
+  const auto made = make_process_engine(fake_options(), command());
+  ASSERT_TRUE(made.ok()) << made.error().to_string();
+  auto& engine = *made.value();
+  const auto evil = engine.open({.capacity_tokens = 64}).value();
+  const auto other = engine.open({.capacity_tokens = 64}).value();
+  const auto evil_job = engine.submit(job_of(evil, kHarbour)).value();
+  const auto other_job = engine.submit(job_of(other, kBread)).value();
+  if (asks("inspect")) {
+    std::vector<engine::JobEvent> events;
+    const auto has_drawn = [&](const engine::JobEvent& event) {
+      return event.job == evil_job && std::holds_alternative<engine::Drawn>(event.what);
+    };
+    while (std::none_of(events.begin(), events.end(), has_drawn)) engine.advance({}, events);
+    EXPECT_TRUE(engine.inspect(evil).ok()) << "what comes with it is met in the next step";
+  }
+  run_to_the_end(engine);
+  const auto& told = outcomes_.at(evil_job);
+  ASSERT_EQ(told.ok(), GetParam().late);
+  expect_told(told.ok() ? engine.inspect(evil).error() : told.error());
+  const auto& result = outcomes_.at(other_job);
+  ASSERT_TRUE(result.ok()) << result.error().to_string();
+  EXPECT_EQ(result.value().generated.tokens, drawn_after_bread());
+  expect_poisoned(engine, evil);
+  EXPECT_TRUE(engine.close(evil).ok());
+  const auto again = engine.open({.capacity_tokens = 64}).value();
+  ASSERT_TRUE(engine.prefill(again, kBread).ok());
+  expect_the_others_go_on(engine, again);
+}
+
 // From here on this process may not take more: an endless frame would end it.
 class LimitedMemory : public ::testing::Environment {
  public:
@@ -241,6 +296,9 @@ std::vector<Misbehaviour> of_generations() {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, EvilGeneration, ::testing::ValuesIn(of_generations()),
+                         [](const auto& one) { return std::string(one.param.name); });
+
+INSTANTIATE_TEST_SUITE_P(All, EvilJob, ::testing::ValuesIn(misbehaviours_in_jobs()),
                          [](const auto& one) { return std::string(one.param.name); });
 
 // A worker of all sequences that gives one id twice would let two partitions share a cache.
@@ -276,11 +334,48 @@ TEST(EvilWorkers, CannotComeWithAnotherModelTheSecondTime) {
   EXPECT_EQ(engine->generate({&request, 1})[0].value().tokens, drawn_after_bread());
 }
 
+TEST(EvilWorkers, CannotDrawAfterACancel) {
+  const auto& misbehaviour = misbehaviours_of_many()[2];
+  const TemporaryFolder folder;
+  const auto engine = make_process_engine(fake_options(), command_of(misbehaviour.name, folder, false)).value();
+  const auto id = engine->open({.capacity_tokens = 64}).value();
+  const auto job = engine->submit(job_of(id, kHarbour)).value();
+  std::vector<engine::JobEvent> events;
+  while (events.size() < 3) engine->advance({}, events);  // two tokens of six
+  engine->cancel(job);
+  for (int step = 0; engine->running_jobs() > 0 && step < 100; ++step) engine->advance({}, events);
+  const auto& outcome = std::get<Result<engine::JobResult>>(events.back().what);
+  ASSERT_FALSE(outcome.ok());
+  EXPECT_EQ(outcome.error().code, misbehaviour.code);
+  EXPECT_THAT(outcome.error().message, HasSubstr(std::string(misbehaviour.says)));
+}
+
+// Five chunks, each half a second after the one before: what is told breaks the silence.
+TEST(EvilWorkers, MayBeSlowerThanTheLimitOfSilenceAsLongAsTheyTell) {
+  const auto& misbehaviour = misbehaviours_of_many()[3];
+  const TemporaryFolder folder;
+  auto command = command_of(misbehaviour.name, folder, false);
+  command.answer = 2s;
+  const auto engine = make_process_engine(fake_options(), command).value();
+  const auto id = engine->open({.capacity_tokens = 400}).value();
+  std::vector<std::uint32_t> progress;
+  const auto begin = Clock::now();
+  const auto done =
+      engine->prefill(id, std::vector<Token>(320, 'x'), {}, [&](std::uint32_t tokens) { progress.push_back(tokens); });
+  ASSERT_TRUE(done.ok()) << done.error().to_string();
+  EXPECT_GT(Clock::now() - begin, 2s);
+  EXPECT_GT(done.value().time, 2s);
+  EXPECT_EQ(progress, (std::vector<std::uint32_t>{64, 128, 192, 256, 320}));
+}
+
 TEST(EvilWorkers, AreAtLeastFortyFiveAndAllDifferent) {
   std::set<std::string_view> names;
   for (const auto& one : misbehaviours()) names.insert(one.name);
   EXPECT_EQ(names.size(), misbehaviours().size());
   EXPECT_GE(names.size(), 45U);
+  const auto before = names.size();
+  for (const auto& one : misbehaviours_in_jobs()) names.insert(one.name);
+  EXPECT_EQ(names.size(), before + misbehaviours_in_jobs().size());
 }
 
 }  // namespace

@@ -126,26 +126,43 @@ TEST_F(HostileParent, GetsErrorsForRequestsOfAnotherForm) {
   const auto generate = [&](std::string_view field, const Json& value) {
     auto changed = kOptions;
     changed[field] = value;
-    return request({{"do", "generate"}, {"requests", {{{"sequence", sequence_}, {"options", changed}}}}});
+    return request({{"do", "job"}, {"tokens", Json::array()}, {"options", changed}});
   };
-  EXPECT_EQ(code_of(request({{"do", "prefill"}})), "bad_input");
-  EXPECT_EQ(code_of(request({{"do", "prefill"}, {"tokens", "x"}})), "bad_input");
-  EXPECT_EQ(code_of(request({{"do", "prefill"}, {"tokens", {1, -1}}})), "bad_input");
-  EXPECT_EQ(code_of(request({{"do", "prefill"}, {"tokens", {1, 100000}}})), "bad_input") << "outside the vocabulary";
-  EXPECT_EQ(code_of(request({{"do", "prefill"}, {"tokens", {1, std::int64_t{1} << 40U}}})), "bad_input")
-      << "would wrap";
-  EXPECT_EQ(code_of(request({{"do", "prefill"}, {"tokens", {1.5}}})), "bad_input");
-  EXPECT_EQ(code_of(request({{"do", "prefill"}, {"tokens", Json::array()}})), "bad_input");
-  EXPECT_EQ(code_of(request({{"do", "prefill"}, {"tokens", {1}}, {"paced", "x"}})), "bad_input");
-  EXPECT_EQ(code_of(request({{"do", "prefill"}, {"sequence", -1}, {"tokens", {1}}})), "bad_input");
-  EXPECT_EQ(code_of(request({{"do", "prefill"}, {"sequence", std::int64_t{1} << 32U}, {"tokens", {1}}})), "bad_input");
-  EXPECT_EQ(code_of(request({{"do", "prefill"}, {"sequence", 77777}, {"tokens", {1}}})), "closed");
+  const auto job = [&](const Json& tokens) {
+    return request({{"do", "job"}, {"tokens", tokens}, {"options", nullptr}});
+  };
+  const auto step = [&](const Json& jobs) {
+    return request({{"do", "step"}, {"jobs", jobs}, {"prefill_tokens", 9}, {"prefill_tokens_beside", 9}});
+  };
+  EXPECT_EQ(code_of(request({{"do", "job"}})), "bad_input");
+  EXPECT_EQ(code_of(request({{"do", "job"}, {"tokens", {1}}})), "bad_input") << "options may be null, not absent";
+  EXPECT_EQ(code_of(job("x")), "bad_input");
+  EXPECT_EQ(code_of(job({1, -1})), "bad_input");
+  EXPECT_EQ(code_of(job({1, 100000})), "bad_input") << "outside the vocabulary";
+  EXPECT_EQ(code_of(job({1, std::int64_t{1} << 40U})), "bad_input") << "would wrap";
+  EXPECT_EQ(code_of(job({1.5})), "bad_input");
+  EXPECT_EQ(code_of(job(Json::array())), "bad_input") << "nothing to do";
+  EXPECT_EQ(code_of(job(Json(100, 1))), "resource") << "more than it has room for";
+  EXPECT_EQ(code_of(request({{"do", "job"}, {"sequence", -1}, {"tokens", {1}}, {"options", nullptr}})), "bad_input");
+  EXPECT_EQ(
+      code_of(request({{"do", "job"}, {"sequence", std::int64_t{1} << 32U}, {"tokens", {1}}, {"options", nullptr}})),
+      "bad_input");
+  EXPECT_EQ(code_of(request({{"do", "job"}, {"sequence", 77777}, {"tokens", {1}}, {"options", nullptr}})), "closed");
+  EXPECT_EQ(code_of(request({{"do", "job"}, {"tokens", {1}}, {"options", 5}})), "bad_input");
+  EXPECT_EQ(code_of(request({{"do", "job"}, {"tokens", {1}}, {"options", Json::object()}})), "bad_input");
+  EXPECT_EQ(code_of(generate("seed", 1)), "bad_input") << "behind nothing";
+  EXPECT_EQ(code_of(request({{"do", "step"}})), "bad_input");
+  EXPECT_EQ(code_of(step("x")), "bad_input");
+  EXPECT_EQ(code_of(step(Json::array({-1}))), "bad_input");
+  EXPECT_EQ(code_of(request({{"do", "step"}, {"jobs", Json::array()}})), "bad_input");
+  EXPECT_EQ(code_of(step({1, 77})), "none") << "those that have ended have no part in it";
+  EXPECT_EQ(code_of(request({{"do", "truncate"}, {"tokens", 5}})), "bad_input");
+  EXPECT_EQ(code_of(request({{"do", "truncate"}, {"tokens", -5}})), "bad_input");
   EXPECT_EQ(code_of(request({{"do", "open"}, {"capacity_tokens", -1}})), "bad_input");
   EXPECT_EQ(code_of(request({{"do", "open"}, {"capacity_tokens", 1}, {"only_forked", 1}})), "bad_input");
   EXPECT_EQ(code_of(request({{"do", "open"}, {"capacity_tokens", 4294967295U}})), "resource");
   EXPECT_EQ(code_of(request({{"do", "fork"}, {"tokens", 5}, {"capacity_tokens", 5}})), "bad_input");
-  EXPECT_EQ(code_of(request({{"do", "generate"}})), "bad_input");
-  EXPECT_EQ(code_of(request({{"do", "generate"}, {"requests", {nullptr}}})), "bad_input");
+  EXPECT_EQ(code_of(request({{"do", "prefill"}, {"tokens", {1}}})), "usage") << "of version 1";
   EXPECT_EQ(code_of(generate("temperature", 1)), "bad_input") << "numbers with a point are texts";
   EXPECT_EQ(code_of(generate("temperature", "hot")), "bad_input");
   EXPECT_EQ(code_of(generate("temperature", "1x")), "bad_input");
@@ -159,8 +176,12 @@ TEST_F(HostileParent, GetsErrorsForRequestsOfAnotherForm) {
   EXPECT_EQ(code_of(request({{"do", "load"}, {"options", {}}})), "usage");
   EXPECT_EQ(code_of(request({{"do", "d\x1b[2Jance"}})), "usage");
   // It is well.
-  send(request({{"do", "prefill"}, {"tokens", {1, 2, 3}}}));
-  EXPECT_TRUE(answer().value_or(Json()).contains("progress"));
+  const auto last = job({1, 2, 3});
+  send(last);
+  EXPECT_EQ(code_of(step(Json::array())), "unsupported") << "not all its jobs";
+  send(step(Json::array({last["id"]})));
+  EXPECT_EQ(answer().value_or(Json())["progress"]["tokens"], 3);
+  EXPECT_EQ(answer().value_or(Json()), (Json{{"id", last["id"]}, {"ok", {{"prefilled", 3}}}}));
   EXPECT_TRUE(answer().value_or(Json()).contains("ok"));
   EXPECT_EQ(child_->end(60s), 0) << "the end of its stdin ends it, well";
 }
@@ -213,39 +234,39 @@ INSTANTIATE_TEST_SUITE_P(
                       Head{"id_as_text", R"({"id":"1","do":"hello"})"},
                       Head{"id_negative", R"({"id":-1,"do":"hello"})"},
                       Head{"id_fractional", R"({"id":1e300,"do":"hello"})"}, Head{"do_as_number", R"({"id":1,"do":5})"},
-                      Head{"cancel_of_text", R"({"id":1,"do":"cancel","request":"x"})"},
-                      Head{"cancelled_as_text", R"({"id":1,"do":"prefill","cancelled":"x"})"},
-                      Head{"requests_as_number", R"({"id":1,"do":"generate","requests":5})"},
+                      Head{"cancel_of_text", R"({"id":"x","do":"cancel"})"},
+                      Head{"cancelled_as_text", R"({"id":1,"do":"job","cancelled":"x"})"},
+                      Head{"cancelled_as_number", R"({"id":1,"do":"step","cancelled":5})"},
                       Head{"no_utf8", "{\"id\":1,\"do\":\"\xff\"}"},
                       Head{"deep", R"({"id":1,"do":"hello","x":)" + kDepth + std::string(kDepth.size(), ']') + "}"}),
     [](const auto& one) { return std::string(one.param.name); });
 
 TEST_F(HostileParent, CannotFillItsMemoryWithRequestsThatWait) {
   load();
-  // A generation that waits for a word holds up all that comes behind it.
-  send({{"id", 5}, {"do", "prefill"}, {"sequence", sequence_}, {"tokens", {1}}});
-  send({{"id", 6},
-        {"do", "generate"},
-        {"paced", true},
-        {"requests", {{{"sequence", sequence_}, {"options", kOptions}}}}});
-  for (int i = 0; i < 2000; ++i) send({{"id", 10 + i}, {"do", "inspect"}, {"sequence", sequence_}});
+  // Nobody reads its answers: what it would say next holds up all that comes behind it.
+  for (int i = 0; i < 20'000; ++i) send({{"id", 10 + i}, {"do", "inspect"}, {"sequence", sequence_}});
   expect_it_ends_with_six();
 }
 
 TEST_F(HostileParent, CannotFillItsMemoryWithWordsBeforeTheirTime) {
-  for (int i = 0; i < 2000; ++i) send({{"id", 100000 + i}, {"do", "go"}});
+  for (int i = 0; i < 2000; ++i) send({{"id", 100000 + i}, {"do", "cancel"}});
   EXPECT_EQ(code_of({{"id", 1}, {"do", "open"}}), "usage") << "words about nothing are nothing";
 }
 
 TEST_F(HostileParent, CannotUseAnIdTwiceAtATime) {
   load();
-  send({{"id", 5}, {"do", "prefill"}, {"sequence", sequence_}, {"tokens", {1}}});
-  send({{"id", 6},
-        {"do", "generate"},
-        {"paced", true},
-        {"requests", {{{"sequence", sequence_}, {"options", kOptions}}}}});
+  send({{"id", 6}, {"do", "job"}, {"sequence", sequence_}, {"tokens", {1}}, {"options", kOptions}});
   send({{"id", 6}, {"do", "inspect"}, {"sequence", sequence_}});
   expect_it_ends_with_six();
+}
+
+TEST_F(HostileParent, CannotHaveTwoJobsOfOneSequence) {
+  load();
+  send({{"id", 6}, {"do", "job"}, {"sequence", sequence_}, {"tokens", {1}}, {"options", kOptions}});
+  EXPECT_EQ(code_of({{"id", 7}, {"do", "job"}, {"sequence", sequence_}, {"tokens", {1}}, {"options", nullptr}}),
+            "bad_input");
+  EXPECT_EQ(code_of({{"id", 8}, {"do", "score"}, {"sequence", sequence_}, {"tokens", {1}}}), "bad_input");
+  EXPECT_EQ(code_of({{"id", 9}, {"do", "snapshot"}, {"sequence", sequence_}}), "bad_input");
 }
 
 }  // namespace
