@@ -12,9 +12,9 @@
 // State after a failure, of every call of a Partition: kUsage, kBadInput, kUnsupported and kResource are found before
 // any work, and everything is as it was before the call: cache, books, chat, finished output. kUnsupported may also be
 // found in the middle of a generation that a grammar or a bias has left no token: what was drawn is taken out again,
-// and everything is as it was, too. The same holds of kInterrupted, unless another framework computes. After any other
-// failure the partition is poisoned: every later call gives kClosed, usage() tells what its books said last, and its
-// name stays taken until it is destroyed. Other partitions are never affected.
+// and everything is as it was, too. The same holds of kInterrupted. After any other failure the partition is poisoned:
+// every later call gives kClosed, usage() tells what its books said last, and its name stays taken until it is
+// destroyed. Other partitions are never affected.
 #pragma once
 
 #include <bulkhead/error.h>
