@@ -27,6 +27,8 @@ def main() -> int:
         if not path.is_file():
             continue
         text = path.read_bytes().decode("utf-8", errors="replace")
+        if not text and path.name != "__init__.py":  # a write that was cut short leaves such a file
+            problems.append(f"{name}: empty")
         for number, line in enumerate(text.splitlines(), 1):
             if MACHINE_PATH.search(line):
                 problems.append(f"{name}:{number}: a path of a machine")
