@@ -272,7 +272,7 @@ void RemoteJobs::hand_out(const Note& note, std::vector<JobEvent>& events) {
   came_.clear();
 }
 
-void RemoteJobs::call_back(Running& run, const engine::Drawn& drawn) const {
+void RemoteJobs::call_back(Running& run, const engine::Drawn& drawn) {
   const auto& on_token = run.job.generate->on_token;
   if (!on_token) return;
   const auto* logprobs = drawn.logprobs ? &*drawn.logprobs : nullptr;

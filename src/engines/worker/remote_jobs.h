@@ -104,7 +104,7 @@ class RemoteJobs {
   [[nodiscard]] std::chrono::milliseconds shortest_patience() const;
   void give_up_on_silent_ones();
   void hand_out(const Note& note, std::vector<engine::JobEvent>& events);
-  void call_back(Running& run, const engine::Drawn& drawn) const;
+  static void call_back(Running& run, const engine::Drawn& drawn);
 
   const engine::Facts* facts_;
   const engine::Tokenizer* tokenizer_;
