@@ -50,6 +50,12 @@ class CancelConformance : public Conformance {
     }
   }
 
+  // How many tokens one has at least when another has `tokens` more or less: behind a desk, workers of processes of
+  // their own each go at their own pace.
+  [[nodiscard]] static std::size_t of_another(std::size_t tokens) {
+    return GetParam().desk && GetParam().grade == Grade::kProcess ? 0 : tokens;
+  }
+
   // Between `least` and `most` tokens came, they are the first of those that come alone, and it holds them and can go
   // on.
   void expect_cut(const Result<GenerateResult>& result, const GenerateResult& alone, SequenceId id,
@@ -121,7 +127,7 @@ TEST_P(CancelConformance, OfAnotherGenerationEndsThatOneOnly) {
   };
   const auto results = engine_->generate(requests);
   expect_unchanged(results[0], alone[0]);
-  expect_cut(results[1], alone[1], b, kOther, 2, 4);
+  expect_cut(results[1], alone[1], b, kOther, of_another(2), 4);
 }
 
 TEST_P(CancelConformance, OfAllThatShareItsTokenEndsAll) {
@@ -137,7 +143,7 @@ TEST_P(CancelConformance, OfAllThatShareItsTokenEndsAll) {
   };
   const auto results = engine_->generate(requests);
   expect_cut(results[0], alone[0], a, kStory, 5, 6);
-  expect_cut(results[1], alone[1], b, kOther, 4, 6);
+  expect_cut(results[1], alone[1], b, kOther, of_another(4), 6);
 }
 
 TEST_P(CancelConformance, BeforeTheFirstStepDrawsNothing) {
