@@ -101,7 +101,8 @@ class Clients(unittest.TestCase):
     def test_anthropic(self) -> None:
         client = anthropic.Anthropic(base_url=self.url.removesuffix("/v1"), api_key=KEY, max_retries=0, timeout=120)
         messages: list[Any] = [{"role": "user", "content": "Name a fish."}]
-        options: dict[str, Any] = {"model": "default", "system": "You are a cook.", "max_tokens": 12, "temperature": 0}
+        options: dict[str, Any] = {"model": "default", "system": "You are a cook.", "max_tokens": 12}
+        options["extra_body"] = {"temperature": 0}  # this client has no argument for it
         counted = client.messages.count_tokens(model="default", system="You are a cook.", messages=messages)
         reply = client.messages.create(messages=messages, **options)
         self.assertEqual(reply.usage.input_tokens, counted.input_tokens)
