@@ -187,8 +187,9 @@ Result<void> Partition::truncate(std::size_t tokens) {
   return {};
 }
 
-Result<void> Partition::settle() {
-  return surplus_ && !surplus_->open && !mutant(Mutant::kStopStays) ? drop_surplus() : Result<void>();
+Result<void> Partition::settle(bool unfinished_too) {
+  const bool drops = surplus_ && (unfinished_too || !surplus_->open) && !mutant(Mutant::kStopStays);
+  return drops ? drop_surplus() : Result<void>();
 }
 
 Result<void> Partition::prefill(const TracedTokens& tokens, std::stop_token cancel,

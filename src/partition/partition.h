@@ -50,7 +50,8 @@ class Partition {
   // finish stays until something else comes. Every call that needs it does this by itself, so a partition that is
   // closed right after a generation does not pay for it. kResource: the text that stays has no room, and the partition
   // is as it was before that generation; any other failure: poisoned.
-  [[nodiscard]] Result<void> settle();
+  // `unfinished_too`: such a character goes as well, so that the ledger is exactly what the texts say.
+  [[nodiscard]] Result<void> settle(bool unfinished_too = false);
 
   // Keeps the first `tokens` tokens, and the receipts of the messages that are among them, as if nothing had come
   // behind them; a surplus that is among them goes first. There is no finished output then. kBadInput: it holds fewer.

@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <condition_variable>
+#include <deque>
 #include <utility>
 
 namespace bulkhead::serve {
@@ -12,7 +14,7 @@ using conversation::TracedTokens;
 
 struct Conversations::Conversation {
   std::string id;
-  std::string owner;
+  Owner* owner;
   Identity identity;
   std::optional<partition::Partition> partition;
   prompt::ChatLog log = {};
@@ -22,6 +24,16 @@ struct Conversations::Conversation {
   std::deque<std::uint64_t> waiting = {};  // numbers of those who want it next, in the order they came
   Clock::time_point used = Clock::now();
   Shown shown = {};
+};
+
+struct Conversations::Owner {
+  std::string name;
+  std::mutex mutex = {};  // of what follows, and of what conversations show
+  std::condition_variable_any given_back = {};
+  std::vector<Held> all = {};
+  std::uint64_t waited = 0;  // how many came to wait so far
+
+  void give_back(const Held& held);
 };
 
 namespace {
@@ -40,35 +52,46 @@ bool is_beginning(const std::vector<engine::ChatMessage>& first, const std::vect
 
 }  // namespace
 
-// What a conversation already holds of what is wanted: as the same history, or as the same first tokens.
+// What a conversation already holds of what is wanted: the same history, or the same first tokens.
 struct Conversations::Choice {
   bool continues = false;
   std::uint64_t tokens = 0;
-  TracedTokens tail = {};
+  std::size_t bytes = 0;  // of the rendering, where a chat continues
 
   static Choice of(const Conversation& conversation, const Wanted& wanted, const engine::Tokenizer& tokenizer) {
     const auto& held = conversation.partition->ledger().tokens;
     Choice choice{.tokens = common_tokens(held, wanted.tokens)};
     if (wanted.messages.empty()) {
       choice.continues = conversation.raw && choice.tokens == held.size() && held.size() < wanted.tokens.size();
-    } else if (!conversation.raw && conversation.log.answered &&
-               is_beginning(conversation.log.messages, wanted.messages)) {
+    } else if (conversation.log.answered && is_beginning(conversation.log.messages, wanted.messages)) {
       const auto bytes = conversation.log.held_of(wanted.rendered, tokenizer);
-      auto tail = bytes ? prompt::tokens_of(wanted.parts, *bytes, tokenizer) : Result<TracedTokens>(TracedTokens());
-      choice.continues = bytes && tail.ok() && tail.value().size() > 0;
-      if (choice.continues) {
-        choice.tokens = held.size();
-        choice.tail = std::move(tail).value();
-        return choice;
-      }
+      choice.continues = bytes && *bytes < wanted.rendered.size();
+      if (choice.continues) choice = {.continues = true, .tokens = held.size(), .bytes = *bytes};
     }
-    choice.tail = wanted.tokens.slice(choice.tokens, wanted.tokens.size());
     return choice;
+  }
+
+  // What is missing.
+  [[nodiscard]] Result<TracedTokens> tail(const Wanted& wanted, const engine::Tokenizer& tokenizer) const {
+    return bytes > 0 ? prompt::tokens_of(wanted.parts, bytes, tokenizer)
+                     : wanted.tokens.slice(tokens, wanted.tokens.size());
   }
 };
 
+Conversations::Conversations(engine::Engine& engine, Limits limits) : engine_(&engine), limits_(limits) {}
+Conversations::~Conversations() = default;
+
+Conversations::Owner& Conversations::owner_of(const std::string& name) const {
+  const std::lock_guard lock(mutex_);
+  auto& owner = owners_[name];
+  if (!owner) owner.reset(new Owner{.name = name});
+  return *owner;
+}
+
+Conversations::Lease::Lease(std::shared_ptr<Conversation> taken) : taken_(std::move(taken)) {}
+
 Conversations::Lease::~Lease() {
-  if (taken_) all_->give_back(taken_);
+  if (taken_) taken_->owner->give_back(taken_);
 }
 
 partition::Partition& Conversations::Lease::partition() const {
@@ -79,7 +102,9 @@ const std::string& Conversations::Lease::id() const {
   return taken_->id;
 }
 
-void Conversations::Lease::prefilled(const Wanted& wanted) const {
+void Conversations::Lease::prefilled(const Wanted& wanted) {
+  const auto& ledger = partition().ledger();
+  reuse_.tokens = ledger.tokens.size() - (ledger.prefilled_tokens - prefilled_before_);
   taken_->raw = wanted.messages.empty();
   taken_->log = {.messages = wanted.messages, .rendered = wanted.rendered};
 }
@@ -92,8 +117,8 @@ void Conversations::Lease::give_up() const {
   taken_->broken = true;
 }
 
-engine::OpenOptions Conversations::options_of(const std::string& owner) const {
-  return {.capacity_tokens = engine_->facts().context_tokens, .owner = owner};
+engine::OpenOptions Conversations::options_of(const Owner& owner) const {
+  return {.capacity_tokens = engine_->facts().context_tokens, .owner = owner.name};
 }
 
 std::string Conversations::new_id() {
@@ -101,12 +126,12 @@ std::string Conversations::new_id() {
 }
 
 // The partition used longest ago goes, if nobody gave it a name.
-Result<void> Conversations::make_room(const std::string& owner) {
-  auto& own = by_owner_[owner];
+Result<void> Conversations::make_room(Owner& owner) const {
+  auto& own = owner.all;
   if (own.size() < limits_.partitions) return {};
   auto oldest = own.end();
   for (auto one = own.begin(); one != own.end(); ++one) {
-    if ((*one)->busy || !(*one)->identity.partition.empty() || !(*one)->waiting.empty()) continue;
+    if ((*one)->busy || !(*one)->identity.partition.empty()) continue;
     if (oldest == own.end() || (*one)->used < (*oldest)->used) oldest = one;
   }
   if (oldest == own.end()) {
@@ -119,48 +144,43 @@ Result<void> Conversations::make_room(const std::string& owner) {
   return {};
 }
 
-Result<Conversations::Held> Conversations::open(const std::string& owner, const Identity& identity) {
+Result<Conversations::Held> Conversations::open(Owner& owner, const Identity& identity) {
   BH_CHECK(make_room(owner));
-  auto made = std::make_shared<Conversation>();
-  made->id = new_id();
-  made->owner = owner;
-  made->identity = identity;
+  auto made = std::make_shared<Conversation>(Conversation{.id = new_id(), .owner = &owner, .identity = identity});
   BH_TRY(made->partition, partition::Partition::open(*engine_, made->id, options_of(owner)));
-  by_owner_[owner].push_back(made);
+  owner.all.push_back(made);
   return made;
 }
 
 Result<Conversations::Held> Conversations::fork_of(const Conversation& source, std::uint64_t tokens) {
-  auto made = std::make_shared<Conversation>();
-  made->id = new_id();
-  made->owner = source.owner;
-  made->identity = source.identity;
+  auto made =
+      std::make_shared<Conversation>(Conversation{.id = new_id(), .owner = source.owner, .identity = source.identity});
   made->identity.partition.clear();
   BH_TRY(made->partition,
-         source.partition->fork(made->id, static_cast<std::uint32_t>(tokens), options_of(source.owner)));
-  by_owner_[source.owner].push_back(made);
+         source.partition->fork(made->id, static_cast<std::uint32_t>(tokens), options_of(*source.owner)));
+  source.owner->all.push_back(made);
   return made;
 }
 
 Result<Conversations::Lease> Conversations::take(const std::string& owner, const Identity& identity,
                                                  const Wanted& wanted, const std::stop_token& cancel) {
-  std::unique_lock lock(mutex_);
-  return identity.partition.empty() ? take_by_history(owner, identity, wanted)
-                                    : take_named(lock, owner, identity, wanted, cancel);
+  auto& taker = owner_of(owner);
+  std::unique_lock lock(taker.mutex);
+  return identity.partition.empty() ? take_by_history(taker, identity, wanted)
+                                    : take_named(lock, taker, identity, wanted, cancel);
 }
 
-Result<Conversations::Lease> Conversations::take_named(std::unique_lock<std::mutex>& lock, const std::string& owner,
+Result<Conversations::Lease> Conversations::take_named(std::unique_lock<std::mutex>& lock, Owner& owner,
                                                        const Identity& identity, const Wanted& wanted,
                                                        const std::stop_token& cancel) {
-  const auto number = ++opened_;  // any that grows
+  const auto number = ++owner.waited;
   for (;;) {
-    const auto& own = by_owner_[owner];
-    const auto found = std::find_if(own.begin(), own.end(),
+    const auto found = std::find_if(owner.all.begin(), owner.all.end(),
                                     [&](const Held& one) { return one->identity.partition == identity.partition; });
-    if (found == own.end()) {
+    if (found == owner.all.end()) {
       BH_TRY(auto made, open(owner, identity));
-      Lease lease(*this, std::move(made));
-      lease.reuse_ = {.tokens = 0, .reason = "new"};
+      Lease lease(std::move(made));
+      lease.reuse_.reason = "new";
       lease.tail_ = wanted.tokens;
       return lease;
     }
@@ -168,17 +188,17 @@ Result<Conversations::Lease> Conversations::take_named(std::unique_lock<std::mut
     if (held->busy) {
       held->waiting.push_back(number);
       const auto is_mine = [&] { return held->broken || (!held->busy && held->waiting.front() == number); };
-      const bool mine = given_back_.wait(lock, cancel, is_mine);
+      const bool mine = owner.given_back.wait(lock, cancel, is_mine);
       std::erase(held->waiting, number);
       if (!mine) {
-        given_back_.notify_all();
+        owner.given_back.notify_all();
         return Error{ErrorCode::kInterrupted, "stopped while waiting for its partition", identity.partition, {}};
       }
       if (held->broken) continue;
     }
     held->busy = true;
     lock.unlock();  // cutting may compute
-    Lease lease(*this, held);
+    Lease lease(held);
     BH_CHECK(fit(lease, wanted));
     return lease;
   }
@@ -188,90 +208,82 @@ Result<Conversations::Lease> Conversations::take_named(std::unique_lock<std::mut
 Result<void> Conversations::fit(Lease& lease, const Wanted& wanted) const {
   auto& partition = *lease.taken_->partition;
   const auto held = partition.ledger().tokens.size();
-  auto choice = Choice::of(*lease.taken_, wanted, engine_->tokenizer());
-  lease.reuse_ = {.tokens = choice.tokens, .reason = held == 0 ? "new" : "continues"};
-  if (choice.tokens < held) {
-    lease.reuse_.reason = "cut";
-    lease.reuse_.first_difference = choice.tokens;
-    const auto cut = partition.truncate(choice.tokens);
-    if (!cut.ok()) {
-      lease.give_up();
-      return cut.error();
-    }
-    lease.taken_->log = {};
-  }
-  lease.tail_ = std::move(choice.tail);
-  return {};
+  const auto choice = Choice::of(*lease.taken_, wanted, engine_->tokenizer());
+  lease.prefilled_before_ = partition.ledger().prefilled_tokens;
+  lease.reuse_.reason = held == 0 ? "new" : "continues";
+  BH_TRY(lease.tail_, choice.tail(wanted, engine_->tokenizer()));
+  if (choice.tokens == held) return {};
+  lease.reuse_.reason = "cut";
+  lease.reuse_.first_difference = choice.tokens;
+  lease.taken_->log = {};
+  const auto cut = partition.truncate(choice.tokens);
+  if (!cut.ok()) lease.give_up();
+  return cut;
 }
 
-Result<Conversations::Lease> Conversations::take_by_history(const std::string& owner, const Identity& identity,
+Result<Conversations::Lease> Conversations::take_by_history(Owner& owner, const Identity& identity,
                                                             const Wanted& wanted) {
-  std::vector<std::pair<Held, Choice>> continued;
   std::optional<std::pair<Held, Choice>> nearest;  // of equals the one used last: the others may go
+  std::size_t continued = 0;
   const auto is_nearer = [&](const Held& one, const Choice& choice) {
-    if (!nearest || choice.tokens != nearest->second.tokens) {
-      return choice.tokens > (nearest ? nearest->second.tokens : 0);
-    }
-    return one->used > nearest->first->used;
+    if (!nearest) return choice.continues || choice.tokens > 0;
+    const auto& [best, its] = *nearest;
+    if (choice.continues != its.continues) return choice.continues;
+    return choice.tokens != its.tokens ? choice.tokens > its.tokens : one->used > best->used;
   };
-  for (const auto& one : by_owner_[owner]) {
+  for (const auto& one : owner.all) {
     if (one->busy || !one->identity.partition.empty() || one->identity.scope() != identity.scope()) continue;
-    auto choice = Choice::of(*one, wanted, engine_->tokenizer());
-    if (choice.continues) {
-      continued.emplace_back(one, std::move(choice));
-    } else if (is_nearer(one, choice)) {
-      nearest.emplace(one, std::move(choice));
-    }
+    const auto choice = Choice::of(*one, wanted, engine_->tokenizer());
+    continued += choice.continues ? 1U : 0U;
+    if (is_nearer(one, choice)) nearest.emplace(one, choice);
   }
-  const bool forks = continued.size() != 1;
-  if (!continued.empty()) nearest = std::move(continued.front());
-  Reuse reuse{.tokens = 0, .reason = "new"};
   Held held;
+  Reuse reuse{.reason = "new"};
+  TracedTokens tail;
+  std::uint64_t before = 0;
   if (nearest) {
-    auto& [source, choice] = *nearest;
-    reuse = {.tokens = choice.tokens, .reason = forks ? "forked" : "continues"};
-    if (continued.empty() && choice.tokens < wanted.tokens.size()) reuse.first_difference = choice.tokens;
-    held = source;
-    if (forks) {
+    const auto& [source, choice] = *nearest;
+    BH_TRY(tail, choice.tail(wanted, engine_->tokenizer()));
+    reuse.reason = continued == 1 ? "continues" : "forked";
+    if (!choice.continues && choice.tokens < wanted.tokens.size()) reuse.first_difference = choice.tokens;
+    if (continued == 1) {
+      held = source;
+      before = source->partition->ledger().prefilled_tokens;
+    } else {
       source->busy = true;  // make_room() must not close it
       auto made = make_room(owner).ok() ? fork_of(*source, choice.tokens) : Result<Held>(Held());
       source->busy = false;
       if (!made.ok() && made.error().code != ErrorCode::kResource) return made.error();
-      held = made.ok() ? std::move(made).value() : nullptr;
-      if (held && !continued.empty()) held->log = source->log;
+      if (made.ok()) held = std::move(made).value();
     }
   }
-  if (!held) {
+  if (!held) {  // there is nothing to go on with, or no room beside it
     BH_TRY(held, open(owner, identity));
-    reuse = {.tokens = 0, .reason = "new"};
-    nearest.reset();
+    reuse = {.reason = "new"};
+    tail = wanted.tokens;
   }
   held->busy = true;
-  Lease lease(*this, held);
-  lease.tail_ = nearest ? std::move(nearest->second.tail) : wanted.tokens;
+  Lease lease(held);
+  lease.tail_ = std::move(tail);
   lease.reuse_ = std::move(reuse);
+  lease.prefilled_before_ = before;
   return lease;
 }
 
 Result<Conversations::Lease> Conversations::fork(const Lease& source) {
-  const std::lock_guard lock(mutex_);
-  BH_CHECK(make_room(source.taken_->owner));
+  auto& owner = *source.taken_->owner;
+  const std::lock_guard lock(owner.mutex);
+  BH_CHECK(make_room(owner));
   BH_TRY(auto made, fork_of(*source.taken_, source.partition().ledger().tokens.size()));
   made->log = source.taken_->log;
   made->raw = source.taken_->raw;
-  Lease lease(*this, std::move(made));
-  lease.reuse_ = source.reuse_;
-  return lease;
+  return Lease(std::move(made));
 }
 
-void Conversations::give_back(const Held& held) {
-  const std::lock_guard lock(mutex_);
+void Conversations::Owner::give_back(const Held& held) {
+  const std::lock_guard lock(mutex);
   const auto& ledger = held->partition->ledger();
-  held->shown = {.id = held->id,
-                 .name = held->identity.partition,
-                 .session = held->identity.session,
-                 .agent = held->identity.agent,
-                 .turns = held->log.messages.size(),
+  held->shown = {.turns = held->log.messages.size(),
                  .tokens = ledger.tokens.size(),
                  .prefilled_tokens = ledger.prefilled_tokens,
                  .reused_tokens = ledger.reused_tokens,
@@ -283,26 +295,24 @@ void Conversations::give_back(const Held& held) {
   // One that holds nothing is of no use to anybody, unless it has a name.
   if (held->broken || (held->shown.tokens == 0 && held->identity.partition.empty())) {
     held->broken = true;
-    std::erase(by_owner_[held->owner], held);
+    std::erase(all, held);
   }
-  given_back_.notify_all();
+  given_back.notify_all();
 }
 
 std::vector<Shown> Conversations::list(const std::string& owner) const {
-  const std::lock_guard lock(mutex_);
-  std::vector<Shown> all;
-  const auto own = by_owner_.find(owner);
-  if (own == by_owner_.end()) return all;
-  for (const auto& one : own->second) {
-    auto shown = one->shown;
-    shown.id = one->id;
-    shown.name = one->identity.partition;
-    shown.session = one->identity.session;
-    shown.agent = one->identity.agent;
-    shown.busy = one->busy;
-    all.push_back(std::move(shown));
+  auto& asker = owner_of(owner);
+  const std::lock_guard lock(asker.mutex);
+  std::vector<Shown> shown;
+  for (const auto& one : asker.all) {
+    shown.push_back(one->shown);
+    shown.back().id = one->id;
+    shown.back().name = one->identity.partition;
+    shown.back().session = one->identity.session;
+    shown.back().agent = one->identity.agent;
+    shown.back().busy = one->busy;
   }
-  return all;
+  return shown;
 }
 
 std::optional<Shown> Conversations::find(const std::string& owner, const std::string& id) const {
@@ -313,14 +323,14 @@ std::optional<Shown> Conversations::find(const std::string& owner, const std::st
 }
 
 Result<void> Conversations::remove(const std::string& owner, const std::string& id) {
-  const std::lock_guard lock(mutex_);
-  auto& own = by_owner_[owner];
-  const auto found = std::find_if(own.begin(), own.end(), [&](const Held& one) {
+  auto& asker = owner_of(owner);
+  const std::lock_guard lock(asker.mutex);
+  const auto found = std::find_if(asker.all.begin(), asker.all.end(), [&](const Held& one) {
     return one->id == id || (!one->identity.partition.empty() && one->identity.partition == id);
   });
-  if (found == own.end()) return Error{ErrorCode::kUsage, "there is no such partition", {}, {}};
+  if (found == asker.all.end()) return Error{ErrorCode::kUsage, "there is no such partition", {}, {}};
   if ((*found)->busy) return Error{ErrorCode::kClosed, "the partition is in use", {}, {}};
-  own.erase(found);
+  asker.all.erase(found);
   return {};
 }
 

@@ -8,7 +8,7 @@
 // Never one that is merely similar. What was drawn stays as it was drawn: where history is the same text, the tokens in
 // the cache stand.
 //
-// Thread rule: any thread.
+// Thread rule: any thread. Owners do not wait for each other, but for the engine.
 #pragma once
 
 #include "conversation/traced_tokens.h"
@@ -17,10 +17,9 @@
 #include "prompt/chat_log.h"
 #include "serve/identity.h"
 
+#include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
-#include <deque>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -68,13 +67,14 @@ struct Limits {
 
 class Conversations {
   struct Conversation;
+  struct Owner;
 
  public:
   // Both must outlive this. `engine` is safe on any thread (desk/desk.h).
-  Conversations(engine::Engine& engine, Limits limits) : engine_(&engine), limits_(limits) {}
+  Conversations(engine::Engine& engine, Limits limits);
   Conversations(const Conversations&) = delete;
   Conversations& operator=(const Conversations&) = delete;
-  ~Conversations() = default;
+  ~Conversations();
 
   // A conversation that nobody else uses meanwhile. Given back by destroying it.
   class Lease {
@@ -91,8 +91,8 @@ class Conversations {
     // What is still to be prefilled.
     [[nodiscard]] const conversation::TracedTokens& tail() const { return tail_; }
 
-    // The tail is in the cache: the chat is what was wanted.
-    void prefilled(const Wanted& wanted) const;
+    // The tail is in the cache: the chat is what was wanted. From now on reuse() is what the ledger says.
+    void prefilled(const Wanted& wanted);
     // The text of a generation behind that, and the end token if one was drawn.
     void answered(const std::string& text, std::optional<engine::Token> end) const;
     // Nothing of it may be used again.
@@ -100,9 +100,9 @@ class Conversations {
 
    private:
     friend class Conversations;
-    Lease(Conversations& all, std::shared_ptr<Conversation> taken) : all_(&all), taken_(std::move(taken)) {}
-    Conversations* all_;
+    explicit Lease(std::shared_ptr<Conversation> taken);
     std::shared_ptr<Conversation> taken_;
+    std::uint64_t prefilled_before_ = 0;  // tokens, by what it held already
     Reuse reuse_;
     conversation::TracedTokens tail_;
   };
@@ -126,23 +126,24 @@ class Conversations {
   using Held = std::shared_ptr<Conversation>;
   struct Choice;
 
-  [[nodiscard]] Result<Lease> take_named(std::unique_lock<std::mutex>& lock, const std::string& owner,
-                                         const Identity& identity, const Wanted& wanted, const std::stop_token& cancel);
-  [[nodiscard]] Result<Lease> take_by_history(const std::string& owner, const Identity& identity, const Wanted& wanted);
-  [[nodiscard]] Result<Held> open(const std::string& owner, const Identity& identity);
+  // All of these with the owner locked.
+  [[nodiscard]] Result<Lease> take_named(std::unique_lock<std::mutex>& lock, Owner& owner, const Identity& identity,
+                                         const Wanted& wanted, const std::stop_token& cancel);
+  [[nodiscard]] Result<Lease> take_by_history(Owner& owner, const Identity& identity, const Wanted& wanted);
+  [[nodiscard]] Result<Held> open(Owner& owner, const Identity& identity);
   [[nodiscard]] Result<Held> fork_of(const Conversation& source, std::uint64_t tokens);
-  [[nodiscard]] Result<void> make_room(const std::string& owner);
+  [[nodiscard]] Result<void> make_room(Owner& owner) const;
+
   [[nodiscard]] Result<void> fit(Lease& lease, const Wanted& wanted) const;
-  [[nodiscard]] engine::OpenOptions options_of(const std::string& owner) const;
+  [[nodiscard]] engine::OpenOptions options_of(const Owner& owner) const;
   [[nodiscard]] std::string new_id();
-  void give_back(const Held& held);
+  [[nodiscard]] Owner& owner_of(const std::string& name) const;
 
   engine::Engine* engine_;
   Limits limits_;
-  mutable std::mutex mutex_;  // of all that follows, and of what conversations show
-  std::condition_variable_any given_back_;
-  std::map<std::string, std::vector<Held>> by_owner_;
-  std::uint64_t opened_ = 0;
+  std::atomic<std::uint64_t> opened_ = 0;
+  mutable std::mutex mutex_;  // of the map alone: an owner stays where it is, for ever
+  mutable std::map<std::string, std::unique_ptr<Owner>> owners_;
 };
 
 }  // namespace bulkhead::serve

@@ -21,30 +21,48 @@
 namespace bulkhead::serve {
 namespace {
 
-// Members that say who asks, or how the caller would like to be served: they do not change the answer.
-constexpr std::array<std::string_view, 16> kLabels = {"user",         "metadata",          "store",
-                                                      "service_tier", "safety_identifier", "prompt_cache_key",
-                                                      "session_id",   "cache_salt",        "cache_prompt",
-                                                      "id_slot",      "timings_per_token", "return_progress",
-                                                      "verbosity",    "prediction",        "prompt_cache_retention",
-                                                      "modalities"};
-
-// Members that are accepted where they ask for what is done anyway.
-struct Neutral {
+// Members that do not change the answer with these values. Null changes nothing anywhere.
+struct Harmless {
   std::string_view name;
-  std::string_view values;  // as JSON, separated by blanks; null is always neutral
+  std::string_view values;  // a JSON list; empty: any
+  bool is_label;            // says who asks, or how to be served: is listed in the reply
 };
-constexpr std::array<Neutral, 11> kNeutral = {{{"frequency_penalty", "0 0.0"},
-                                               {"presence_penalty", "0 0.0"},
-                                               {"tools", "[]"},
-                                               {"functions", "[]"},
-                                               {"tool_choice", "\"none\" \"auto\""},
-                                               {"function_call", "\"none\" \"auto\""},
-                                               {"parallel_tool_calls", "true false"},
-                                               {"best_of", "1"},
-                                               {"suffix", "\"\""},
-                                               {"typical_p", "1 1.0"},
-                                               {"audio", "null"}}};
+constexpr std::array kHarmless = {Harmless{"user", "", true},
+                                  Harmless{"metadata", "", true},
+                                  Harmless{"store", "[false]", true},
+                                  Harmless{"service_tier", "", true},
+                                  Harmless{"safety_identifier", "", true},
+                                  Harmless{"prompt_cache_key", "", true},
+                                  Harmless{"prompt_cache_retention", "", true},
+                                  Harmless{"session_id", "", true},
+                                  Harmless{"cache_salt", "", true},
+                                  Harmless{"cache_prompt", "", true},
+                                  Harmless{"id_slot", "", true},
+                                  Harmless{"prediction", "", true},
+                                  Harmless{"frequency_penalty", "[0]", false},
+                                  Harmless{"presence_penalty", "[0]", false},
+                                  Harmless{"modalities", "[[\"text\"]]", false},
+                                  Harmless{"verbosity", "[\"medium\"]", false},
+                                  Harmless{"timings_per_token", "[false]", false},
+                                  Harmless{"return_progress", "[false]", false},
+                                  Harmless{"tools", "[[]]", false},
+                                  Harmless{"functions", "[[]]", false},
+                                  Harmless{"tool_choice", "[\"none\", \"auto\"]", false},
+                                  Harmless{"function_call", "[\"none\", \"auto\"]", false},
+                                  Harmless{"parallel_tool_calls", "[true, false]", false},
+                                  Harmless{"best_of", "[1]", false},
+                                  Harmless{"suffix", "[\"\"]", false},
+                                  Harmless{"typical_p", "[1]", false}};
+
+// nullptr: it changes the answer.
+const Harmless* harmless(std::string_view name, const Json& value) {
+  const auto found =
+      std::find_if(kHarmless.begin(), kHarmless.end(), [&](const auto& one) { return one.name == name; });
+  if (found == kHarmless.end() || found->values.empty()) return found == kHarmless.end() ? nullptr : &*found;
+  const auto values = parse_json(found->values);
+  const bool is_there = values.ok() && std::find(values->begin(), values->end(), value) != values->end();
+  return is_there ? &*found : nullptr;
+}
 
 // GBNF of any JSON object.
 constexpr std::string_view kJsonObject =
@@ -56,6 +74,21 @@ constexpr std::string_view kJsonObject =
     "space\n"
     "number ::= \"-\"? (\"0\" | [1-9] [0-9]{0,15}) (\".\" [0-9]{1,16})? ([eE] [-+]? [0-9]{1,3})? space\n"
     "space ::= | \" \" | \"\\n\" [ \\t]{0,20}\n";
+
+// 7 and 7.0; what 64 bits do not hold is none.
+std::optional<std::int64_t> whole_number(const Json& value) {
+  if (value.is_number_unsigned()) {
+    const auto number = value.get<std::uint64_t>();
+    constexpr std::uint64_t kMost = std::numeric_limits<std::int64_t>::max();
+    return number > kMost ? std::nullopt : std::optional(static_cast<std::int64_t>(number));
+  }
+  if (value.is_number_integer()) return value.get<std::int64_t>();
+  if (!value.is_number_float()) return std::nullopt;
+  const auto number = value.get<double>();
+  constexpr double kExact = 1e15;
+  return std::floor(number) == number && std::abs(number) < kExact ? std::optional(static_cast<std::int64_t>(number))
+                                                                   : std::nullopt;
+}
 
 // Reads members one by one; the first thing that is wrong is kept.
 class Reader {
@@ -85,16 +118,11 @@ class Reader {
   void integer(std::string_view name, Number& into, std::int64_t low, std::int64_t high) {
     const auto* value = take(name);
     if (value == nullptr) return;
-    const bool whole = value->is_number_integer() ||
-                       (value->is_number_float() && std::floor(value->get<double>()) == value->get<double>() &&
-                        std::abs(value->get<double>()) < 1e15);
-    const bool fits = whole && (!value->is_number_unsigned() ||
-                                value->get<std::uint64_t>() <= std::uint64_t{std::numeric_limits<std::int64_t>::max()});
-    const auto read = fits ? static_cast<std::int64_t>(value->get<double>()) : 0;
-    if (!fits || read < low || read > high) {
+    const auto read = whole_number(*value);
+    if (!read || *read < low || *read > high) {
       return fail(fmt::format("'{}' must be a whole number from {} to {}", name, low, high), name);
     }
-    into = static_cast<Number>(read);
+    into = static_cast<Number>(*read);
   }
 
   void boolean(std::string_view name, bool& into) {
@@ -115,17 +143,13 @@ class Reader {
   void judge_the_rest(std::vector<std::string>& labels) {
     for (const auto& [name, value] : body_.items()) {
       if (known_.contains(name)) continue;
-      if (std::find(kLabels.begin(), kLabels.end(), name) != kLabels.end()) {
+      if (value.is_null()) continue;
+      const auto* known = harmless(name, value);
+      if (known == nullptr) {
+        fail(fmt::format("'{}' is not supported here, or not with this value", name), name);
+      } else if (known->is_label) {
         labels.push_back(name);
-        continue;
       }
-      const auto neutral =
-          std::find_if(kNeutral.begin(), kNeutral.end(), [&](const auto& n) { return n.name == name; });
-      const auto text = ' ' + json_text(value) + ' ';
-      const bool changes_nothing =
-          value.is_null() ||
-          (neutral != kNeutral.end() && fmt::format(" {} ", neutral->values).find(text) != std::string::npos);
-      if (!changes_nothing) fail(fmt::format("'{}' is not supported here", name), name);
     }
   }
 

@@ -36,6 +36,16 @@ std::string_view stop_reason(Finish finish) {
   }
 }
 
+std::string_view error_type(int status) {
+  switch (status) {
+    case 401: return "authentication_error";
+    case 404: return "not_found_error";
+    case 413: return "request_too_large";
+    case 429: return "rate_limit_error";
+    default: return status < 500 ? "invalid_request_error" : "api_error";
+  }
+}
+
 std::string named_event(std::string_view name, Json data) {
   Json typed = {{"type", name}};
   typed.update(data);
@@ -66,10 +76,7 @@ class MessagesForm final : public Form {
   [[nodiscard]] std::string_view id_prefix() const override { return "msg_"; }
   [[nodiscard]] Answer<GenerationRequest> read(const Json& body) const override { return read_messages_request(body); }
   [[nodiscard]] Json error(const ApiError& error) const override {
-    Json detail = {{"type", error.status == 429  ? "rate_limit_error"
-                            : error.status < 500 ? error.type
-                                                 : "api_error"},
-                   {"message", error.message}};
+    Json detail = {{"type", error_type(error.status)}, {"message", error.message}};
     if (!error.param.empty()) detail["param"] = error.param;
     return {{"type", "error"}, {"error", std::move(detail)}};
   }

@@ -114,7 +114,8 @@ Answer<Generated> Service::generate(Conversations::Lease lease, const Generation
   auto results = partition::generate(*engine_, requests);
   for (std::uint32_t i = 0; i < results.size(); ++i) {
     if (results[i].ok()) {
-      if (const auto settled = leases[i].partition().settle(); !settled.ok()) results[i] = settled.error();
+      // The next request is compared with what the ledger holds, which must be what was answered.
+      if (const auto settled = leases[i].partition().settle(true); !settled.ok()) results[i] = settled.error();
     }
     if (!results[i].ok()) {
       if (results[i].error().code != ErrorCode::kUnsupported) leases[i].give_up();

@@ -199,6 +199,29 @@ TEST(Conversations, WhereAllAreNamedTheNextIsRefusedAndNoOtherOwner) {
   EXPECT_EQ(served.chat(chat_body({"one more"}), {{"Authorization", "Bearer two"}}).status, 200);
 }
 
+// A generation that ends inside a character: the cache keeps nothing of it that the answer does not say.
+TEST(Conversations, HalfACharacterIsNoHistory) {
+  const Served served;
+  const auto& tokenizer = served.service().engine().tokenizer();
+  engine::Token half = 0;
+  while (tokenizer.piece(half) != "\xC3") ++half;
+  const auto prompt = tokenizer.tokenize("one two three").value();
+  Json body = {{"prompt", prompt}, {"max_tokens", 1}, {"temperature", 0}, {"bulkhead", {{"logits_hash", true}}}};
+  body["logit_bias"] = {{std::to_string(half), 1000}};
+  const auto drawn = served.post("/v1/completions", json_text(body));
+  ASSERT_EQ(drawn.status, 200) << drawn.body;
+  const auto held = served.get("/v1/partitions/" + own(drawn)["partition"].get<std::string>()).json();
+  EXPECT_EQ(held["tokens"], prompt.size());
+  // A client that works with tokens sends back what was drawn, the half character too.
+  body.erase("logit_bias");
+  for (const auto more : {half, prompt.front()}) body["prompt"].push_back(more);
+  const auto next = served.post("/v1/completions", json_text(body));
+  EXPECT_EQ(prompt_tokens(next), prompt.size() + 2);
+  EXPECT_EQ(cached(next), prompt.size()) << "what is said to be cached was there";
+  const Served fresh;
+  EXPECT_EQ(own(next)["logits_hash"], own(fresh.post("/v1/completions", json_text(body)))["logits_hash"]);
+}
+
 TEST(Conversations, ACompletionContinuesItsTokens) {
   const Served served;
   const auto first =
