@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Sources are ASCII, carry the licence line, stay under 800 lines, name no path of a machine, and parse, write and print in one way."""
+"""Sources are ASCII, carry the licence line, stay under 800 lines, name no path of a machine, and parse, write and print in one way. Pages keep
+to 100 columns."""
 
 from __future__ import annotations
 
@@ -18,6 +19,22 @@ ONE_WAY = (
 SOURCES = (".h", ".cpp", ".cc", ".py", ".sh", ".cmake", ".in", ".js", ".css")
 
 
+# Written by the program.
+REPORTS = re.compile(r"docs/results/(eval-.*/report|compare-.*)\.md$|tests/data/")
+WIDEST = 100
+
+
+def wide_lines(text: str) -> list[int]:
+    """Lines of prose that are too long; tables, code and headings may be."""
+    wide: list[int] = []
+    code = False
+    for number, line in enumerate(text.splitlines(), 1):
+        code ^= line.lstrip().startswith("```")
+        if not code and len(line) > WIDEST and not line.lstrip().startswith(("|", "#", "<", "```")):
+            wide.append(number)
+    return wide
+
+
 def main() -> int:
     root = Path(__file__).resolve().parents[2]
     listing = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=root, capture_output=True, text=True, check=True)
@@ -32,6 +49,8 @@ def main() -> int:
         for number, line in enumerate(text.splitlines(), 1):
             if MACHINE_PATH.search(line):
                 problems.append(f"{name}:{number}: a path of a machine")
+        if path.suffix == ".md" and not REPORTS.search(name):
+            problems += [f"{name}:{number}: more than {WIDEST} columns" for number in wide_lines(text)]
         if path.suffix not in SOURCES:
             continue
         if name.startswith(("src/", "include/")):
