@@ -139,6 +139,13 @@ struct GenerateOptions {
   // kUsage together with ignore_end; kBadInput for rules that are broken or too large; kUnsupported where the engine
   // cannot, where no token fits, or where a token could be read in too many ways.
   std::string grammar = {};
+  // Words of the text from which on the grammar holds: what stands before the first of them is free, what begins with
+  // it must be as the rules say. Empty: the grammar holds from the first token on. At most 16, of 1 to 256 bytes;
+  // kUsage otherwise, and without a grammar.
+  std::vector<std::string> grammar_triggers = {};
+  // What the rules have read already when the generation begins, as if it had been drawn: for rules that begin with the
+  // text of a prompt. At most 4 KiB; kBadInput where they do not allow it.
+  std::string grammar_prefix = {};
   // Called on the thread that called generate(), perhaps a little after the token was drawn; return false to stop this
   // generation behind this token. It must not throw, and not use the partitions of that call.
   std::function<bool(const TokenEvent&)> on_token = {};

@@ -26,6 +26,7 @@
 #include "base/id.h"
 #include "base/result.h"
 #include "engine/snapshot.h"
+#include "engine/tokenizer.h"
 
 #include <bulkhead/options.h>
 
@@ -44,7 +45,6 @@
 
 namespace bulkhead::engine {
 
-using Token = std::int32_t;
 using SequenceId = Id<struct SequenceTag>;
 using JobId = Id<struct JobTag>;
 using Duration = std::chrono::nanoseconds;
@@ -109,44 +109,6 @@ struct WorkerMemory {
   std::uint32_t processes = 0;
   std::uint64_t peak_rss_bytes = 0;     // most that was ever resident, summed over them
   std::uint64_t peak_device_bytes = 0;  // most on a GPU, where the framework counts it; else 0
-};
-
-struct ChatMessage {
-  std::string role;  // "system", "developer", "user", "assistant" or "tool"
-  std::string content;
-};
-
-// A piece of a rendered chat: either written by the template, or a run of bytes of one message's content.
-struct ChatPart {
-  std::string text;
-  bool from_template = true;
-};
-
-// Text to tokens and back. Content and template are tokenized by different calls, so that content can never become a
-// control token.
-class Tokenizer {
- public:
-  Tokenizer() = default;
-  Tokenizer(const Tokenizer&) = delete;
-  Tokenizer& operator=(const Tokenizer&) = delete;
-  virtual ~Tokenizer() = default;
-
-  // Tokens of plain content: no BOS, and text that looks like a control token stays text.
-  [[nodiscard]] virtual Result<std::vector<Token>> tokenize(std::string_view text) const = 0;
-  // Tokens of template text, in which control tokens are read as such. No BOS is added.
-  [[nodiscard]] virtual Result<std::vector<Token>> tokenize_template(std::string_view text) const = 0;
-  // The token that begins a text, if this model wants one.
-  [[nodiscard]] virtual std::optional<Token> bos() const = 0;
-  // The raw bytes a token stands for; "" for control tokens.
-  [[nodiscard]] virtual std::string piece(Token token) const = 0;
-  // The visible spelling of a token, control tokens included ("<|im_end|>").
-  [[nodiscard]] virtual std::string spelling(Token token) const = 0;
-  [[nodiscard]] virtual bool ends_generation(Token token) const = 0;
-  // Renders messages with the model's own template, which takes facts().clock for now. What messages say can change
-  // what a template writes: render_opaque() (engine/opaque_chat.h) is for prompts. kUnsupported: no template, or it
-  // refuses these roles; kCorrupt: a broken template, or one that exceeds a limit.
-  [[nodiscard]] virtual Result<std::vector<ChatPart>> render_chat(std::span<const ChatMessage> messages,
-                                                                  bool open_assistant_turn) const = 0;
 };
 
 struct OpenOptions {

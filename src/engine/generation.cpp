@@ -49,6 +49,26 @@ Result<void> check_grammar(std::string_view grammar) {
   return {};
 }
 
+Result<void> check_triggers(const GenerateOptions& options) {
+  const auto& triggers = options.grammar_triggers;
+  if (options.grammar_prefix.size() > kMostPrefixBytes ||
+      (options.grammar.empty() && !options.grammar_prefix.empty())) {
+    return Error{ErrorCode::kUsage,
+                 fmt::format("a prefix of at most {} bytes goes with a grammar", kMostPrefixBytes),
+                 "grammar_prefix",
+                 {}};
+  }
+  if (triggers.empty()) return {};
+  const auto fail = [](std::string why) {
+    return Error{ErrorCode::kUsage, std::move(why), "grammar_triggers", "leave them out, or give a grammar"};
+  };
+  if (options.grammar.empty()) return fail("there is no grammar that they could begin");
+  const bool right = std::ranges::all_of(
+      triggers, [](const std::string& one) { return !one.empty() && one.size() <= kMostTriggerBytes; });
+  if (triggers.size() <= kMostTriggers && right) return {};
+  return fail(fmt::format("at most {} words of 1 to {} bytes are read", kMostTriggers, kMostTriggerBytes));
+}
+
 }  // namespace
 
 Result<void> check_options(const GenerateOptions& options) {
@@ -60,6 +80,7 @@ Result<void> check_options(const GenerateOptions& options) {
                  "logprobs",
                  {}};
   }
+  BH_CHECK(check_triggers(options));
   if (options.ignore_end && !options.grammar.empty()) {
     return Error{ErrorCode::kUsage, "a grammar says where a text ends, and that is to be ignored", "ignore_end",
                  "leave one of both out"};

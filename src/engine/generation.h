@@ -18,6 +18,9 @@ inline constexpr std::size_t kMostBiases = 1024;
 inline constexpr float kMostBias = 1000;
 inline constexpr std::uint32_t kMostLogprobs = 20;
 inline constexpr std::size_t kMostGrammarBytes = std::size_t{64} << 10U;
+inline constexpr std::size_t kMostPrefixBytes = 4096;
+inline constexpr std::size_t kMostTriggers = 16;
+inline constexpr std::size_t kMostTriggerBytes = 256;
 
 // kUsage, naming field, value and limit, when an option lies outside its range (NaN included).
 [[nodiscard]] Result<void> check_options(const GenerateOptions& options);

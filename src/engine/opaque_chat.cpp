@@ -88,24 +88,41 @@ class Contents {
   std::size_t next_ = 0;                 // the message whose word comes next
 };
 
-}  // namespace
-
-Result<std::vector<ChatPart>> render_opaque(const Tokenizer& tokenizer, std::span<const ChatMessage> messages,
-                                            bool open_assistant_turn) {
-  std::vector<ChatMessage> covered(messages.begin(), messages.end());
-  for (std::size_t i = 0; i < covered.size(); ++i) {
-    auto& content = covered[i].content;
+std::vector<ChatMessage> covered(std::span<const ChatMessage> messages) {
+  std::vector<ChatMessage> all(messages.begin(), messages.end());
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    auto& content = all[i].content;
     const auto core = without_ends(content);
     if (core.empty()) continue;
     const auto begin = static_cast<std::size_t>(core.data() - content.data());
     content.replace(begin, core.size(), word_for(i));
   }
-  BH_TRY(const auto parts, tokenizer.render_chat(covered, open_assistant_turn));
-  std::vector<ChatPart> restored;
+  return all;
+}
+
+Result<std::vector<ChatPart>> restored(std::span<const ChatPart> parts, std::span<const ChatMessage> messages) {
+  std::vector<ChatPart> all;
   Contents contents(messages);
-  for (const auto& part : parts) BH_CHECK(contents.restore(part, restored));
+  for (const auto& part : parts) BH_CHECK(contents.restore(part, all));
   BH_CHECK(contents.finish());
-  return restored;
+  return all;
+}
+
+}  // namespace
+
+Result<std::vector<ChatPart>> render_opaque(const Tokenizer& tokenizer, std::span<const ChatMessage> messages,
+                                            bool open_assistant_turn) {
+  BH_TRY(const auto parts, tokenizer.render_chat(covered(messages), open_assistant_turn));
+  return restored(parts, messages);
+}
+
+Result<ToolChat> render_opaque_tools(const Tokenizer& tokenizer, const ToolChatRequest& request) {
+  auto asked = request;
+  const auto messages = covered(request.messages);
+  asked.messages = messages;
+  BH_TRY(auto chat, tokenizer.render_tools(asked));
+  BH_TRY(chat.parts, restored(chat.parts, request.messages));
+  return chat;
 }
 
 }  // namespace bulkhead::engine

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "base/result.h"
-#include "engine/engine.h"
+#include "engine/tokenizer.h"
 
 #include <span>
 #include <vector>
@@ -20,5 +20,9 @@ namespace bulkhead::engine {
 [[nodiscard]] Result<std::vector<ChatPart>> render_opaque(const Tokenizer& tokenizer,
                                                           std::span<const ChatMessage> messages,
                                                           bool open_assistant_turn);
+
+// The same for a chat with tools: as Tokenizer::render_tools, with contents alone covered. What tools, calls and
+// arguments say is seen by the template.
+[[nodiscard]] Result<ToolChat> render_opaque_tools(const Tokenizer& tokenizer, const ToolChatRequest& request);
 
 }  // namespace bulkhead::engine

@@ -54,6 +54,8 @@ void add_seldom_options(Json& object, const GenerateOptions& options) {
   }
   if (options.logprobs) object["logprobs"] = *options.logprobs;
   if (!options.grammar.empty()) object["grammar"] = options.grammar;
+  if (!options.grammar_prefix.empty()) object["grammar_prefix"] = options.grammar_prefix;
+  if (!options.grammar_triggers.empty()) object["grammar_triggers"] = options.grammar_triggers;
 }
 
 Result<void> read_seldom_options(const JsonView& object, GenerateOptions& options) {
@@ -69,6 +71,15 @@ Result<void> read_seldom_options(const JsonView& object, GenerateOptions& option
     BH_TRY(options.logprobs, number<std::uint32_t>(object, "logprobs"));
   }
   BH_TRY(options.grammar, object.string_or("grammar", {}));
+  BH_TRY(options.grammar_prefix, object.string_or("grammar_prefix", {}));
+  if (object.has("grammar_triggers")) {
+    BH_TRY(const auto list, object.at("grammar_triggers"));
+    BH_TRY(const auto items, list.items());
+    for (const auto& item : items) {
+      BH_TRY(auto word, item.string());
+      options.grammar_triggers.push_back(std::move(word));
+    }
+  }
   return {};
 }
 

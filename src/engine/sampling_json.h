@@ -9,8 +9,8 @@
 
 namespace bulkhead::engine {
 
-// Writes `logit_bias` (a list of `token`, `bias`, the bias as text, since JSON has no infinity), `logprobs` and
-// `grammar` into `object`, each only where it is set.
+// Writes `logit_bias` (a list of `token`, `bias`, the bias as text, since JSON has no infinity), `logprobs`,
+// `grammar` and what begins it into `object`, each only where it is set.
 void add_seldom_options(Json& object, const GenerateOptions& options);
 
 // Reads them back; what is not there stays unset. kBadInput for a field of another form. Ranges are check_options()'s.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "prompt/chat_log.h"
 
+#include "base/json.h"
+
 #include <algorithm>
 
 namespace bulkhead::prompt {
@@ -28,22 +30,41 @@ std::optional<std::size_t> ChatLog::held_of(std::string_view text, const engine:
     if (!rest.starts_with(spelled)) return std::nullopt;
     held += spelled.size();
   }
-  // A generation that ended by itself left its end token in the cache: the template writes it again.
-  if (end_token) {
-    const auto spelling = tokenizer.spelling(*end_token);
-    if (text.substr(held).starts_with(spelling)) held += spelling.size();
-  }
-  return held;
+  return behind_end(text, held, tokenizer);
+}
+
+// A generation that ended by itself left its end token in the cache: the template writes it again.
+std::size_t ChatLog::behind_end(std::string_view text, std::size_t held, const engine::Tokenizer& tokenizer) const {
+  if (!end_token) return held;
+  const auto spelling = tokenizer.spelling(*end_token);
+  return text.substr(held).starts_with(spelling) ? held + spelling.size() : held;
+}
+
+std::optional<std::size_t> ChatLog::held_of_calls(std::string_view text, const ChatBeginning& beginning,
+                                                  const engine::Tokenizer& tokenizer) const {
+  const bool goes_on = text.starts_with(beginning.rendered) && beginning.rendered.starts_with(rendered);
+  if (!goes_on || beginning.said < rendered.size()) return std::nullopt;
+  return behind_end(text, beginning.said, tokenizer);
 }
 
 void ChatLog::note_answer(const std::string& text, std::optional<engine::Token> end) {
+  note_answer(engine::AnswerParts{.content = text}, end);
+}
+
+void ChatLog::note_answer(const engine::AnswerParts& answer, std::optional<engine::Token> end) {
   if (answered) {
-    messages.back().content += text;
-  } else if (!messages.empty() && messages.back().role == "user") {
-    messages.push_back({"assistant", text});
+    messages.back().content += answer.content;
+    messages.back().calls.insert(messages.back().calls.end(), answer.calls.begin(), answer.calls.end());
+  } else if (!messages.empty() && (messages.back().role == "user" || messages.back().role == "tool")) {
+    messages.push_back({.role = "assistant", .content = answer.content, .calls = answer.calls});
     answered = true;
   }
   end_token = end;
+}
+
+std::string normal_json(const std::string& text) {
+  const auto parsed = parse_json(text);
+  return parsed.ok() ? json_text(parsed.value()) : text;
 }
 
 std::string text_of(std::span<const engine::ChatPart> parts) {

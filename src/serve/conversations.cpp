@@ -46,8 +46,21 @@ std::uint64_t common_tokens(const TracedTokens& one, const TracedTokens& other) 
 }
 
 bool is_beginning(const std::vector<engine::ChatMessage>& first, const std::vector<engine::ChatMessage>& all) {
-  const auto same = [](const auto& a, const auto& b) { return a.role == b.role && a.content == b.content; };
+  // Calls are the same whatever their ids, which templates rarely tell: what they tell is compared as text.
+  const auto same_call = [](const auto& a, const auto& b) {
+    return a.name == b.name && prompt::normal_json(a.arguments) == prompt::normal_json(b.arguments);
+  };
+  const auto same = [&](const auto& a, const auto& b) {
+    return a.role == b.role && a.content == b.content && std::ranges::equal(a.calls, b.calls, same_call);
+  };
   return first.size() < all.size() && std::equal(first.begin(), first.end(), all.begin(), same);
+}
+
+std::optional<std::size_t> held_bytes(const prompt::ChatLog& log, const Wanted& wanted,
+                                      const engine::Tokenizer& tokenizer) {
+  if (log.messages.back().calls.empty()) return log.held_of(wanted.rendered, tokenizer);
+  const auto beginning = wanted.beginning ? wanted.beginning(log.messages.size()) : std::nullopt;
+  return beginning ? log.held_of_calls(wanted.rendered, *beginning, tokenizer) : std::nullopt;
 }
 
 }  // namespace
@@ -64,7 +77,7 @@ struct Conversations::Choice {
     if (wanted.messages.empty()) {
       choice.continues = conversation.raw && choice.tokens == held.size() && held.size() < wanted.tokens.size();
     } else if (conversation.log.answered && is_beginning(conversation.log.messages, wanted.messages)) {
-      const auto bytes = conversation.log.held_of(wanted.rendered, tokenizer);
+      const auto bytes = held_bytes(conversation.log, wanted, tokenizer);
       choice.continues = bytes && *bytes < wanted.rendered.size();
       if (choice.continues) choice = {.continues = true, .tokens = held.size(), .bytes = *bytes};
     }
@@ -109,8 +122,8 @@ void Conversations::Lease::prefilled(const Wanted& wanted) {
   taken_->log = {.messages = wanted.messages, .rendered = wanted.rendered};
 }
 
-void Conversations::Lease::answered(const std::string& text, std::optional<engine::Token> end) const {
-  if (!taken_->raw) taken_->log.note_answer(text, end);
+void Conversations::Lease::answered(const engine::AnswerParts& answer, std::optional<engine::Token> end) const {
+  if (!taken_->raw) taken_->log.note_answer(answer, end);
 }
 
 void Conversations::Lease::give_up() const {

@@ -20,6 +20,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -36,6 +37,9 @@ struct Wanted {
   std::vector<engine::ChatPart> parts = {};  // of `messages`, as the template renders them
   std::string rendered = {};                 // all that the parts say
   conversation::TracedTokens tokens = {};    // all of it, tokenized anew
+  // Of a chat with tools: what the template makes of its first `count` messages, of which the last is an answer.
+  // nullopt: it refuses, or writes such a turn in no way that is known.
+  std::function<std::optional<prompt::ChatBeginning>(std::size_t count)> beginning = {};
 };
 
 // What was there already, and why no more.
@@ -93,8 +97,8 @@ class Conversations {
 
     // The tail is in the cache: the chat is what was wanted. From now on reuse() is what the ledger says.
     void prefilled(const Wanted& wanted);
-    // The text of a generation behind that, and the end token if one was drawn.
-    void answered(const std::string& text, std::optional<engine::Token> end) const;
+    // What a generation said behind that, and the end token if one was drawn.
+    void answered(const engine::AnswerParts& answer, std::optional<engine::Token> end) const;
     // Nothing of it may be used again.
     void give_up() const;
 

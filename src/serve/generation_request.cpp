@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "serve/generation_request.h"
 
-#include "base/utf8.h"
 #include "engine/generation.h"
+#include "engines/llama/json_schema.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -21,49 +21,6 @@
 namespace bulkhead::serve {
 namespace {
 
-// Members that do not change the answer with these values. Null changes nothing anywhere.
-struct Harmless {
-  std::string_view name;
-  std::string_view values;  // a JSON list; empty: any
-  bool is_label;            // says who asks, or how to be served: is listed in the reply
-};
-constexpr std::array kHarmless = {Harmless{"user", "", true},
-                                  Harmless{"metadata", "", true},
-                                  Harmless{"store", "[false]", true},
-                                  Harmless{"service_tier", "", true},
-                                  Harmless{"safety_identifier", "", true},
-                                  Harmless{"prompt_cache_key", "", true},
-                                  Harmless{"prompt_cache_retention", "", true},
-                                  Harmless{"session_id", "", true},
-                                  Harmless{"cache_salt", "", true},
-                                  Harmless{"cache_prompt", "", true},
-                                  Harmless{"id_slot", "", true},
-                                  Harmless{"prediction", "", true},
-                                  Harmless{"frequency_penalty", "[0]", false},
-                                  Harmless{"presence_penalty", "[0]", false},
-                                  Harmless{"modalities", "[[\"text\"]]", false},
-                                  Harmless{"verbosity", "[\"medium\"]", false},
-                                  Harmless{"timings_per_token", "[false]", false},
-                                  Harmless{"return_progress", "[false]", false},
-                                  Harmless{"tools", "[[]]", false},
-                                  Harmless{"functions", "[[]]", false},
-                                  Harmless{"tool_choice", "[\"none\", \"auto\"]", false},
-                                  Harmless{"function_call", "[\"none\", \"auto\"]", false},
-                                  Harmless{"parallel_tool_calls", "[true, false]", false},
-                                  Harmless{"best_of", "[1]", false},
-                                  Harmless{"suffix", "[\"\"]", false},
-                                  Harmless{"typical_p", "[1]", false}};
-
-// nullptr: it changes the answer.
-const Harmless* harmless(std::string_view name, const Json& value) {
-  const auto found =
-      std::find_if(kHarmless.begin(), kHarmless.end(), [&](const auto& one) { return one.name == name; });
-  if (found == kHarmless.end() || found->values.empty()) return found == kHarmless.end() ? nullptr : &*found;
-  const auto values = parse_json(found->values);
-  const bool is_there = values.ok() && std::find(values->begin(), values->end(), value) != values->end();
-  return is_there ? &*found : nullptr;
-}
-
 // GBNF of any JSON object.
 constexpr std::string_view kJsonObject =
     "root ::= object\n"
@@ -75,144 +32,7 @@ constexpr std::string_view kJsonObject =
     "number ::= \"-\"? (\"0\" | [1-9] [0-9]{0,15}) (\".\" [0-9]{1,16})? ([eE] [-+]? [0-9]{1,3})? space\n"
     "space ::= | \" \" | \"\\n\" [ \\t]{0,20}\n";
 
-// 7 and 7.0; what 64 bits do not hold is none.
-std::optional<std::int64_t> whole_number(const Json& value) {
-  if (value.is_number_unsigned()) {
-    const auto number = value.get<std::uint64_t>();
-    constexpr std::uint64_t kMost = std::numeric_limits<std::int64_t>::max();
-    return number > kMost ? std::nullopt : std::optional(static_cast<std::int64_t>(number));
-  }
-  if (value.is_number_integer()) return value.get<std::int64_t>();
-  if (!value.is_number_float()) return std::nullopt;
-  const auto number = value.get<double>();
-  constexpr double kExact = 1e15;
-  return std::floor(number) == number && std::abs(number) < kExact ? std::optional(static_cast<std::int64_t>(number))
-                                                                   : std::nullopt;
-}
-
-// Reads members one by one; the first thing that is wrong is kept.
-class Reader {
- public:
-  explicit Reader(const Json& body) : body_(body) {}
-
-  [[nodiscard]] const std::optional<ApiError>& error() const { return error_; }
-  void fail(std::string message, std::string_view param) {
-    if (!error_) error_ = invalid_request(std::move(message), std::string(param));
-  }
-
-  // The member, if it is there and not null; from now on it is known.
-  [[nodiscard]] const Json* take(std::string_view name) {
-    known_.emplace(name);
-    const auto found = body_.find(std::string(name));
-    return found == body_.end() || found->is_null() ? nullptr : &*found;
-  }
-
-  void number(std::string_view name, float& into) {
-    const auto* value = take(name);
-    if (value == nullptr) return;
-    if (!value->is_number()) return fail(fmt::format("'{}' must be a number", name), name);
-    into = static_cast<float>(value->get<double>());
-  }
-
-  template <typename Number>
-  void integer(std::string_view name, Number& into, std::int64_t low, std::int64_t high) {
-    const auto* value = take(name);
-    if (value == nullptr) return;
-    const auto read = whole_number(*value);
-    if (!read || *read < low || *read > high) {
-      return fail(fmt::format("'{}' must be a whole number from {} to {}", name, low, high), name);
-    }
-    into = static_cast<Number>(*read);
-  }
-
-  void boolean(std::string_view name, bool& into) {
-    const auto* value = take(name);
-    if (value == nullptr) return;
-    if (!value->is_boolean()) return fail(fmt::format("'{}' must be true or false", name), name);
-    into = value->get<bool>();
-  }
-
-  void string(std::string_view name, std::string& into) {
-    const auto* value = take(name);
-    if (value == nullptr) return;
-    if (!value->is_string()) return fail(fmt::format("'{}' must be a string", name), name);
-    into = value->get<std::string>();
-  }
-
-  // What nobody asked for is a label, asks for what is done anyway, or is refused.
-  void judge_the_rest(std::vector<std::string>& labels) {
-    for (const auto& [name, value] : body_.items()) {
-      if (known_.contains(name)) continue;
-      if (value.is_null()) continue;
-      const auto* known = harmless(name, value);
-      if (known == nullptr) {
-        fail(fmt::format("'{}' is not supported here, or not with this value", name), name);
-      } else if (known->is_label) {
-        labels.push_back(name);
-      }
-    }
-  }
-
- private:
-  const Json& body_;
-  std::set<std::string, std::less<>> known_;
-  std::optional<ApiError> error_;
-};
-
-// A content is a string, or a list of parts of type "text".
-std::string text_of_content(const Json& content, Reader& reader, const std::string& place) {
-  if (content.is_string()) return content.get<std::string>();
-  if (content.is_null()) return {};
-  if (!content.is_array()) {
-    reader.fail("a content must be a string or a list of parts", place);
-    return {};
-  }
-  std::string text;
-  for (const auto& part : content) {
-    const auto type = part.is_object() ? part.value("type", Json()) : Json();
-    const bool is_text = type == "text" || type == "input_text" || type == "output_text";
-    if (!is_text || !part.contains("text") || !part["text"].is_string()) {
-      reader.fail("only parts of type \"text\" are supported", place);
-      return {};
-    }
-    text += part["text"].get<std::string>();
-  }
-  return text;
-}
-
-void read_messages(Reader& reader, std::vector<engine::ChatMessage>& into,
-                   std::initializer_list<std::string_view> roles) {
-  const auto* list = reader.take("messages");
-  if (list == nullptr || !list->is_array() || list->empty() || list->size() > kMostMessages) {
-    return reader.fail(fmt::format("'messages' must be a list of 1 to {} messages", kMostMessages), "messages");
-  }
-  for (std::size_t i = 0; i < list->size(); ++i) {
-    const auto& message = (*list)[i];
-    const auto place = fmt::format("messages[{}]", i);
-    if (!message.is_object()) return reader.fail("a message must be an object", place);
-    const auto role = message.contains("role") && message["role"].is_string() ? message["role"].get<std::string>() : "";
-    if (std::find(roles.begin(), roles.end(), role) == roles.end()) {
-      return reader.fail(role == "tool" || role == "function"
-                             ? "messages of tools are not supported here"
-                             : fmt::format("a role must be one of {}", fmt::join(roles, ", ")),
-                         place + ".role");
-    }
-    const auto calls = message.find("tool_calls");
-    if (calls != message.end() && !calls->is_null() && !(calls->is_array() && calls->empty())) {
-      return reader.fail("calls of tools are not supported here", place + ".tool_calls");
-    }
-    const auto content = message.find("content");
-    if (content == message.end() || (content->is_null() && role != "assistant")) {
-      return reader.fail("a message must have a content", place + ".content");
-    }
-    into.push_back({role == "developer" ? "system" : role, text_of_content(*content, reader, place + ".content")});
-  }
-  if (into.empty() || into.back().role == "assistant") {
-    reader.fail("the last message must not be the assistant's: continuing an answer is not supported", "messages");
-  }
-}
-
-void read_stops(Reader& reader, std::string_view name, std::vector<std::string>& into) {
+void read_stops(BodyReader& reader, std::string_view name, std::vector<std::string>& into) {
   const auto* stop = reader.take(name);
   if (stop == nullptr) return;
   const auto list = stop->is_array() ? *stop : Json::array({*stop});
@@ -225,7 +45,7 @@ void read_stops(Reader& reader, std::string_view name, std::vector<std::string>&
 }
 
 // {"TOKEN": BIAS, ...}
-void read_bias(Reader& reader, std::vector<TokenBias>& into) {
+void read_bias(BodyReader& reader, std::vector<TokenBias>& into) {
   const auto* bias = reader.take("logit_bias");
   if (bias == nullptr) return;
   if (!bias->is_object()) return reader.fail("'logit_bias' must be an object", "logit_bias");
@@ -240,19 +60,40 @@ void read_bias(Reader& reader, std::vector<TokenBias>& into) {
   }
 }
 
-void read_response_format(Reader& reader, GenerateOptions& options) {
-  const auto* format = reader.take("response_format");
+void use_schema(BodyReader& reader, const Json& holder, const std::string& place, GenerateOptions& options) {
+  const auto schema = holder.find("schema");
+  if (schema == holder.end() || !schema->is_object()) {
+    return reader.fail("a JSON schema must be an object", place + ".schema");
+  }
+  auto rules = engines::llama::grammar_of_schema(*schema, holder.value("strict", Json()) == true);
+  if (rules.ok()) {
+    options.grammar = std::move(rules).value();
+    return;
+  }
+  const auto& error = rules.error();
+  reader.fail(error.message, place + ".schema" + (error.place.empty() ? "" : '.' + error.place));
+}
+
+// What text an answer may be: `format` has a type, and a schema in itself or in its member "json_schema".
+void read_format(BodyReader& reader, const Json* format, const std::string& place, GenerateOptions& options) {
   if (format == nullptr) return;
   const auto type = format->is_object() ? format->value("type", Json()) : Json();
   if (type == "text") return;
-  if (type != "json_object") {
-    return reader.fail("only the types \"text\" and \"json_object\" are supported here", "response_format");
+  if (type != "json_object" && type != "json_schema") {
+    return reader.fail("only the types \"text\", \"json_object\" and \"json_schema\" are supported here", place);
   }
-  if (!options.grammar.empty()) return reader.fail("give 'grammar' or 'response_format', not both", "grammar");
-  options.grammar = kJsonObject;
+  if (!options.grammar.empty()) return reader.fail("give 'grammar' or a format of the answer, not both", "grammar");
+  const auto inner = format->find("json_schema");
+  if (inner != format->end() && inner->is_object()) {
+    use_schema(reader, *inner, place + ".json_schema", options);
+  } else if (type == "json_schema" || format->contains("schema")) {
+    use_schema(reader, *format, place, options);
+  } else {
+    options.grammar = kJsonObject;
+  }
 }
 
-void read_own(Reader& reader, GenerationRequest& request) {
+void read_own(BodyReader& reader, GenerationRequest& request) {
   const auto* own = reader.take("bulkhead");
   if (own == nullptr) return;
   if (!own->is_object()) return reader.fail("'bulkhead' must be an object", "bulkhead");
@@ -265,7 +106,7 @@ void read_own(Reader& reader, GenerationRequest& request) {
 }
 
 // What all forms have in common.
-void read_common(Reader& reader, GenerationRequest& request) {
+void read_common(BodyReader& reader, GenerationRequest& request) {
   auto& sampling = request.options.sampling;
   sampling.temperature = 1;
   sampling.seed = std::random_device()();
@@ -278,7 +119,7 @@ void read_common(Reader& reader, GenerationRequest& request) {
   read_own(reader, request);
 }
 
-void read_length(Reader& reader, std::initializer_list<const char*> names, GenerationRequest& request) {
+void read_length(BodyReader& reader, std::initializer_list<const char*> names, GenerationRequest& request) {
   std::int64_t most = -1;
   constexpr std::int64_t kMost = 1 << 20;
   for (const auto* name : names) reader.integer(name, most, -1, kMost);
@@ -287,7 +128,7 @@ void read_length(Reader& reader, std::initializer_list<const char*> names, Gener
 }
 
 // What chats and completions of OpenAI have in common.
-void read_sampling(Reader& reader, GenerationRequest& request) {
+void read_sampling(BodyReader& reader, GenerationRequest& request) {
   auto& sampling = request.options.sampling;
   read_common(reader, request);
   reader.number("min_p", sampling.min_p);
@@ -308,11 +149,14 @@ void read_sampling(Reader& reader, GenerationRequest& request) {
   read_bias(reader, request.options.logit_bias);
   reader.boolean("ignore_eos", request.options.ignore_end);
   reader.string("grammar", request.options.grammar);
-  read_response_format(reader, request.options);
+  read_format(reader, reader.take("response_format"), "response_format", request.options);
 }
 
-Answer<GenerationRequest> finished(Reader& reader, GenerationRequest request) {
+Answer<GenerationRequest> finished(BodyReader& reader, GenerationRequest request) {
   reader.judge_the_rest(request.labels);
+  if (!request.tools.tools.empty() && !request.options.grammar.empty()) {
+    reader.fail("tools and a format of the answer cannot be asked for together", "tools");
+  }
   if (reader.error()) return *reader.error();
   if (const auto checked = engine::check_options(request.options); !checked.ok()) {
     return api_error_of(checked.error());
@@ -324,9 +168,10 @@ Answer<GenerationRequest> finished(Reader& reader, GenerationRequest request) {
 
 Answer<GenerationRequest> read_chat_request(const Json& body) {
   if (!body.is_object()) return invalid_request("the body must be a JSON object");
-  Reader reader(body);
+  BodyReader reader(body);
   GenerationRequest request;
-  read_messages(reader, request.messages, {"system", "developer", "user", "assistant"});
+  read_openai_messages(reader, request.messages);
+  read_openai_tools(reader, request.tools);
   read_sampling(reader, request);
   bool logprobs = false;
   std::uint32_t top = 0;
@@ -339,7 +184,7 @@ Answer<GenerationRequest> read_chat_request(const Json& body) {
 
 Answer<GenerationRequest> read_completion_request(const Json& body) {
   if (!body.is_object()) return invalid_request("the body must be a JSON object");
-  Reader reader(body);
+  BodyReader reader(body);
   GenerationRequest request;
   const auto* prompt = reader.take("prompt");
   const bool of_tokens = prompt != nullptr && prompt->is_array() && !prompt->empty() &&
@@ -364,12 +209,10 @@ Answer<GenerationRequest> read_completion_request(const Json& body) {
 
 Answer<GenerationRequest> read_messages_request(const Json& body, bool counts_only) {
   if (!body.is_object()) return invalid_request("the body must be a JSON object");
-  Reader reader(body);
+  BodyReader reader(body);
   GenerationRequest request;
-  if (const auto* system = reader.take("system"); system != nullptr) {
-    request.messages.push_back({"system", text_of_content(*system, reader, "system")});
-  }
-  read_messages(reader, request.messages, {"user", "assistant"});
+  read_anthropic_messages(reader, request.messages);
+  read_anthropic_tools(reader, request.tools);
   read_common(reader, request);
   read_length(reader, {"max_tokens"}, request);
   if (!request.max_tokens && !counts_only) reader.fail("'max_tokens' must be given", "max_tokens");
@@ -378,6 +221,59 @@ Answer<GenerationRequest> read_messages_request(const Json& body, bool counts_on
     const bool off = thinking->is_object() && thinking->value("type", Json()) == "disabled";
     if (!off) reader.fail("thinking is not supported here", "thinking");
   }
+  return finished(reader, std::move(request));
+}
+
+namespace {
+
+// Hints of clients, and what is done anyway.
+void read_responses_hints(BodyReader& reader, GenerationRequest& request) {
+  const auto* reasoning = reader.take("reasoning");
+  const auto says_nothing = [](const Json& one) { return one.is_null(); };
+  if (reasoning != nullptr && !(reasoning->is_object() && std::ranges::all_of(*reasoning, says_nothing))) {
+    reader.fail("reasoning is not supported here", "reasoning");
+  }
+  const auto* truncation = reader.take("truncation");
+  if (truncation != nullptr && *truncation != "disabled") {
+    reader.fail("only \"disabled\" is supported: a context that is too long is refused", "truncation");
+  }
+  const auto* background = reader.take("background");
+  if (background != nullptr && *background != false) reader.fail("there are no background responses", "background");
+  const auto* include = reader.take("include");
+  if (include == nullptr) return;
+  // What else could be included is made by reasoning, searches and pictures, none of which is here.
+  const bool logprobs = include->is_array() && std::ranges::count(*include, "message.output_text.logprobs") > 0;
+  if (!include->is_array()) reader.fail("'include' must be a list", "include");
+  if (logprobs && !request.options.logprobs) request.options.logprobs = 0;
+}
+
+}  // namespace
+
+Answer<GenerationRequest> read_responses_request(const Json& body, const FindMessages& earlier) {
+  if (!body.is_object()) return invalid_request("the body must be a JSON object");
+  BodyReader reader(body);
+  GenerationRequest request;
+  reader.string("previous_response_id", request.previous);
+  std::optional<std::vector<engine::ChatMessage>> before;
+  if (!request.previous.empty() && !reader.error()) {
+    before = earlier(request.previous);
+    if (!before) reader.fail("there is no such response", "previous_response_id");
+  }
+  request.store = true;
+  reader.boolean("store", request.store);
+  read_responses_input(reader, before.value_or(std::vector<engine::ChatMessage>()), request.messages);
+  read_responses_tools(reader, request.tools);
+  read_common(reader, request);
+  read_length(reader, {"max_output_tokens"}, request);
+  if (const auto* text = reader.take("text"); text != nullptr) {
+    if (!text->is_object()) reader.fail("'text' must be an object", "text");
+    const auto format = text->is_object() ? text->find("format") : text->end();
+    if (format != text->end() && !format->is_null()) read_format(reader, &*format, "text.format", request.options);
+  }
+  std::int64_t top = -1;
+  reader.integer("top_logprobs", top, 0, engine::kMostLogprobs);
+  if (top > 0) request.options.logprobs = static_cast<std::uint32_t>(top);
+  read_responses_hints(reader, request);
   return finished(reader, std::move(request));
 }
 

@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: MIT
-// The body of a request for text, checked: chat completions, completions, messages. A parameter that changes the
-// answer is honoured or refused by name; labels and hints are accepted, and listed in the reply.
+// The body of a request for text, checked: chat completions, completions, responses, messages. A parameter that changes
+// the answer is honoured or refused by name; labels and hints are accepted, and listed in the reply.
 #pragma once
 
 #include "base/json.h"
 #include "engine/engine.h"
 #include "serve/api_error.h"
+#include "serve/chat_fields.h"
 
 #include <bulkhead/options.h>
 
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -27,15 +30,21 @@ struct GenerationRequest {
   bool stream = false;
   bool stream_usage = false;
   bool logits_hash = false;
-  bool echo = false;                     // the prompt in front of a completion's text
-  std::vector<std::string> labels = {};  // members that were accepted and change nothing
+  bool echo = false;  // the prompt in front of a completion's text
+  ToolUse tools = {};
+  std::shared_ptr<const engine::AnswerReader> reader = {};  // of the answer, where it may hold calls
+  std::string previous = {};                                // of a response: the one it goes on with
+  bool store = false;                                       // of a response: whether it may be gone on with
+  std::vector<std::string> labels = {};                     // members that were accepted and change nothing
 };
 
 inline constexpr std::uint32_t kMostChoices = 16;
-inline constexpr std::size_t kMostMessages = 4096;
 
 [[nodiscard]] Answer<GenerationRequest> read_chat_request(const Json& body);
 [[nodiscard]] Answer<GenerationRequest> read_completion_request(const Json& body);
+// OpenAI's responses. `earlier`: all messages of a response by its id, its answer the last; nullopt: there is none.
+using FindMessages = std::function<std::optional<std::vector<engine::ChatMessage>>(const std::string& id)>;
+[[nodiscard]] Answer<GenerationRequest> read_responses_request(const Json& body, const FindMessages& earlier);
 // Anthropic's messages. `counts_only`: /v1/messages/count_tokens, which asks for no tokens.
 [[nodiscard]] Answer<GenerationRequest> read_messages_request(const Json& body, bool counts_only = false);
 

@@ -28,12 +28,10 @@ std::optional<std::string> stop_of(const GenerationRequest& request, const engin
   return first;
 }
 
-std::string_view stop_reason(Finish finish) {
-  switch (finish) {
-    case Finish::kLength: return "max_tokens";
-    case Finish::kStop: return "stop_sequence";
-    default: return "end_turn";
-  }
+std::string_view stop_reason(const Choice& choice) {
+  if (choice.result.finish == Finish::kLength) return "max_tokens";
+  if (!choice.answer.calls.empty()) return "tool_use";
+  return choice.result.finish == Finish::kStop ? "stop_sequence" : "end_turn";
 }
 
 std::string_view error_type(int status) {
@@ -71,61 +69,108 @@ Json message_json(const ReplyHead& head, Json content, Json reason, Json stop, J
           {"usage", std::move(usage)}};
 }
 
+Json error_json(const ApiError& error) {
+  Json detail = {{"type", error_type(error.status)}, {"message", error.message}};
+  if (!error.param.empty()) detail["param"] = error.param;
+  return {{"type", "error"}, {"error", std::move(detail)}};
+}
+
+Json usage_json_of(const Generated& generated) {
+  return usage_json_of(generated.prompt_tokens, generated.reuse.tokens, generated.completion_tokens);
+}
+
+Json call_block(const engine::ToolCall& call) {
+  const auto input = parse_json(call.arguments);
+  return {{"type", "tool_use"},
+          {"id", call.id},
+          {"name", call.name},
+          {"input", input.ok() && input->is_object() ? input.value() : Json::object()}};
+}
+
+// Blocks come one after another: a text at most, then calls.
+class MessagesEvents final : public Events {
+ public:
+  MessagesEvents(const ReplyHead& head, const GenerationRequest& request, const engine::Tokenizer& tokenizer)
+      : head_(head), request_(request), tokenizer_(tokenizer) {}
+
+  [[nodiscard]] std::string first(std::uint64_t prompt_tokens, const Reuse& reuse) override {
+    auto message = message_json(head_, Json::array(), nullptr, nullptr, usage_json_of(prompt_tokens, reuse.tokens, 0));
+    return named_event("message_start", {{"message", std::move(message)}}) + named_event("ping", Json::object());
+  }
+
+  [[nodiscard]] std::string more(std::uint32_t /*choice*/, const Delta& delta, const TokenEvent* /*event*/) override {
+    std::string events;
+    if (!delta.text.empty()) {
+      if (blocks_ == 0) events += begin({{"type", "text"}, {"text", ""}});
+      events += piece({{"type", "text_delta"}, {"text", delta.text}});
+    }
+    for (const auto& call : delta.calls) {
+      if (call.begins) {
+        events += begin({{"type", "tool_use"}, {"id", call.id}, {"name", call.name}, {"input", Json::object()}});
+      }
+      if (!call.arguments.empty()) {
+        events += piece({{"type", "input_json_delta"}, {"partial_json", call.arguments}});
+      }
+    }
+    return events;
+  }
+
+  [[nodiscard]] std::string last(const Generated& generated) override {
+    const auto& choice = generated.choices.front();
+    const auto stop = stop_of(request_, choice.result, tokenizer_);
+    auto events = more(0, choice.rest, nullptr);
+    if (blocks_ == 0) events += begin({{"type", "text"}, {"text", ""}});
+    return events + end() +
+           named_event("message_delta",
+                       {{"delta",
+                         {{"stop_reason", stop_reason(choice)}, {"stop_sequence", stop ? Json(*stop) : Json(nullptr)}}},
+                        {"usage", usage_json_of(generated)},
+                        {"bulkhead", own_json(request_, generated)}}) +
+           named_event("message_stop", Json::object());
+  }
+
+  [[nodiscard]] std::string failed(const ApiError& error) override { return named_event("error", error_json(error)); }
+
+ private:
+  [[nodiscard]] std::string begin(Json block) {
+    auto events = blocks_ == 0 ? std::string() : end();
+    ++blocks_;
+    return events + named_event("content_block_start", {{"index", blocks_ - 1}, {"content_block", std::move(block)}});
+  }
+  [[nodiscard]] std::string piece(Json delta) const {
+    return named_event("content_block_delta", {{"index", blocks_ - 1}, {"delta", std::move(delta)}});
+  }
+  [[nodiscard]] std::string end() const { return named_event("content_block_stop", {{"index", blocks_ - 1}}); }
+
+  const ReplyHead& head_;
+  const GenerationRequest& request_;
+  const engine::Tokenizer& tokenizer_;
+  std::uint32_t blocks_ = 0;  // that have begun; the last of them is open
+};
+
 class MessagesForm final : public Form {
  public:
   [[nodiscard]] std::string_view id_prefix() const override { return "msg_"; }
+  [[nodiscard]] std::string_view call_prefix() const override { return "toolu_"; }
   [[nodiscard]] Answer<GenerationRequest> read(const Json& body) const override { return read_messages_request(body); }
-  [[nodiscard]] Json error(const ApiError& error) const override {
-    Json detail = {{"type", error_type(error.status)}, {"message", error.message}};
-    if (!error.param.empty()) detail["param"] = error.param;
-    return {{"type", "error"}, {"error", std::move(detail)}};
-  }
+  [[nodiscard]] Json error(const ApiError& error) const override { return error_json(error); }
 
   [[nodiscard]] Json whole(const ReplyHead& head, const GenerationRequest& request, const Generated& generated,
                            const engine::Tokenizer& tokenizer) const override {
-    const auto& result = generated.choices.front().result;
-    const auto stop = stop_of(request, result, tokenizer);
+    const auto& choice = generated.choices.front();
+    const auto stop = stop_of(request, choice.result, tokenizer);
     Json content = Json::array();
-    if (!result.text.empty()) content.push_back({{"type", "text"}, {"text", result.text}});
-    auto message =
-        message_json(head, std::move(content), stop_reason(result.finish), stop ? Json(*stop) : Json(nullptr),
-                     usage_json_of(generated.prompt_tokens, generated.reuse.tokens, generated.completion_tokens));
+    if (!choice.answer.content.empty()) content.push_back({{"type", "text"}, {"text", choice.answer.content}});
+    for (const auto& call : choice.answer.calls) content.push_back(call_block(call));
+    auto message = message_json(head, std::move(content), stop_reason(choice), stop ? Json(*stop) : Json(nullptr),
+                                usage_json_of(generated));
     message["bulkhead"] = own_json(request, generated);
     return message;
   }
 
-  [[nodiscard]] std::string first_events(const ReplyHead& head, const GenerationRequest& /*request*/,
-                                         std::uint64_t prompt_tokens, const Reuse& reuse) const override {
-    auto message = message_json(head, Json::array(), nullptr, nullptr, usage_json_of(prompt_tokens, reuse.tokens, 0));
-    return named_event("message_start", {{"message", std::move(message)}}) +
-           named_event("content_block_start", {{"index", 0}, {"content_block", {{"type", "text"}, {"text", ""}}}}) +
-           named_event("ping", Json::object());
-  }
-
-  [[nodiscard]] std::string text_events(const ReplyHead& /*head*/, std::uint32_t /*choice*/, const std::string& text,
-                                        const TokenEvent* /*event*/,
-                                        const engine::Tokenizer& /*tokenizer*/) const override {
-    if (text.empty()) return {};
-    return named_event("content_block_delta", {{"index", 0}, {"delta", {{"type", "text_delta"}, {"text", text}}}});
-  }
-
-  [[nodiscard]] std::string last_events(const ReplyHead& head, const GenerationRequest& request,
-                                        const Generated& generated, const engine::Tokenizer& tokenizer) const override {
-    const auto& choice = generated.choices.front();
-    const auto stop = stop_of(request, choice.result, tokenizer);
-    return text_events(head, 0, choice.rest, nullptr, tokenizer) + named_event("content_block_stop", {{"index", 0}}) +
-           named_event(
-               "message_delta",
-               {{"delta",
-                 {{"stop_reason", stop_reason(choice.result.finish)},
-                  {"stop_sequence", stop ? Json(*stop) : Json(nullptr)}}},
-                {"usage", usage_json_of(generated.prompt_tokens, generated.reuse.tokens, generated.completion_tokens)},
-                {"bulkhead", own_json(request, generated)}}) +
-           named_event("message_stop", Json::object());
-  }
-
-  [[nodiscard]] std::string error_events(const ApiError& failure) const override {
-    return named_event("error", error(failure));
+  [[nodiscard]] std::unique_ptr<Events> events(const ReplyHead& head, const GenerationRequest& request,
+                                               const engine::Tokenizer& tokenizer) const override {
+    return std::make_unique<MessagesEvents>(head, request, tokenizer);
   }
 };
 

@@ -13,8 +13,26 @@ namespace {
 
 using Finish = engine::GenerateResult::Finish;
 
-std::string_view reason_of(Finish finish) {
-  return finish == Finish::kLength ? "length" : "stop";
+std::string_view reason_of(const Choice& choice) {
+  if (choice.result.finish == Finish::kLength) return "length";
+  return choice.answer.calls.empty() ? "stop" : "tool_calls";
+}
+
+Json call_json(const engine::ToolCall& call) {
+  return {{"id", call.id}, {"type", "function"}, {"function", {{"name", call.name}, {"arguments", call.arguments}}}};
+}
+
+// What is new of calls, for a chunk of a stream.
+Json call_deltas(const std::vector<CallDelta>& deltas) {
+  Json list = Json::array();
+  for (const auto& delta : deltas) {
+    Json one = {{"index", delta.index}};
+    if (delta.begins) one.update({{"id", delta.id}, {"type", "function"}});
+    one["function"] = {{"arguments", delta.arguments}};
+    if (delta.begins) one["function"]["name"] = delta.name;
+    list.push_back(std::move(one));
+  }
+  return list;
 }
 
 // JSON has no infinity; OpenAI gives -9999 for what has no probability.
@@ -41,8 +59,7 @@ Json chat_logprobs(engine::Token token, const TokenLogprobs& logprobs, const eng
 Json logprobs_json(bool chat, std::span<const engine::Token> tokens, std::span<const TokenLogprobs> logprobs,
                    const engine::Tokenizer& tokenizer) {
   if (logprobs.empty()) return nullptr;
-  Json content = Json::array();
-  for (std::size_t i = 0; i < tokens.size(); ++i) content.push_back(chat_logprobs(tokens[i], logprobs[i], tokenizer));
+  auto content = logprobs_list(tokens, logprobs, tokenizer);
   if (chat) return {{"content", std::move(content)}, {"refusal", nullptr}};
   Json lists = {{"tokens", Json::array()}, {"token_logprobs", Json::array()}, {"top_logprobs", Json::array()}};
   for (const auto& entry : content) {
@@ -71,31 +88,22 @@ std::string event_of(const Json& data) {
   return "data: " + json_text(data) + "\n\n";
 }
 
-class OpenAiForm final : public Form {
+class OpenAiEvents final : public Events {
  public:
-  explicit OpenAiForm(bool chat) : chat_(chat) {}
+  OpenAiEvents(bool chat, const ReplyHead& head, const GenerationRequest& request, const engine::Tokenizer& tokenizer)
+      : chat_(chat), head_(head), request_(request), tokenizer_(tokenizer) {}
 
-  [[nodiscard]] std::string_view id_prefix() const override { return chat_ ? "chatcmpl-" : "cmpl-"; }
-  [[nodiscard]] Answer<GenerationRequest> read(const Json& body) const override {
-    return chat_ ? read_chat_request(body) : read_completion_request(body);
-  }
-  [[nodiscard]] Json error(const ApiError& error) const override { return to_json(error); }
-  [[nodiscard]] Json whole(const ReplyHead& head, const GenerationRequest& request, const Generated& generated,
-                           const engine::Tokenizer& tokenizer) const override;
-  [[nodiscard]] std::string first_events(const ReplyHead& head, const GenerationRequest& request,
-                                         std::uint64_t prompt_tokens, const Reuse& reuse) const override;
-  [[nodiscard]] std::string text_events(const ReplyHead& head, std::uint32_t choice, const std::string& text,
-                                        const TokenEvent* event, const engine::Tokenizer& tokenizer) const override;
-  [[nodiscard]] std::string last_events(const ReplyHead& head, const GenerationRequest& request,
-                                        const Generated& generated, const engine::Tokenizer& tokenizer) const override;
-  [[nodiscard]] std::string error_events(const ApiError& failure) const override { return event_of(error(failure)); }
+  [[nodiscard]] std::string first(std::uint64_t prompt_tokens, const Reuse& reuse) override;
+  [[nodiscard]] std::string more(std::uint32_t choice, const Delta& delta, const TokenEvent* event) override;
+  [[nodiscard]] std::string last(const Generated& generated) override;
+  [[nodiscard]] std::string failed(const ApiError& error) override { return event_of(to_json(error)); }
 
  private:
-  [[nodiscard]] Json chunk(const ReplyHead& head, Json choices) const {
-    return {{"id", head.id},
+  [[nodiscard]] Json chunk(Json choices) const {
+    return {{"id", head_.id},
             {"object", chat_ ? "chat.completion.chunk" : "text_completion"},
-            {"created", head.created},
-            {"model", head.model},
+            {"created", head_.created},
+            {"model", head_.model},
             {"choices", std::move(choices)}};
   }
   // `delta`: of a chat; a completion has text in its place.
@@ -113,7 +121,74 @@ class OpenAiForm final : public Form {
   }
 
   bool chat_;
+  const ReplyHead& head_;
+  const GenerationRequest& request_;
+  const engine::Tokenizer& tokenizer_;
 };
+
+std::string OpenAiEvents::first(std::uint64_t /*prompt_tokens*/, const Reuse& /*reuse*/) {
+  std::string events;
+  for (std::uint32_t i = 0; i < request_.choices && chat_; ++i) {
+    events += event_of(chunk(choice(i, {{"role", "assistant"}, {"content", ""}}, {}, nullptr, nullptr)));
+  }
+  return events;
+}
+
+std::string OpenAiEvents::more(std::uint32_t index, const Delta& delta, const TokenEvent* event) {
+  const bool has_logprobs = event != nullptr && event->logprobs != nullptr;
+  if (delta.empty() && !has_logprobs) return {};
+  auto logprobs = has_logprobs
+                      ? logprobs_json(chat_, std::span(&event->token, 1), std::span(event->logprobs, 1), tokenizer_)
+                      : Json(nullptr);
+  Json json = Json::object();
+  if (!delta.text.empty() || delta.calls.empty()) json["content"] = delta.text;
+  if (!delta.calls.empty()) json["tool_calls"] = call_deltas(delta.calls);
+  return event_of(chunk(choice(index, std::move(json), delta.text, std::move(logprobs), nullptr)));
+}
+
+std::string OpenAiEvents::last(const Generated& generated) {
+  std::string events;
+  for (const auto& one : generated.choices) {
+    events += more(one.index, one.rest, nullptr);
+    auto last = chunk(choice(one.index, Json::object(), {}, nullptr, reason_of(one)));
+    if (&one == &generated.choices.back()) last["bulkhead"] = own_json(request_, generated);
+    events += event_of(last);
+  }
+  if (request_.stream_usage) {  // a chunk without choices, which only clients that ask for it expect
+    auto usage = chunk(Json::array());
+    usage["usage"] = usage_json(generated);
+    events += event_of(usage);
+  }
+  return events + "data: [DONE]\n\n";
+}
+
+class OpenAiForm final : public Form {
+ public:
+  explicit OpenAiForm(bool chat) : chat_(chat) {}
+
+  [[nodiscard]] std::string_view id_prefix() const override { return chat_ ? "chatcmpl-" : "cmpl-"; }
+  [[nodiscard]] Answer<GenerationRequest> read(const Json& body) const override {
+    return chat_ ? read_chat_request(body) : read_completion_request(body);
+  }
+  [[nodiscard]] Json error(const ApiError& error) const override { return to_json(error); }
+  [[nodiscard]] Json whole(const ReplyHead& head, const GenerationRequest& request, const Generated& generated,
+                           const engine::Tokenizer& tokenizer) const override;
+  [[nodiscard]] std::unique_ptr<Events> events(const ReplyHead& head, const GenerationRequest& request,
+                                               const engine::Tokenizer& tokenizer) const override {
+    return std::make_unique<OpenAiEvents>(chat_, head, request, tokenizer);
+  }
+
+ private:
+  bool chat_;
+};
+
+Json message_of(const engine::AnswerParts& answer) {
+  const bool is_silent = answer.content.empty() && !answer.calls.empty();
+  Json message = {
+      {"role", "assistant"}, {"content", is_silent ? Json(nullptr) : Json(answer.content)}, {"refusal", nullptr}};
+  for (const auto& call : answer.calls) message["tool_calls"].push_back(call_json(call));
+  return message;
+}
 
 Json OpenAiForm::whole(const ReplyHead& head, const GenerationRequest& request, const Generated& generated,
                        const engine::Tokenizer& tokenizer) const {
@@ -122,12 +197,12 @@ Json OpenAiForm::whole(const ReplyHead& head, const GenerationRequest& request, 
     const auto& result = one.result;
     Json json = {{"index", one.index}};
     if (chat_) {
-      json["message"] = {{"role", "assistant"}, {"content", result.text}, {"refusal", nullptr}};
+      json["message"] = message_of(one.answer);
     } else {
       json["text"] = (request.echo ? request.prompt : std::string()) + result.text;
     }
     json["logprobs"] = logprobs_json(chat_, result.tokens, result.logprobs, tokenizer);
-    json["finish_reason"] = reason_of(result.finish);
+    json["finish_reason"] = reason_of(one);
     choices.push_back(std::move(json));
   }
   return {{"id", head.id},
@@ -137,42 +212,6 @@ Json OpenAiForm::whole(const ReplyHead& head, const GenerationRequest& request, 
           {"choices", std::move(choices)},
           {"usage", usage_json(generated)},
           {"bulkhead", own_json(request, generated)}};
-}
-
-std::string OpenAiForm::first_events(const ReplyHead& head, const GenerationRequest& request,
-                                     std::uint64_t /*prompt_tokens*/, const Reuse& /*reuse*/) const {
-  std::string events;
-  for (std::uint32_t i = 0; i < request.choices && chat_; ++i) {
-    events += event_of(chunk(head, choice(i, {{"role", "assistant"}, {"content", ""}}, {}, nullptr, nullptr)));
-  }
-  return events;
-}
-
-std::string OpenAiForm::text_events(const ReplyHead& head, std::uint32_t index, const std::string& text,
-                                    const TokenEvent* event, const engine::Tokenizer& tokenizer) const {
-  const bool has_logprobs = event != nullptr && event->logprobs != nullptr;
-  if (text.empty() && !has_logprobs) return {};
-  auto logprobs = has_logprobs
-                      ? logprobs_json(chat_, std::span(&event->token, 1), std::span(event->logprobs, 1), tokenizer)
-                      : Json(nullptr);
-  return event_of(chunk(head, choice(index, {{"content", text}}, text, std::move(logprobs), nullptr)));
-}
-
-std::string OpenAiForm::last_events(const ReplyHead& head, const GenerationRequest& request, const Generated& generated,
-                                    const engine::Tokenizer& tokenizer) const {
-  std::string events;
-  for (const auto& one : generated.choices) {
-    if (!one.rest.empty()) events += text_events(head, one.index, one.rest, nullptr, tokenizer);
-    auto last = chunk(head, choice(one.index, Json::object(), {}, nullptr, reason_of(one.result.finish)));
-    if (&one == &generated.choices.back()) last["bulkhead"] = own_json(request, generated);
-    events += event_of(last);
-  }
-  if (request.stream_usage) {  // a chunk without choices, which only clients that ask for it expect
-    auto usage = chunk(head, Json::array());
-    usage["usage"] = usage_json(generated);
-    events += event_of(usage);
-  }
-  return events + "data: [DONE]\n\n";
 }
 
 }  // namespace
@@ -185,6 +224,15 @@ const Form& chat_form() {
 const Form& completion_form() {
   static const OpenAiForm form(false);
   return form;
+}
+
+Json logprobs_list(std::span<const engine::Token> tokens, std::span<const TokenLogprobs> logprobs,
+                   const engine::Tokenizer& tokenizer) {
+  Json list = Json::array();
+  for (std::size_t i = 0; i < tokens.size() && i < logprobs.size(); ++i) {
+    list.push_back(chat_logprobs(tokens[i], logprobs[i], tokenizer));
+  }
+  return list;
 }
 
 Json own_json(const GenerationRequest& request, const Generated& generated) {

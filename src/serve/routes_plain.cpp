@@ -156,7 +156,7 @@ void HttpServer::Impl::add_plain_routes() {
   http.Post("/apply-template", [this](const Request& request, Response& response) {
     const auto body = body_of(request, response);
     if (!body) return;
-    const auto read = read_chat_request(*body);
+    auto read = read_chat_request(*body);
     if (!read.ok()) return send(response, read.error());
     const auto wanted = service.wanted(read.value());
     if (!wanted.ok()) return send(response, wanted.error());

@@ -50,24 +50,24 @@ bool write_text(httplib::DataSink& sink, const std::string& text) {
 }
 
 // Runs on the connection's thread. A client that is gone ends its own generation.
-void stream_answer(Service& service, Stream& stream, httplib::DataSink& sink) {
-  const auto& tokenizer = service.engine().tokenizer();
-  const auto& form = *stream.form;
+void stream_answer(Service& service, Stream& stream, httplib::DataSink& sink,
+                   const std::function<std::string()>& new_call_id) {
+  const auto events = stream.form->events(stream.head, stream.request, service.engine().tokenizer());
   auto lease = std::move(*stream.lease);
   stream.lease.reset();
-  bool there = write_text(
-      sink, form.first_events(stream.head, stream.request, lease.partition().ledger().tokens.size(), lease.reuse()));
+  bool there = write_text(sink, events->first(lease.partition().ledger().tokens.size(), lease.reuse()));
   if (!there) stream.stop.request_stop();
-  const auto on_text = [&](std::uint32_t choice, const TokenEvent& event, const std::string& text) {
-    there = there && write_text(sink, form.text_events(stream.head, choice, text, &event, tokenizer));
+  const auto on_text = [&](std::uint32_t choice, const TokenEvent& event, const Delta& delta) {
+    there = there && write_text(sink, events->more(choice, delta, &event));
     return there;
   };
-  const auto generated = service.generate(std::move(lease), stream.request, on_text, stream.stop.get_token());
+  const auto generated =
+      service.generate(std::move(lease), stream.request, on_text, stream.stop.get_token(), new_call_id);
   if (!generated.ok()) {
     ++(generated.error().status < 500 ? service.counters().refused : service.counters().failed);
-    static_cast<void>(write_text(sink, form.error_events(generated.error())));
+    static_cast<void>(write_text(sink, events->failed(generated.error())));
   } else if (there) {
-    static_cast<void>(write_text(sink, form.last_events(stream.head, stream.request, generated.value(), tokenizer)));
+    static_cast<void>(write_text(sink, events->last(generated.value())));
   }
 }
 
@@ -115,16 +115,15 @@ void HttpServer::Impl::answer(const Form& form, const Request& request, Response
     const auto stream = std::make_shared<Stream>(form, place, std::move(read.value()), head, std::move(lease.value()),
                                                  stopping.get_token());
     response.set_chunked_content_provider("text/event-stream", [this, stream](std::size_t, httplib::DataSink& sink) {
-      stream_answer(service, *stream, sink);
+      stream_answer(service, *stream, sink, [&] { return new_id(stream->form->call_prefix()); });
       sink.done();
       return true;
     });
     return;
   }
-  const auto on_text = [&](std::uint32_t, const TokenEvent&, const std::string&) {
-    return !request.is_connection_closed();
-  };
-  const auto generated = service.generate(std::move(lease.value()), read.value(), on_text, stop.get_token());
+  const auto on_text = [&](std::uint32_t, const TokenEvent&, const Delta&) { return !request.is_connection_closed(); };
+  const auto generated = service.generate(std::move(lease.value()), read.value(), on_text, stop.get_token(),
+                                          [&] { return new_id(form.call_prefix()); });
   if (!generated.ok()) return send(request, response, generated.error());
   send(response, form.whole(head, read.value(), generated.value(), service.engine().tokenizer()));
 }
@@ -132,7 +131,7 @@ void HttpServer::Impl::answer(const Form& form, const Request& request, Response
 void HttpServer::Impl::count_tokens(const Request& request, Response& response) {
   const auto body = body_of(request, response);
   if (!body) return;
-  const auto read = read_messages_request(*body, true);
+  auto read = read_messages_request(*body, true);
   if (!read.ok()) return send(request, response, read.error());
   if (const auto unknown = check_model(read.value().model)) return send(request, response, *unknown);
   const auto wanted = service.wanted(read.value());

@@ -2,7 +2,6 @@
 #include "serve/service.h"
 
 #include "engine/opaque_chat.h"
-#include "serve/text_stream.h"
 
 #include <fmt/format.h>
 
@@ -17,17 +16,76 @@ using Finish = engine::GenerateResult::Finish;
 Service::Service(std::unique_ptr<engine::Engine> engine, Limits limits)
     : desk_(desk::Desk::open(std::move(engine))), engine_(desk_->client()), conversations_(*engine_, limits) {}
 
-Answer<Wanted> Service::wanted(const GenerationRequest& request) const {
+namespace {
+
+// Whether the template must know of tools to render it.
+bool has_tools(const GenerationRequest& request) {
+  const auto speaks_of_them = [](const engine::ChatMessage& message) {
+    return message.role == "tool" || !message.calls.empty();
+  };
+  return !request.tools.tools.empty() || std::ranges::any_of(request.messages, speaks_of_them);
+}
+
+engine::ToolChatRequest chat_of(std::span<const engine::ChatMessage> messages, const ToolUse& use, bool open) {
+  return {.messages = messages,
+          .tools = use.tools,
+          .must_call = use.must_call,
+          .only = use.only,
+          .several_calls = use.several_calls,
+          .open_assistant_turn = open};
+}
+
+// What stands behind the last content is what the template writes behind every turn.
+std::optional<prompt::ChatBeginning> beginning_of(const engine::Tokenizer& tokenizer,
+                                                  std::span<const engine::ChatMessage> messages, const ToolUse& use) {
+  std::vector<engine::ChatMessage> plain(messages.begin(), messages.end());
+  plain.back() = {.role = "assistant", .content = "a"};
+  const auto said = engine::render_opaque_tools(tokenizer, chat_of(plain, use, false));
+  const auto called = engine::render_opaque_tools(tokenizer, chat_of(messages, use, false));
+  if (!said.ok() || !called.ok()) return std::nullopt;
+  const auto content = std::find_if(said->parts.rbegin(), said->parts.rend(),
+                                    [](const engine::ChatPart& part) { return !part.from_template; });
+  const auto ending = prompt::text_of(std::span(content.base(), said->parts.end()));
+  prompt::ChatBeginning beginning{.rendered = prompt::text_of(called->parts)};
+  if (!beginning.rendered.ends_with(ending)) return std::nullopt;
+  beginning.said = beginning.rendered.size() - ending.size();
+  return beginning;
+}
+
+}  // namespace
+
+Result<void> Service::render(GenerationRequest& request, Wanted& wanted) const {
+  const auto& tokenizer = engine_->tokenizer();
+  if (!has_tools(request)) {
+    BH_TRY(wanted.parts, engine::render_opaque(tokenizer, wanted.messages, true));
+  } else {
+    BH_TRY(auto chat, engine::render_opaque_tools(tokenizer, chat_of(wanted.messages, request.tools, true)));
+    wanted.parts = std::move(chat.parts);
+    request.reader = std::move(chat.reader);
+    if (!request.tools.tools.empty()) {
+      request.options.grammar = std::move(chat.grammar);
+      request.options.grammar_prefix = std::move(chat.grammar_prefix);
+      request.options.grammar_triggers = std::move(chat.grammar_triggers);
+    }
+    request.options.stop.insert(request.options.stop.end(), chat.stop.begin(), chat.stop.end());
+    wanted.beginning = [&tokenizer, messages = request.messages, use = request.tools](std::size_t count) {
+      return beginning_of(tokenizer, std::span(messages).first(std::min(count, messages.size())), use);
+    };
+  }
+  wanted.rendered = prompt::text_of(wanted.parts);
+  BH_TRY(wanted.tokens, prompt::tokens_of(wanted.parts, 0, tokenizer));
+  return {};
+}
+
+Answer<Wanted> Service::wanted(GenerationRequest& request) const {
   const auto& tokenizer = engine_->tokenizer();
   Wanted wanted{.messages = request.messages};
   if (!wanted.messages.empty()) {
-    auto parts = engine::render_opaque(tokenizer, wanted.messages, true);
-    if (!parts.ok()) return api_error_of(parts.error());
-    wanted.parts = std::move(parts).value();
-    wanted.rendered = prompt::text_of(wanted.parts);
-    auto tokens = prompt::tokens_of(wanted.parts, 0, tokenizer);
-    if (!tokens.ok()) return api_error_of(tokens.error());
-    wanted.tokens = std::move(tokens).value();
+    if (const auto rendered = render(request, wanted); !rendered.ok()) {
+      auto answer = api_error_of(rendered.error());
+      if (rendered.error().place.starts_with("tool")) answer.param = "tools";
+      return answer;
+    }
   } else if (!request.prompt_tokens.empty()) {
     wanted.tokens.append(request.prompt_tokens, {.kind = OriginKind::kTurn});
   } else {
@@ -86,7 +144,7 @@ GenerateOptions options_of(const GenerationRequest& request, std::uint32_t index
 }  // namespace
 
 Answer<Generated> Service::generate(Conversations::Lease lease, const GenerationRequest& request, const OnText& on_text,
-                                    const std::stop_token& cancel) {
+                                    const std::stop_token& cancel, const std::function<std::string()>& new_call_id) {
   Generated generated{.prompt_tokens = lease.partition().ledger().tokens.size(), .reuse = lease.reuse()};
   std::vector<Conversations::Lease> leases;
   leases.push_back(std::move(lease));
@@ -97,7 +155,7 @@ Answer<Generated> Service::generate(Conversations::Lease lease, const Generation
   }
   std::stop_source stop;
   const std::stop_callback stopped(cancel, [&] { stop.request_stop(); });
-  std::vector<TextStream> streams(leases.size(), TextStream(request.options.stop));
+  std::vector<AnswerStream> streams(leases.size(), AnswerStream(request.options.stop, request.reader, new_call_id));
   std::vector<partition::GenerateRequest> requests;
   for (std::uint32_t i = 0; i < leases.size(); ++i) {
     auto options = options_of(request, i, generated.prompt_tokens, facts().context_tokens);
@@ -123,11 +181,11 @@ Answer<Generated> Service::generate(Conversations::Lease lease, const Generation
     }
     auto& result = results[i].value();
     const bool ended = result.finish == Finish::kEnd && !result.tokens.empty();
-    leases[i].answered(result.text, ended ? std::optional(result.tokens.back()) : std::nullopt);
+    auto rest = streams[i].finish(result.text, !ended && result.finish != Finish::kStop);
+    leases[i].answered(streams[i].answer(), ended ? std::optional(result.tokens.back()) : std::nullopt);
     generated.completion_tokens += result.tokens.size();
     if (result.finish == Finish::kCancelled) ++counters_.cancelled;
-    auto rest = streams[i].finish(result.text);
-    generated.choices.push_back({i, leases[i].id(), std::move(result), std::move(rest)});
+    generated.choices.push_back({i, leases[i].id(), std::move(result), streams[i].answer(), std::move(rest)});
   }
   counters_.completion_tokens += generated.completion_tokens;
   return generated;

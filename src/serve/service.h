@@ -6,6 +6,7 @@
 
 #include "desk/desk.h"
 #include "engine/engine.h"
+#include "serve/answer_stream.h"
 #include "serve/api_error.h"
 #include "serve/conversations.h"
 #include "serve/generation_request.h"
@@ -27,7 +28,8 @@ struct Choice {
   std::uint32_t index = 0;
   std::string partition = {};
   engine::GenerateResult result = {};
-  std::string rest = {};  // of its text: what was not sent yet
+  engine::AnswerParts answer = {};  // what its text says
+  Delta rest = {};                  // what was not sent yet
 };
 
 struct Generated {
@@ -37,8 +39,8 @@ struct Generated {
   Reuse reuse = {};
 };
 
-// A token of one choice, while it is generated; the text that may be sent for it. False: stop all choices.
-using OnText = std::function<bool(std::uint32_t choice, const TokenEvent& event, const std::string& text)>;
+// A token of one choice, while it is generated; what may be sent for it. False: stop all choices.
+using OnText = std::function<bool(std::uint32_t choice, const TokenEvent& event, const Delta& delta)>;
 
 // What the server did so far.
 struct Counters {
@@ -56,18 +58,20 @@ class Service {
  public:
   Service(std::unique_ptr<engine::Engine> engine, Limits limits);
 
-  // The tokens of a request: rendered and tokenized, and short enough for one partition.
-  [[nodiscard]] Answer<Wanted> wanted(const GenerationRequest& request) const;
+  // The tokens of a request: rendered and tokenized, and short enough for one partition. What the model's template
+  // demands of the answer of a chat with tools is added to the request.
+  [[nodiscard]] Answer<Wanted> wanted(GenerationRequest& request) const;
 
   // Leases the conversation that a request goes on with, and makes it hold what is wanted. `still_at_it` is called from
   // time to time meanwhile. A request whose `cancel` is requested stops within one step, and no other with it.
   [[nodiscard]] Answer<Conversations::Lease> prefill(const std::string& owner, const Identity& identity,
                                                      const Wanted& wanted, const std::stop_token& cancel,
                                                      const std::function<void()>& still_at_it = {});
-  // All choices of the answer. What is sent by `on_text` is the beginning of each choice's text. Cancelled, the answer
-  // is what there was by then.
-  [[nodiscard]] Answer<Generated> generate(Conversations::Lease lease, const GenerationRequest& request,
-                                           const OnText& on_text, const std::stop_token& cancel);
+  // All choices of the answer. What is sent by `on_text` is the beginning of each choice. `new_call_id` names calls of
+  // tools. Cancelled, the answer is what there was by then.
+  [[nodiscard]] Answer<Generated> generate(
+      Conversations::Lease lease, const GenerationRequest& request, const OnText& on_text,
+      const std::stop_token& cancel, const std::function<std::string()>& new_call_id = [] { return "call_0"; });
 
   [[nodiscard]] engine::Engine& engine() { return *engine_; }
   [[nodiscard]] const engine::Facts& facts() const { return engine_->facts(); }
@@ -76,6 +80,8 @@ class Service {
   [[nodiscard]] Counters& counters() { return counters_; }
 
  private:
+  [[nodiscard]] Result<void> render(GenerationRequest& request, Wanted& wanted) const;
+
   std::shared_ptr<desk::Desk> desk_;
   std::unique_ptr<engine::Engine> engine_;  // the desk's
   Conversations conversations_;

@@ -5,6 +5,7 @@
 
 #include "base/utf8.h"
 #include "engines/llama/backend.h"
+#include "engines/llama/lazy_constraint.h"
 #include "engines/llama/tokenizer.h"
 #include "engines/tiny_model.h"
 #include "temporary_folder.h"
@@ -12,6 +13,7 @@
 #include <gtest/gtest.h>
 #include <llama.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <memory>
@@ -287,6 +289,61 @@ TEST(Grammar, RandomTextsEndInAnAnswer) {
   }
   EXPECT_EQ(::testing::internal::GetCapturedStderr(), "");
   EXPECT_GT(good, 100);
+}
+
+// Takes a text character by character; how many were taken.
+std::size_t taken_of(LazyConstraint& lazy, std::string_view text) {
+  const auto& pieces = words().spellings()->pieces;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto token = std::find(pieces.begin(), pieces.end(), text.substr(i, 1));
+    EXPECT_NE(token, pieces.end());
+    const auto fits = lazy.take(static_cast<Token>(token - pieces.begin()));
+    EXPECT_TRUE(fits.ok());
+    if (!fits.ok() || !fits.value()) return i;
+  }
+  return text.size();
+}
+
+TEST(LazyConstraint, HoldsFromTheWordOnThatBeginsIt) {
+  const auto fresh = [](std::vector<std::string> triggers) {
+    auto constraint = made(R"(root ::= "<call>" [a-c]+ "!")");
+    return LazyConstraint(std::move(constraint).value(), std::move(triggers), words().spellings());
+  };
+  auto lazy = fresh({"<other>", "<call>"});
+  const std::string_view text = "anything <cal <call>abcd";
+  EXPECT_EQ(taken_of(lazy, text), text.size() - 1) << "a d is against the rules";
+  EXPECT_EQ(taken_of(lazy, "c!"), 2U);
+  EXPECT_EQ(taken_of(lazy, "x"), 0U) << "all is said";
+  auto at_once = fresh({});
+  EXPECT_EQ(taken_of(at_once, "anything"), 0U);
+  auto never = fresh({"<call>"});
+  EXPECT_EQ(taken_of(never, "<call <Call> <cal l>x"), 21U);
+}
+
+// A token may end the word and go on: what it says behind it must be as the rules say.
+TEST(LazyConstraint, ATokenThatBeginsItAndSaysMoreIsHeldToTheRules) {
+  const auto first = [&] {  // a token of several characters
+    for (const auto token : words().spellings()->sorted) {
+      const auto& piece = words().spellings()->pieces[static_cast<std::size_t>(token)];
+      if (piece.size() >= 3 && std::all_of(piece.begin(), piece.end(), [](char c) { return c >= 'a' && c <= 'z'; }))
+        return token;
+    }
+    return Token{-1};
+  }();
+  ASSERT_GE(first, 0);
+  const auto piece = words().spellings()->pieces[static_cast<std::size_t>(first)];
+  const auto lazy_for = [&](const std::string& behind) {
+    auto constraint = made("root ::= \"" + piece.substr(0, 2) + behind + "\" .*");
+    return LazyConstraint(std::move(constraint).value(), {piece.substr(0, 2)}, words().spellings());
+  };
+  auto fitting = lazy_for(piece.substr(2));
+  EXPECT_TRUE(fitting.take(first).value());
+  auto other = lazy_for("0");
+  EXPECT_FALSE(other.take(first).value());
+  std::vector<float> logits(words().size(), 0.0F);
+  ASSERT_TRUE(other.mask(logits, first).ok());
+  EXPECT_EQ(std::count(logits.begin(), logits.end(), 0.0F), static_cast<std::ptrdiff_t>(words().size()) - 1)
+      << "only the one that was refused";
 }
 
 }  // namespace

@@ -25,12 +25,13 @@ namespace bulkhead::testing {
 
 class Served {
  public:
-  explicit Served(serve::ServerOptions options = {}, serve::Limits limits = {}, std::uint32_t context = 1024) {
+  explicit Served(serve::ServerOptions options = {}, serve::Limits limits = {}, std::uint32_t context = 1024,
+                  const TinyModelOptions& tiny = {}) {
     ModelOptions model;
     model.path = (folder_ / "tiny.gguf").string();
     model.threads = 1;
     model.context_tokens = context;
-    if (!write_tiny_model(model.path)) std::abort();
+    if (!write_tiny_model(model.path, tiny)) std::abort();
     auto engine = engines::builtin_engines().make(model);
     if (!engine.ok()) std::abort();
     service_ = std::make_unique<serve::Service>(std::move(engine).value(), limits);

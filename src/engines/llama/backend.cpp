@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <llama.h>
+#include <log.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -46,6 +47,7 @@ void start_backend() {
   static std::once_flag once;
   std::call_once(once, [] {
     llama_log_set(on_log, nullptr);
+    common_log_set_verbosity_thold(-1);  // what common/chat has to say repeats what models and clients say
     catch_assertions();
     kernels::install();
     kernels::install_attention();

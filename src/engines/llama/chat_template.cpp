@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "engines/llama/chat_template.h"
 
+#include "engines/llama/template_limits.h"
+
 #include <fmt/format.h>
-#include <jinja/budget.h>
 #include <jinja/caps.h>
 #include <jinja/parser.h>
 #include <jinja/runtime.h>
@@ -29,36 +30,10 @@ std::string_view trimmed(std::string_view text) {
 // The largest of the 70 templates that come with llama.cpp has 17 kB, and 350 tokens in one tag.
 constexpr std::size_t kMaxSourceBytes = 256U << 10U;
 constexpr std::size_t kMaxTagTokens = 4096;
-constexpr std::size_t kMaxStackBytes = 512U << 10U;
-constexpr double kMaxSeconds = 20;
-
-// What running it on so many messages may cost. Some templates look through all messages for each message.
-jinja::budget_limits limits_for(std::uint64_t messages) {
-  return {.steps = 2'000'000 + 20'000 * messages + 64 * messages * messages,
-          .bytes = (64ULL << 20U) + (64ULL << 10U) * messages,
-          .values = 500'000 + 1000 * messages,
-          .stack = kMaxStackBytes,
-          .seconds = kMaxSeconds};
-}
-
-constexpr std::string_view kRaised = "Jinja Exception: ";  // before what a template itself says when it refuses
-
-// The engine's messages repeat the source and point into it. What is wrong stands behind one of these marks, or first.
-std::string what_is_wrong(std::string_view message) {
-  for (const std::string_view mark : {kRaised, std::string_view("Error: ")}) {
-    if (const auto at = message.rfind(mark); at != std::string_view::npos) message.remove_prefix(at + mark.size());
-  }
-  return std::string(message.substr(0, message.find('\n')));
-}
-
-Error broken(std::string_view why) {
-  return {ErrorCode::kCorrupt, fmt::format("the model's chat template is broken: {}", why), "chat template",
-          "choose a raw text format, or another model file"};
-}
 
 Result<void> check_size(std::string_view source) {
   if (source.size() <= kMaxSourceBytes) return {};
-  return broken(fmt::format("it has {} bytes, more than {}", source.size(), kMaxSourceBytes));
+  return broken_template(fmt::format("it has {} bytes, more than {}", source.size(), kMaxSourceBytes));
 }
 
 // The parser makes a chain of operators as deep as it is long.
@@ -67,7 +42,8 @@ Result<void> check_tags(const jinja::lexer_result& read) {
   for (const auto& token : read.tokens) {
     const bool begins = token.t == jinja::token::open_statement || token.t == jinja::token::open_expression;
     tokens = begins ? 0 : tokens + 1;
-    if (tokens > kMaxTagTokens) return broken(fmt::format("a tag of it has more than {} tokens", kMaxTagTokens));
+    if (tokens > kMaxTagTokens)
+      return broken_template(fmt::format("a tag of it has more than {} tokens", kMaxTagTokens));
   }
   return {};
 }
@@ -91,6 +67,9 @@ Result<void> check_roles(std::span<const ChatMessage> messages) {
                    fmt::format("there is no chat role \"{}\"", message.role),
                    {},
                    "use system, developer, user, assistant or tool"};
+    }
+    if (!message.calls.empty()) {
+      return Error{ErrorCode::kUnsupported, "a chat with calls of tools is rendered with tools", {}, {}};
     }
   }
   return {};
@@ -145,14 +124,14 @@ void ChatTemplate::try_one_turn(const Program& program) {
   try {
     static_cast<void>(program.run(one, true));
   } catch (const std::exception& failure) {
-    if (std::string_view(failure.what()).find(kRaised) == std::string_view::npos) throw;
+    if (std::string_view(failure.what()).find(kTemplateRaised) == std::string_view::npos) throw;
   }
 }
 
 Result<ChatTemplate> ChatTemplate::parse(const std::string& source, std::string bos, std::string eos,
                                          std::int64_t now) {
   BH_CHECK(check_size(source));
-  const jinja::budget_scope budget(limits_for(1));
+  const jinja::budget_scope budget(template_limits(1));
   try {
     jinja::lexer lexer;
     const auto tokens = lexer.tokenize(source);
@@ -160,13 +139,13 @@ Result<ChatTemplate> ChatTemplate::parse(const std::string& source, std::string 
     auto program = std::make_unique<Program>(
         Program{tokens.source, std::move(bos), std::move(eos), now, jinja::parse_from_tokens(tokens), false});
     const auto abilities = jinja::caps_get(program->program);  // keeps exceptions to itself
-    if (!budget.exceeded().empty()) return broken(budget.exceeded());
+    if (!budget.exceeded().empty()) return broken_template(budget.exceeded());
     program->content_as_parts = abilities.supports_typed_content && !abilities.supports_string_content;
     try_one_turn(*program);
     return ChatTemplate(std::move(program));
   } catch (const std::exception& failure) {
-    if (!budget.exceeded().empty()) return broken(budget.exceeded());
-    return broken(what_is_wrong(failure.what()));
+    if (!budget.exceeded().empty()) return broken_template(budget.exceeded());
+    return broken_template(what_template_says(failure.what()));
   }
 }
 
@@ -174,13 +153,13 @@ Result<std::vector<ChatPart>> ChatTemplate::render(std::span<const ChatMessage> 
                                                    bool open_assistant_turn) const {
   BH_CHECK(check_roles(messages));
   std::vector<ChatPart> parts;
-  const jinja::budget_scope budget(limits_for(messages.size()));
+  const jinja::budget_scope budget(template_limits(messages.size()));
   try {
     parts = program_->run(messages, open_assistant_turn);
   } catch (const std::exception& failure) {
-    if (!budget.exceeded().empty()) return broken(budget.exceeded());
+    if (!budget.exceeded().empty()) return broken_template(budget.exceeded());
     return Error{ErrorCode::kUnsupported,
-                 fmt::format("the model's chat template refuses: {}", what_is_wrong(failure.what())),
+                 fmt::format("the model's chat template refuses: {}", what_template_says(failure.what())),
                  {},
                  "change the roles, or use a raw text format"};
   }

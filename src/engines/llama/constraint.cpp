@@ -269,6 +269,21 @@ Result<void> Constraint::accept(Token token) {
   return is_too_much() ? Result<void>(too_much()) : Result<void>();
 }
 
+Result<bool> Constraint::accept_text(std::string_view text) {
+  begin_work(kMostWork);
+  const auto nodes = nodes_.size();
+  Front reached;
+  const bool fits = feed_all(text, reached);
+  if (is_too_much()) return too_much();
+  if (!fits) {
+    nodes_.resize(nodes);
+    return false;
+  }
+  front_ = std::move(reached);
+  forget_unreachable();
+  return true;
+}
+
 void Constraint::forget_unreachable() {
   constexpr auto kGone = std::numeric_limits<NodeId>::max();
   std::vector<NodeId> place(nodes_.size(), kGone);

@@ -17,6 +17,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace bulkhead::engines::llama {
@@ -43,6 +44,8 @@ class Constraint {
   [[nodiscard]] Result<void> mask(std::span<float> logits);
   // Goes on behind a token that is allowed.
   [[nodiscard]] Result<void> accept(engine::Token token);
+  // Goes on behind a text. False, and nothing is changed: the rules do not allow it here.
+  [[nodiscard]] Result<bool> accept_text(std::string_view text);
 
  private:
   using Place = Grammar::Place;

@@ -19,7 +19,7 @@ using engine::Token;
 using Finish = engine::GenerateResult::Finish;
 
 RunningJob::RunningJob(engine::Job its_job, Sequence& its_sequence, std::span<const Token> forbidden,
-                       std::optional<Constraint> its_constraint)
+                       std::optional<LazyConstraint> its_constraint)
     : job(std::move(its_job)),
       sequence(&its_sequence),
       stop(job),
@@ -45,7 +45,7 @@ void RunningJob::fail(Error why) {
 }
 
 JobId JobRun::add(engine::Job job, Sequence& sequence, std::span<const Token> forbidden,
-                  std::optional<Constraint> constraint) {
+                  std::optional<LazyConstraint> constraint) {
   return jobs_.emplace_back(std::move(job), sequence, forbidden, std::move(constraint)).id;
 }
 
@@ -289,17 +289,17 @@ Result<Token> JobRun::choose(RunningJob& one, std::span<const float> logits) {
     return Error{ErrorCode::kCorrupt, "the model gave no finite logits", {}, "get its file again"};
   }
   if (!drawn) return engine::no_token_left(options);
-  if (!one.constraint) return *drawn;
-  BH_TRY(const auto fits, one.constraint->allows(*drawn));
-  if (!fits) {
+  std::vector<float> masked;
+  while (one.constraint) {
+    BH_TRY(const auto fits, one.constraint->take(*drawn));
+    if (fits) break;
     // Most draws fit: only for the others all tokens are looked at. Without filters each token has the same chance as
     // if that had been done at once; a filter looks at all tokens in the first draw, at those that fit in the second.
-    std::vector<float> masked(logits.begin(), logits.end());
-    BH_CHECK(one.constraint->mask(masked));
+    if (masked.empty()) masked.assign(logits.begin(), logits.end());
+    BH_CHECK(one.constraint->mask(masked, *drawn));
     drawn = one.sampler.draw(masked, history);
     if (!drawn) return engine::no_token_left(options);
   }
-  BH_CHECK(one.constraint->accept(*drawn));
   return *drawn;
 }
 

@@ -5,7 +5,7 @@
 #include "engine/engine.h"
 #include "engine/generation.h"
 #include "engine/job_stop.h"
-#include "engines/llama/constraint.h"
+#include "engines/llama/lazy_constraint.h"
 #include "engines/llama/prompt_lookup.h"
 #include "engines/llama/sampler.h"
 #include "engines/llama/sequence.h"
@@ -21,7 +21,7 @@ namespace bulkhead::engines::llama {
 // One job while it runs.
 struct RunningJob {
   RunningJob(engine::Job its_job, Sequence& its_sequence, std::span<const engine::Token> forbidden,
-             std::optional<Constraint> its_constraint);
+             std::optional<LazyConstraint> its_constraint);
 
   [[nodiscard]] std::span<const engine::Token> prefill_left() const {
     return std::span<const engine::Token>(job.prefill).subspan(result.prefill.tokens);
@@ -36,7 +36,7 @@ struct RunningJob {
   Sequence* sequence;  // null: closed
   engine::JobStop stop;
   Sampler sampler;
-  std::optional<Constraint> constraint;  // of its grammar
+  std::optional<LazyConstraint> constraint;  // of its grammar
   engine::GeneratedText text;
   PromptLookup lookup = {};
   engine::JobResult result = {};
@@ -58,7 +58,7 @@ class JobRun {
   // `forbidden` are never drawn; they and `sequence` must outlive the job, unless forget() ends it first. `constraint`
   // is that of the job's grammar.
   [[nodiscard]] engine::JobId add(engine::Job job, Sequence& sequence, std::span<const engine::Token> forbidden,
-                                  std::optional<Constraint> constraint);
+                                  std::optional<LazyConstraint> constraint);
   void cancel(engine::JobId job);
   void cancel_all();
   // The sequence is closed: its job ends as cancelled.

@@ -5,10 +5,10 @@
 #include "base/hash.h"
 #include "engine/clock.h"
 #include "engine/job_engine.h"
-#include "engines/llama/constraint.h"
 #include "engines/llama/context_pool.h"
 #include "engines/llama/continuation.h"
 #include "engines/llama/job_run.h"
+#include "engines/llama/lazy_constraint.h"
 #include "engines/llama/loaded_model.h"
 #include "engines/llama/mutant.h"
 #include "engines/llama/paged_cells.h"
@@ -122,7 +122,7 @@ class LlamaEngine final : public engine::JobEngine {
   [[nodiscard]] bool is_image_of(std::span<const Token> tokens, const SequenceImage& image) const;
   [[nodiscard]] static Result<void> fill(Sequence& made, std::vector<Token> tokens, const SequenceImage& image);
   [[nodiscard]] Result<JobId> start(Job job);
-  [[nodiscard]] Result<Constraint> constraint_of(const std::string& text);
+  [[nodiscard]] Result<LazyConstraint> constraint_of(const GenerateOptions& options);
   [[nodiscard]] static Result<void> ensure_logits(Sequence& sequence);
   [[nodiscard]] Result<std::vector<Continuation>> fork_each(SequenceId source,
                                                             std::span<const std::vector<Token>> continuations,
@@ -224,9 +224,9 @@ Result<JobId> LlamaEngine::start(Job job) {
   const auto most = std::min<std::uint64_t>(sequence->size() + job.prefill.size() + drawn, sequence->capacity);
   growths.push_back({sequence->cells.get(), static_cast<std::uint32_t>(most)});
   BH_CHECK(check_room(growths));
-  std::optional<Constraint> constraint;
+  std::optional<LazyConstraint> constraint;
   if (job.generate && !job.generate->grammar.empty()) {
-    BH_TRY(constraint, constraint_of(job.generate->grammar));
+    BH_TRY(constraint, constraint_of(*job.generate));
   }
   const bool forbids = job.generate && job.generate->ignore_end;
   return run_.add(std::move(job), *sequence, forbids ? std::span<const Token>(end_tokens_) : std::span<const Token>(),
@@ -234,10 +234,13 @@ Result<JobId> LlamaEngine::start(Job job) {
 }
 
 // Spellings are collected once, for the first grammar.
-Result<Constraint> LlamaEngine::constraint_of(const std::string& text) {
-  BH_TRY(auto grammar, Grammar::parse(text));
+Result<LazyConstraint> LlamaEngine::constraint_of(const GenerateOptions& options) {
+  BH_TRY(auto grammar, Grammar::parse(options.grammar));
   if (!spellings_) spellings_ = std::make_shared<const Spellings>(tokenizer_, facts_.vocabulary);
-  return Constraint::make(std::make_shared<const Grammar>(std::move(grammar)), spellings_);
+  BH_TRY(auto constraint, Constraint::make(std::make_shared<const Grammar>(std::move(grammar)), spellings_));
+  BH_TRY(const bool fits, options.grammar_prefix.empty() ? true : constraint.accept_text(options.grammar_prefix));
+  if (!fits) return Error{ErrorCode::kBadInput, "the grammar does not allow its prefix", "grammar_prefix", {}};
+  return LazyConstraint(std::move(constraint), options.grammar_triggers, spellings_);
 }
 
 Result<JobId> LlamaEngine::submit(Job job) {

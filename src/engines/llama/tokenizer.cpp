@@ -17,6 +17,8 @@ namespace {
 using engine::ChatMessage;
 using engine::ChatPart;
 using engine::Token;
+using engine::ToolChat;
+using engine::ToolChatRequest;
 
 Result<std::vector<Token>> run_tokenizer(const llama_vocab* vocab, std::string_view text, bool read_control_tokens) {
   if (text.empty()) return std::vector<Token>();
@@ -70,9 +72,6 @@ Result<const ChatTemplate*> LlamaTokenizer::chat_template() const {
   if (!has_chat_template()) {
     return Error{ErrorCode::kUnsupported, "this model has no chat template", {}, "use a raw text format"};
   }
-  const auto spelling_or_empty = [&](Token token) {
-    return token == LLAMA_TOKEN_NULL ? std::string() : spelling(token);
-  };
   const std::lock_guard lock(mutex_);
   if (!template_) {
     template_ = ChatTemplate::parse(template_source_, spelling_or_empty(llama_vocab_bos(vocab_)),
@@ -80,6 +79,21 @@ Result<const ChatTemplate*> LlamaTokenizer::chat_template() const {
   }
   if (!template_->ok()) return template_->error();
   return &template_->value();
+}
+
+Result<const ToolTemplate*> LlamaTokenizer::tool_template() const {
+  BH_CHECK(chat_template());  // its size and form are checked
+  const std::lock_guard lock(mutex_);
+  if (!tools_) {
+    tools_ = ToolTemplate::parse(template_source_, spelling_or_empty(llama_vocab_bos(vocab_)),
+                                 spelling_or_empty(llama_vocab_eos(vocab_)), now_);
+  }
+  if (!tools_->ok()) return tools_->error();
+  return &tools_->value();
+}
+
+std::string LlamaTokenizer::spelling_or_empty(Token token) const {
+  return token == LLAMA_TOKEN_NULL ? std::string() : spelling(token);
 }
 
 bool LlamaTokenizer::is_control(Token token) const {
@@ -162,6 +176,11 @@ Result<std::vector<ChatPart>> LlamaTokenizer::render_chat(std::span<const ChatMe
                    "use a raw text format"};
     }
   }
+  return with_bos(std::move(parts));
+}
+
+// A template that does not write it.
+std::vector<ChatPart> LlamaTokenizer::with_bos(std::vector<ChatPart> parts) const {
   const auto first = bos();
   if (!first) return parts;
   auto text = spelling(*first);
@@ -170,6 +189,47 @@ Result<std::vector<ChatPart>> LlamaTokenizer::render_chat(std::span<const ChatMe
   begun.push_back(ChatPart{std::move(text), true});
   std::move(parts.begin(), parts.end(), std::back_inserter(begun));
   return begun;
+}
+
+Result<void> LlamaTokenizer::check_no_control(std::string_view text, std::string_view what) const {
+  BH_TRY(const auto tokens, tokenize_template(text));
+  if (std::none_of(tokens.begin(), tokens.end(), [&](Token token) { return is_control(token); })) return {};
+  return Error{ErrorCode::kBadInput, fmt::format("{} spells a control token of the model", what), "tools", {}};
+}
+
+Result<void> LlamaTokenizer::check_no_control_in(const Json& json, std::string_view what) const {
+  if (json.is_string()) return check_no_control(json.get_ref<const std::string&>(), what);
+  if (!json.is_structured()) return {};
+  for (const auto& [name, member] : json.items()) {
+    if (json.is_object()) BH_CHECK(check_no_control(name, what));
+    BH_CHECK(check_no_control_in(member, what));
+  }
+  return {};
+}
+
+Result<ToolChat> LlamaTokenizer::render_tools(const ToolChatRequest& request) const {
+  for (const auto& tool : request.tools) {
+    const auto what = fmt::format("tool \"{}\"", tool.name);
+    BH_CHECK(check_no_control(tool.name, what));
+    BH_CHECK(check_no_control(tool.description, what));
+    if (tool.parameters.empty()) continue;
+    BH_TRY(const auto parameters, parse_json(tool.parameters, what));
+    BH_CHECK(check_no_control_in(parameters, what));
+  }
+  for (const auto& message : request.messages) {
+    for (const auto& call : message.calls) {
+      const auto what = fmt::format("a call of \"{}\"", call.name);
+      BH_CHECK(check_no_control(call.name, what));
+      BH_CHECK(check_no_control(call.id, what));
+      BH_TRY(const auto arguments, parse_json(call.arguments, what));
+      BH_CHECK(check_no_control_in(arguments, what));
+    }
+    BH_CHECK(check_no_control(message.call_id, "the id of a call"));
+  }
+  BH_TRY(const auto* source, tool_template());
+  BH_TRY(auto chat, source->render(request));
+  chat.parts = with_bos(std::move(chat.parts));
+  return chat;
 }
 
 }  // namespace bulkhead::engines::llama

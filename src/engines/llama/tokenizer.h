@@ -2,8 +2,10 @@
 // The model's own tokenizer and chat template.
 #pragma once
 
+#include "base/json.h"
 #include "engine/engine.h"
 #include "engines/llama/chat_template.h"
+#include "engines/llama/tool_template.h"
 
 #include <llama.h>
 
@@ -11,6 +13,8 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <vector>
 
 namespace bulkhead::engines::llama {
 
@@ -32,10 +36,16 @@ class LlamaTokenizer final : public engine::Tokenizer {
   [[nodiscard]] bool ends_generation(engine::Token token) const override;
   [[nodiscard]] Result<std::vector<engine::ChatPart>> render_chat(std::span<const engine::ChatMessage> messages,
                                                                   bool open_assistant_turn) const override;
+  [[nodiscard]] Result<engine::ToolChat> render_tools(const engine::ToolChatRequest& request) const override;
 
  private:
   [[nodiscard]] bool is_control(engine::Token token) const;
   [[nodiscard]] Result<const ChatTemplate*> chat_template() const;
+  [[nodiscard]] Result<const ToolTemplate*> tool_template() const;
+  [[nodiscard]] std::string spelling_or_empty(engine::Token token) const;
+  [[nodiscard]] std::vector<engine::ChatPart> with_bos(std::vector<engine::ChatPart> parts) const;
+  [[nodiscard]] Result<void> check_no_control(std::string_view text, std::string_view what) const;
+  [[nodiscard]] Result<void> check_no_control_in(const Json& json, std::string_view what) const;
   [[nodiscard]] Result<std::size_t> count_controls(std::span<const engine::ChatPart> parts) const;
 
   const llama_vocab* vocab_;
@@ -43,6 +53,7 @@ class LlamaTokenizer final : public engine::Tokenizer {
   std::int64_t now_;
   mutable std::mutex mutex_;                              // of what follows
   mutable std::optional<Result<ChatTemplate>> template_;  // once it was asked for
+  mutable std::optional<Result<ToolTemplate>> tools_;     // so too
 };
 
 }  // namespace bulkhead::engines::llama
