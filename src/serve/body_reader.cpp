@@ -78,7 +78,26 @@ void BodyReader::judge_the_rest(std::vector<std::string>& labels) {
   }
 }
 
-std::string text_of_content(const Json& content, BodyReader& reader, const std::string& place) {
+namespace {
+
+// {"type": "output", "partition": NAME, "turn": NUMBER}
+void read_output(const Json& part, BodyReader& reader, const std::string& place, OutputPart output,
+                 std::vector<OutputPart>& into) {
+  for (const auto& [name, value] : part.items()) {
+    const bool right = name == "type" || (name == "partition" && value.is_string() && value != "") ||
+                       (name == "turn" && value.is_number_unsigned());
+    if (!right) return reader.fail("an output has a 'partition' and perhaps a 'turn', a whole number", place);
+  }
+  if (!part.contains("partition")) return reader.fail("an output must name its 'partition'", place);
+  output.partition = part["partition"].get<std::string>();
+  if (part.contains("turn")) output.turn = part["turn"].get<std::uint64_t>();
+  into.push_back(std::move(output));
+}
+
+}  // namespace
+
+std::string text_of_content(const Json& content, BodyReader& reader, const std::string& place,
+                            std::vector<OutputPart>* outputs, std::size_t message) {
   if (content.is_string()) return content.get<std::string>();
   if (content.is_null()) return {};
   if (!content.is_array()) {
@@ -88,6 +107,10 @@ std::string text_of_content(const Json& content, BodyReader& reader, const std::
   std::string text;
   for (const auto& part : content) {
     const auto type = part.is_object() ? part.value("type", Json()) : Json();
+    if (type == "output" && outputs != nullptr) {
+      read_output(part, reader, place, {.message = message, .at = text.size()}, *outputs);
+      continue;
+    }
     const bool is_text = type == "text" || type == "input_text" || type == "output_text";
     if (!is_text || !part.contains("text") || !part["text"].is_string()) {
       reader.fail("only parts of type \"text\" are supported", place);

@@ -79,7 +79,17 @@ class BodyReader {
   std::optional<ApiError> error_;
 };
 
-// A content is a string, or a list of parts of type "text". What is wrong fails at `place`.
-[[nodiscard]] std::string text_of_content(const Json& content, BodyReader& reader, const std::string& place);
+// A content part of type "output": there comes the text of a finished answer of another partition.
+struct OutputPart {
+  std::size_t message = 0;                 // of the chat
+  std::size_t at = 0;                      // in its content, behind so many bytes of the client's own
+  std::string partition = {};              // name or id
+  std::optional<std::uint64_t> turn = {};  // none: the last answer
+};
+
+// A content is a string, or a list of parts of type "text"; where `outputs` is there also of type "output", of which
+// only the place is known here, in message number `message`. What is wrong fails at `place`.
+[[nodiscard]] std::string text_of_content(const Json& content, BodyReader& reader, const std::string& place,
+                                          std::vector<OutputPart>* outputs = nullptr, std::size_t message = 0);
 
 }  // namespace bulkhead::serve

@@ -69,7 +69,8 @@ void check_last(const Messages& messages, BodyReader& reader, std::string_view f
   reader.fail("the last message must not be the assistant's: continuing an answer is not supported", field);
 }
 
-engine::ChatMessage openai_message(const Json& message, BodyReader& reader, const std::string& place) {
+engine::ChatMessage openai_message(const Json& message, BodyReader& reader, const std::string& place,
+                                   std::size_t number, std::vector<OutputPart>& outputs) {
   const auto role = text_member(message, "role");
   if (!has_one_of(role, {"system", "developer", "user", "assistant", "tool"})) {
     reader.fail("a role must be one of system, developer, user, assistant, tool", place + ".role");
@@ -90,7 +91,10 @@ engine::ChatMessage openai_message(const Json& message, BodyReader& reader, cons
   const auto content = message.find("content");
   const bool is_there = content != message.end() && !content->is_null();
   if (!is_there && role != "assistant") reader.fail("a message must have a content", place + ".content");
-  if (is_there) made.content = text_of_content(*content, reader, place + ".content");
+  if (is_there) {
+    auto* own = role == "user" ? &outputs : nullptr;
+    made.content = text_of_content(*content, reader, place + ".content", own, number);
+  }
   return made;
 }
 
@@ -141,12 +145,16 @@ void read_tool_choice(BodyReader& reader, ToolUse& into) {
 
 }  // namespace
 
-void read_openai_messages(BodyReader& reader, Messages& into) {
+Json call_json(const engine::ToolCall& call) {
+  return {{"id", call.id}, {"type", "function"}, {"function", {{"name", call.name}, {"arguments", call.arguments}}}};
+}
+
+void read_openai_messages(BodyReader& reader, bool open, Messages& into, std::vector<OutputPart>& outputs) {
   const auto* list = objects(reader, "messages", 1);
   for (std::size_t i = 0; list != nullptr && i < list->size(); ++i) {
-    into.push_back(openai_message((*list)[i], reader, fmt::format("messages[{}]", i)));
+    into.push_back(openai_message((*list)[i], reader, fmt::format("messages[{}]", i), i, outputs));
   }
-  check_last(into, reader, "messages");
+  if (open) check_last(into, reader, "messages");
 }
 
 void read_openai_tools(BodyReader& reader, ToolUse& into) {
@@ -168,7 +176,8 @@ void read_openai_tools(BodyReader& reader, ToolUse& into) {
 namespace {
 
 // Blocks of one message of Anthropic's: results of tools are messages of their own, before what else is said.
-void add_anthropic_message(const Json& message, Messages& into, BodyReader& reader, const std::string& place) {
+void add_anthropic_message(const Json& message, Messages& into, std::vector<OutputPart>& outputs, BodyReader& reader,
+                           const std::string& place) {
   const auto role = text_member(message, "role");
   if (!has_one_of(role, {"user", "assistant"})) {
     return reader.fail("a role must be one of user, assistant", place + ".role");
@@ -183,6 +192,7 @@ void add_anthropic_message(const Json& message, Messages& into, BodyReader& read
     into.push_back(std::move(made));
     return;
   }
+  std::vector<OutputPart> own;
   for (std::size_t i = 0; i < content->size(); ++i) {
     const auto& block = (*content)[i];
     const auto here = fmt::format("{}.content[{}]", place, i);
@@ -197,22 +207,31 @@ void add_anthropic_message(const Json& message, Messages& into, BodyReader& read
                       .content = result == block.end() ? "" : text_of_content(*result, reader, here + ".content"),
                       .call_id = text_member(block, "tool_use_id")});
     } else {
-      made.content += text_of_content(Json::array({block}), reader, here);
+      const auto had = own.size();
+      const auto at = made.content.size();
+      made.content += text_of_content(Json::array({block}), reader, here, role == "user" ? &own : nullptr);
+      if (own.size() > had) own.back().at = at;
     }
   }
-  const bool only_results = made.content.empty() && made.calls.empty() && !into.empty() && into.back().role == "tool";
-  if (!only_results) into.push_back(std::move(made));
+  const bool only_results =
+      made.content.empty() && own.empty() && made.calls.empty() && !into.empty() && into.back().role == "tool";
+  if (only_results) return;
+  for (auto& output : own) {
+    output.message = into.size();
+    outputs.push_back(std::move(output));
+  }
+  into.push_back(std::move(made));
 }
 
 }  // namespace
 
-void read_anthropic_messages(BodyReader& reader, Messages& into) {
+void read_anthropic_messages(BodyReader& reader, Messages& into, std::vector<OutputPart>& outputs) {
   if (const auto* system = reader.take("system"); system != nullptr) {
     into.push_back({.role = "system", .content = text_of_content(*system, reader, "system")});
   }
   const auto* list = objects(reader, "messages", 1);
   for (std::size_t i = 0; list != nullptr && i < list->size(); ++i) {
-    add_anthropic_message((*list)[i], into, reader, fmt::format("messages[{}]", i));
+    add_anthropic_message((*list)[i], into, outputs, reader, fmt::format("messages[{}]", i));
   }
   check_last(into, reader, "messages");
 }

@@ -25,12 +25,16 @@ using Messages = std::vector<engine::ChatMessage>;
 
 // Members `messages` (and `system`), `input` (and `instructions`); `tools`, `tool_choice` and whether there may be
 // several calls. tool_choice none: no tools.
-void read_openai_messages(BodyReader& reader, Messages& into);
+// What they say of outputs goes into `outputs`. `open`: the last message must not be the assistant's.
+void read_openai_messages(BodyReader& reader, bool open, Messages& into, std::vector<OutputPart>& outputs);
 void read_openai_tools(BodyReader& reader, ToolUse& into);
-void read_anthropic_messages(BodyReader& reader, Messages& into);
+void read_anthropic_messages(BodyReader& reader, Messages& into, std::vector<OutputPart>& outputs);
 void read_anthropic_tools(BodyReader& reader, ToolUse& into);
 // `earlier`: the messages of the response that this one goes on with, instructions left out.
 void read_responses_input(BodyReader& reader, const Messages& earlier, Messages& into);
 void read_responses_tools(BodyReader& reader, ToolUse& into);
+
+// As OpenAI's chats write a call.
+[[nodiscard]] Json call_json(const engine::ToolCall& call);
 
 }  // namespace bulkhead::serve

@@ -170,7 +170,7 @@ Answer<GenerationRequest> read_chat_request(const Json& body) {
   if (!body.is_object()) return invalid_request("the body must be a JSON object");
   BodyReader reader(body);
   GenerationRequest request;
-  read_openai_messages(reader, request.messages);
+  read_openai_messages(reader, true, request.messages, request.outputs);
   read_openai_tools(reader, request.tools);
   read_sampling(reader, request);
   bool logprobs = false;
@@ -211,7 +211,7 @@ Answer<GenerationRequest> read_messages_request(const Json& body, bool counts_on
   if (!body.is_object()) return invalid_request("the body must be a JSON object");
   BodyReader reader(body);
   GenerationRequest request;
-  read_anthropic_messages(reader, request.messages);
+  read_anthropic_messages(reader, request.messages, request.outputs);
   read_anthropic_tools(reader, request.tools);
   read_common(reader, request);
   read_length(reader, {"max_tokens"}, request);
@@ -275,6 +275,14 @@ Answer<GenerationRequest> read_responses_request(const Json& body, const FindMes
   if (top > 0) request.options.logprobs = static_cast<std::uint32_t>(top);
   read_responses_hints(reader, request);
   return finished(reader, std::move(request));
+}
+
+Answer<GenerationRequest> read_history(const Json& body) {
+  BodyReader reader(body);
+  GenerationRequest request;
+  read_openai_messages(reader, false, request.messages, request.outputs);
+  if (reader.error()) return *reader.error();
+  return request;
 }
 
 }  // namespace bulkhead::serve

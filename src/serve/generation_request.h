@@ -10,6 +10,7 @@
 
 #include <bulkhead/options.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -22,6 +23,7 @@ namespace bulkhead::serve {
 struct GenerationRequest {
   std::string model = {};
   std::vector<engine::ChatMessage> messages = {};  // of a chat
+  std::vector<OutputPart> outputs = {};            // among what those say, in order
   std::string prompt = {};                         // of a completion, unless it comes as tokens
   std::vector<engine::Token> prompt_tokens = {};
   GenerateOptions options = {};
@@ -47,5 +49,7 @@ using FindMessages = std::function<std::optional<std::vector<engine::ChatMessage
 [[nodiscard]] Answer<GenerationRequest> read_responses_request(const Json& body, const FindMessages& earlier);
 // Anthropic's messages. `counts_only`: /v1/messages/count_tokens, which asks for no tokens.
 [[nodiscard]] Answer<GenerationRequest> read_messages_request(const Json& body, bool counts_only = false);
+// A chat as it is, which may end with an answer: `messages` of POST /v1/partitions.
+[[nodiscard]] Answer<GenerationRequest> read_history(const Json& body);
 
 }  // namespace bulkhead::serve

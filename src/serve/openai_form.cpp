@@ -18,10 +18,6 @@ std::string_view reason_of(const Choice& choice) {
   return choice.answer.calls.empty() ? "stop" : "tool_calls";
 }
 
-Json call_json(const engine::ToolCall& call) {
-  return {{"id", call.id}, {"type", "function"}, {"function", {{"name", call.name}, {"arguments", call.arguments}}}};
-}
-
 // What is new of calls, for a chunk of a stream.
 Json call_deltas(const std::vector<CallDelta>& deltas) {
   Json list = Json::array();
@@ -246,6 +242,9 @@ Json own_json(const GenerationRequest& request, const Generated& generated) {
   if (request.logits_hash) {
     own["logits_hash"] = Json::array();
     for (const auto& choice : generated.choices) own["logits_hash"].push_back(logits_hash_of(choice.result));
+  }
+  for (const auto& one : generated.messages) {
+    own["messages"].push_back({{"from", one.from}, {"turn", one.turn}, {"sha256", one.sha256}});
   }
   if (!request.labels.empty()) own["labels"] = request.labels;
   return own;

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "serve/service.h"
 
-#include "engine/opaque_chat.h"
-
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -18,74 +16,30 @@ Service::Service(std::unique_ptr<engine::Engine> engine, Limits limits)
 
 namespace {
 
-// Whether the template must know of tools to render it.
-bool has_tools(const GenerationRequest& request) {
-  const auto speaks_of_them = [](const engine::ChatMessage& message) {
-    return message.role == "tool" || !message.calls.empty();
-  };
-  return !request.tools.tools.empty() || std::ranges::any_of(request.messages, speaks_of_them);
-}
-
-engine::ToolChatRequest chat_of(std::span<const engine::ChatMessage> messages, const ToolUse& use, bool open) {
-  return {.messages = messages,
-          .tools = use.tools,
-          .must_call = use.must_call,
-          .only = use.only,
-          .several_calls = use.several_calls,
-          .open_assistant_turn = open};
-}
-
-// What stands behind the last content is what the template writes behind every turn.
-std::optional<prompt::ChatBeginning> beginning_of(const engine::Tokenizer& tokenizer,
-                                                  std::span<const engine::ChatMessage> messages, const ToolUse& use) {
-  std::vector<engine::ChatMessage> plain(messages.begin(), messages.end());
-  plain.back() = {.role = "assistant", .content = "a"};
-  const auto said = engine::render_opaque_tools(tokenizer, chat_of(plain, use, false));
-  const auto called = engine::render_opaque_tools(tokenizer, chat_of(messages, use, false));
-  if (!said.ok() || !called.ok()) return std::nullopt;
-  const auto content = std::find_if(said->parts.rbegin(), said->parts.rend(),
-                                    [](const engine::ChatPart& part) { return !part.from_template; });
-  const auto ending = prompt::text_of(std::span(content.base(), said->parts.end()));
-  prompt::ChatBeginning beginning{.rendered = prompt::text_of(called->parts)};
-  if (!beginning.rendered.ends_with(ending)) return std::nullopt;
-  beginning.said = beginning.rendered.size() - ending.size();
-  return beginning;
+// What the template demands of the answer.
+void take_answer_form(engine::ToolChat chat, GenerationRequest& request) {
+  request.reader = std::move(chat.reader);
+  request.options.stop.insert(request.options.stop.end(), chat.stop.begin(), chat.stop.end());
+  if (chat.grammar.empty()) return;
+  request.options.grammar = std::move(chat.grammar);
+  request.options.grammar_prefix = std::move(chat.grammar_prefix);
+  request.options.grammar_triggers = std::move(chat.grammar_triggers);
 }
 
 }  // namespace
 
-Result<void> Service::render(GenerationRequest& request, Wanted& wanted) const {
+Answer<Wanted> Service::wanted(const std::string& owner, GenerationRequest& request) const {
   const auto& tokenizer = engine_->tokenizer();
-  if (!has_tools(request)) {
-    BH_TRY(wanted.parts, engine::render_opaque(tokenizer, wanted.messages, true));
-  } else {
-    BH_TRY(auto chat, engine::render_opaque_tools(tokenizer, chat_of(wanted.messages, request.tools, true)));
-    wanted.parts = std::move(chat.parts);
-    request.reader = std::move(chat.reader);
-    if (!request.tools.tools.empty()) {
-      request.options.grammar = std::move(chat.grammar);
-      request.options.grammar_prefix = std::move(chat.grammar_prefix);
-      request.options.grammar_triggers = std::move(chat.grammar_triggers);
-    }
-    request.options.stop.insert(request.options.stop.end(), chat.stop.begin(), chat.stop.end());
-    wanted.beginning = [&tokenizer, messages = request.messages, use = request.tools](std::size_t count) {
-      return beginning_of(tokenizer, std::span(messages).first(std::min(count, messages.size())), use);
-    };
-  }
-  wanted.rendered = prompt::text_of(wanted.parts);
-  BH_TRY(wanted.tokens, prompt::tokens_of(wanted.parts, 0, tokenizer));
-  return {};
-}
-
-Answer<Wanted> Service::wanted(GenerationRequest& request) const {
-  const auto& tokenizer = engine_->tokenizer();
-  Wanted wanted{.messages = request.messages};
+  Wanted wanted{.messages = request.messages, .tools = request.tools};
   if (!wanted.messages.empty()) {
-    if (const auto rendered = render(request, wanted); !rendered.ok()) {
-      auto answer = api_error_of(rendered.error());
-      if (rendered.error().place.starts_with("tool")) answer.param = "tools";
+    if (auto undelivered = deliver(owner, request.outputs, wanted)) return *std::move(undelivered);
+    auto chat = render(wanted, true, tokenizer);
+    if (!chat.ok()) {
+      auto answer = api_error_of(chat.error());
+      if (chat.error().place.starts_with("tool")) answer.param = "tools";
       return answer;
     }
+    take_answer_form(std::move(chat).value(), request);
   } else if (!request.prompt_tokens.empty()) {
     wanted.tokens.append(request.prompt_tokens, {.kind = OriginKind::kTurn});
   } else {
@@ -94,40 +48,48 @@ Answer<Wanted> Service::wanted(GenerationRequest& request) const {
     if (!tokens.ok()) return api_error_of(tokens.error());
     wanted.tokens.append(tokens.value(), {.kind = OriginKind::kTurn});
   }
+  if (auto wrong = check_tokens(wanted)) return *std::move(wrong);
+  return wanted;
+}
+
+std::optional<ApiError> Service::check_tokens(const Wanted& wanted) const {
   const auto most = facts().context_tokens;
   const auto vocabulary = static_cast<engine::Token>(facts().vocabulary);
   if (std::ranges::any_of(wanted.tokens.tokens, [&](engine::Token token) { return token >= vocabulary; })) {
     return invalid_request(fmt::format("a token id must be below {}", vocabulary), "prompt");
   }
-  if (wanted.tokens.size() >= most) {
-    return ApiError{
-        .status = 400,
-        .type = "exceed_context_size_error",
-        .message = fmt::format("the request has {} tokens, and a partition holds {}", wanted.tokens.size(), most),
-        .more = {{"n_prompt_tokens", wanted.tokens.size()}, {"n_ctx", most}}};
-  }
-  return wanted;
+  if (wanted.tokens.size() < most) return std::nullopt;
+  return ApiError{
+      .status = 400,
+      .type = "exceed_context_size_error",
+      .message = fmt::format("the request has {} tokens, and a partition holds {}", wanted.tokens.size(), most),
+      .more = {{"n_prompt_tokens", wanted.tokens.size()}, {"n_ctx", most}}};
 }
 
-Answer<Conversations::Lease> Service::prefill(const std::string& owner, const Identity& identity, const Wanted& wanted,
-                                              const std::stop_token& cancel, const std::function<void()>& still_at_it) {
+Answer<Conversations::Lease> Service::take(const std::string& owner, const Identity& identity, const Wanted& wanted,
+                                           const std::stop_token& cancel) {
   auto lease = conversations_.take(owner, identity, wanted, cancel);
-  if (!lease.ok()) return api_error_of(lease.error());
-  if (lease->tail().size() > 0) {
-    const auto done = lease->partition().prefill(lease->tail(), cancel, [&](std::uint32_t /*tokens*/) {
-      if (still_at_it) still_at_it();
-    });
-    if (!done.ok()) {
-      // What was stopped or has no room left nothing behind; anything else may have.
-      const auto code = done.error().code;
-      if (code != ErrorCode::kInterrupted && code != ErrorCode::kResource) lease->give_up();
-      return api_error_of(done.error());
-    }
-  }
-  lease->prefilled(wanted);
-  counters_.prompt_tokens += lease->partition().ledger().tokens.size();
-  counters_.cached_tokens += lease->reuse().tokens;
+  if (!lease.ok()) return partition_error_of(lease.error());
   return std::move(lease).value();
+}
+
+std::optional<ApiError> Service::prefill_tail(const Conversations::Lease& lease, const std::stop_token& cancel) {
+  if (lease.tail().size() == 0) return std::nullopt;
+  const auto done = lease.partition().receive(lease.arrivals(), lease.tail(), cancel);
+  if (done.ok()) return std::nullopt;
+  // What was stopped or has no room left nothing behind; anything else may have.
+  const auto code = done.error().code;
+  if (code != ErrorCode::kInterrupted && code != ErrorCode::kResource) lease.give_up();
+  return api_error_of(done.error());
+}
+
+std::optional<ApiError> Service::prefill(Conversations::Lease& lease, const Wanted& wanted,
+                                         const std::stop_token& cancel) {
+  if (auto failed = prefill_tail(lease, cancel)) return failed;
+  lease.prefilled(wanted);
+  counters_.prompt_tokens += lease.partition().ledger().tokens.size();
+  counters_.cached_tokens += lease.reuse().tokens;
+  return std::nullopt;
 }
 
 namespace {
@@ -146,6 +108,10 @@ GenerateOptions options_of(const GenerationRequest& request, std::uint32_t index
 Answer<Generated> Service::generate(Conversations::Lease lease, const GenerationRequest& request, const OnText& on_text,
                                     const std::stop_token& cancel, const std::function<std::string()>& new_call_id) {
   Generated generated{.prompt_tokens = lease.partition().ledger().tokens.size(), .reuse = lease.reuse()};
+  for (const auto& crossing : lease.crossings()) {
+    const auto& output = crossing.output;
+    generated.messages.push_back({output.from(), turn_of_label(output.label()), output.sha256(), crossing.tokens});
+  }
   std::vector<Conversations::Lease> leases;
   leases.push_back(std::move(lease));
   while (leases.size() < request.choices) {
