@@ -54,9 +54,12 @@ class Form {
   // All arguments must outlive what it gives.
   [[nodiscard]] virtual std::unique_ptr<Events> events(const ReplyHead& head, const GenerationRequest& request,
                                                        const engine::Tokenizer& tokenizer) const = 0;
+  // Called when all is generated, before the end of it is sent.
+  virtual void finished(const ReplyHead& /*head*/, const GenerationRequest& /*request*/, const Generated& /*generated*/,
+                        const engine::Tokenizer& /*tokenizer*/) const {}
 };
 
-// They live for ever. The form of responses is told by whoever holds earlier ones (responses_form.h).
+// They live for ever. The form of responses holds earlier ones (responses_form.h).
 [[nodiscard]] const Form& chat_form();
 [[nodiscard]] const Form& completion_form();
 [[nodiscard]] const Form& messages_form();

@@ -253,10 +253,11 @@ Answer<GenerationRequest> read_responses_request(const Json& body, const FindMes
   if (!body.is_object()) return invalid_request("the body must be a JSON object");
   BodyReader reader(body);
   GenerationRequest request;
-  reader.string("previous_response_id", request.previous);
+  std::string previous;
+  reader.string("previous_response_id", previous);
   std::optional<std::vector<engine::ChatMessage>> before;
-  if (!request.previous.empty() && !reader.error()) {
-    before = earlier(request.previous);
+  if (!previous.empty() && !reader.error()) {
+    before = earlier(previous);
     if (!before) reader.fail("there is no such response", "previous_response_id");
   }
   request.store = true;
@@ -274,6 +275,11 @@ Answer<GenerationRequest> read_responses_request(const Json& body, const FindMes
   reader.integer("top_logprobs", top, 0, engine::kMostLogprobs);
   if (top > 0) request.options.logprobs = static_cast<std::uint32_t>(top);
   read_responses_hints(reader, request);
+  request.echoed = Json::object();
+  for (const auto* name : {"instructions", "max_output_tokens", "previous_response_id", "text", "tool_choice", "tools",
+                           "safety_identifier", "prompt_cache_key", "user", "metadata"}) {
+    if (const auto found = body.find(name); found != body.end()) request.echoed[name] = *found;
+  }
   return finished(reader, std::move(request));
 }
 

@@ -35,8 +35,8 @@ struct GenerationRequest {
   bool echo = false;  // the prompt in front of a completion's text
   ToolUse tools = {};
   std::shared_ptr<const engine::AnswerReader> reader = {};  // of the answer, where it may hold calls
-  std::string previous = {};                                // of a response: the one it goes on with
   bool store = false;                                       // of a response: whether it may be gone on with
+  Json echoed = {};                                         // of a response: what it says again of the request
   std::vector<std::string> labels = {};                     // members that were accepted and change nothing
 };
 

@@ -5,6 +5,7 @@
 #include "serve/api_error.h"
 #include "serve/form.h"
 #include "serve/http_server.h"
+#include "serve/response_store.h"
 #include "serve/service.h"
 #include "serve/watch.h"
 
@@ -13,6 +14,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -44,7 +46,8 @@ struct HttpServer::Impl {
   void add_plain_routes();      // routes_plain.cpp
   void add_partition_routes();  // routes_partitions.cpp
   void add_text_routes();       // routes_text.cpp
-  void answer(const Form& form, const Request& request, Response& response);
+  void add_response_routes();   // routes_responses.cpp
+  void answer(const std::shared_ptr<const Form>& form, const Request& request, Response& response);
   void count_tokens(const Request& request, Response& response);
   void send_stream(const Request& request, Response& response, std::function<void(EventSink&, Watch&)> write);
   // Of routes_partitions.cpp; `body` is an object.
@@ -59,6 +62,7 @@ struct HttpServer::Impl {
   httplib::Server http;
   std::stop_source stopping;
   std::atomic<std::uint64_t> ids = 0;
+  ResponseStore responses;
   std::string boot;  // tells the ids of one start from those of another
 };
 

@@ -76,6 +76,7 @@ HttpServer::Impl::Impl(Service& its_service, const Embedder* its_embedder, Serve
   add_plain_routes();
   add_partition_routes();
   add_text_routes();
+  add_response_routes();
 }
 
 std::optional<std::string> HttpServer::Impl::owner_of(const Request& request) const {

@@ -26,7 +26,7 @@ class InFlight {
 
 // A request from its lease to its last byte: a stream is written after its handler has returned.
 struct Stream {
-  const Form* form;
+  std::shared_ptr<const Form> form;
   std::shared_ptr<InFlight> place;
   GenerationRequest request;
   Wanted wanted;
@@ -59,12 +59,13 @@ void stream_answer(Service& service, Stream& stream, EventSink& sink, Watch& wat
   };
   const auto generated = service.generate(std::move(lease), stream.request, on_text, watch.stop_token(), new_call_id);
   if (!generated.ok()) return fail(generated.error());
+  stream.form->finished(stream.head, stream.request, generated.value(), service.engine().tokenizer());
   if (there) static_cast<void>(sink.write(events->last(generated.value())));
 }
 
 }  // namespace
 
-void HttpServer::Impl::answer(const Form& form, const Request& request, Response& response) {
+void HttpServer::Impl::answer(const std::shared_ptr<const Form>& form, const Request& request, Response& response) {
   auto& counters = service.counters();
   ++counters.requests;
   const auto place = std::make_shared<InFlight>(counters.in_flight);
@@ -74,7 +75,7 @@ void HttpServer::Impl::answer(const Form& form, const Request& request, Response
   }
   const auto body = body_of(request, response);
   if (!body) return;
-  auto read = form.read(*body);
+  auto read = form->read(*body);
   if (!read.ok()) return send(request, response, read.error());
   if (const auto unknown = check_model(read.value().model)) return send(request, response, *unknown);
   auto wanted = service.wanted(*owner_of(request), read.value());
@@ -82,10 +83,10 @@ void HttpServer::Impl::answer(const Form& form, const Request& request, Response
   Watch watch(request, stopping.get_token(), options.deadline);
   auto lease = service.take(*owner_of(request), identity_of(request, *body), wanted.value(), watch.stop_token());
   if (!lease.ok()) return send(request, response, in_time(lease.error(), watch));
-  const ReplyHead head{new_id(form.id_prefix()), options.model_name, now()};
+  const ReplyHead head{new_id(form->id_prefix()), options.model_name, now()};
   if (read.value().stream) {
     const auto stream = std::make_shared<Stream>(
-        Stream{&form, place, std::move(read.value()), std::move(wanted.value()), head, std::move(lease.value())});
+        Stream{form, place, std::move(read.value()), std::move(wanted.value()), head, std::move(lease.value())});
     return send_stream(request, response, [this, stream](EventSink& sink, Watch& its_watch) {
       stream_answer(service, *stream, sink, its_watch, [&] { return new_id(stream->form->call_prefix()); });
     });
@@ -95,9 +96,10 @@ void HttpServer::Impl::answer(const Form& form, const Request& request, Response
   }
   const auto on_text = [&](std::uint32_t, const TokenEvent&, const Delta&) { return !request.is_connection_closed(); };
   const auto generated = service.generate(std::move(lease.value()), read.value(), on_text, watch.stop_token(),
-                                          [&] { return new_id(form.call_prefix()); });
+                                          [&] { return new_id(form->call_prefix()); });
   if (!generated.ok()) return send(request, response, generated.error());
-  send(response, form.whole(head, read.value(), generated.value(), service.engine().tokenizer()));
+  form->finished(head, read.value(), generated.value(), service.engine().tokenizer());
+  send(response, form->whole(head, read.value(), generated.value(), service.engine().tokenizer()));
 }
 
 // The head is sent at once. `write` runs on the connection's thread, behind the handler.
@@ -128,7 +130,8 @@ void HttpServer::Impl::count_tokens(const Request& request, Response& response) 
 
 void HttpServer::Impl::add_text_routes() {
   const auto add = [&](const Form& form, const std::string& path) {
-    http.Post(path, [this, &form](const Request& request, Response& response) { answer(form, request, response); });
+    const std::shared_ptr<const Form> kept(&form, [](const Form*) {});
+    http.Post(path, [this, kept](const Request& request, Response& response) { answer(kept, request, response); });
   };
   add(chat_form(), "/v1/chat/completions");
   add(chat_form(), "/chat/completions");
