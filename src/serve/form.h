@@ -64,6 +64,9 @@ class Form {
 [[nodiscard]] const Form& completion_form();
 [[nodiscard]] const Form& messages_form();
 
+// There was more to say.
+[[nodiscard]] bool was_cut(engine::GenerateResult::Finish finish);
+
 // What Bulkhead has to say beside every form: partition, reuse, hashes, labels.
 [[nodiscard]] Json own_json(const GenerationRequest& request, const Generated& generated);
 

@@ -29,7 +29,7 @@ std::optional<std::string> stop_of(const GenerationRequest& request, const engin
 }
 
 std::string_view stop_reason(const Choice& choice) {
-  if (choice.result.finish == Finish::kLength) return "max_tokens";
+  if (was_cut(choice.result.finish)) return "max_tokens";
   if (!choice.answer.calls.empty()) return "tool_use";
   return choice.result.finish == Finish::kStop ? "stop_sequence" : "end_turn";
 }
@@ -37,6 +37,7 @@ std::string_view stop_reason(const Choice& choice) {
 std::string_view error_type(int status) {
   switch (status) {
     case 401: return "authentication_error";
+    case 403: return "permission_error";
     case 404: return "not_found_error";
     case 413: return "request_too_large";
     case 429: return "rate_limit_error";

@@ -14,7 +14,7 @@ namespace {
 using Finish = engine::GenerateResult::Finish;
 
 std::string_view reason_of(const Choice& choice) {
-  if (choice.result.finish == Finish::kLength) return "length";
+  if (was_cut(choice.result.finish)) return "length";
   return choice.answer.calls.empty() ? "stop" : "tool_calls";
 }
 
@@ -220,6 +220,10 @@ const Form& chat_form() {
 const Form& completion_form() {
   static const OpenAiForm form(false);
   return form;
+}
+
+bool was_cut(engine::GenerateResult::Finish finish) {
+  return finish == Finish::kLength || finish == Finish::kCancelled;
 }
 
 Json logprobs_list(std::span<const engine::Token> tokens, std::span<const TokenLogprobs> logprobs,

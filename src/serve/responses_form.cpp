@@ -30,7 +30,7 @@ Json call_item(const std::string& id, std::string_view status, const ToolCall& c
 }
 
 bool is_cut(const Choice& choice) {
-  return choice.result.finish == engine::GenerateResult::Finish::kLength;
+  return was_cut(choice.result.finish);
 }
 
 // A message where there is a text, or nothing else; then the calls.
