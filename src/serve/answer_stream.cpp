@@ -29,15 +29,15 @@ Delta AnswerStream::append(std::string_view piece) {
   return parts.ok() ? advance(parts.value()) : Delta();
 }
 
-Delta AnswerStream::finish(std::string_view text, bool cut) {
+Delta AnswerStream::finish(std::string_view text) {
   text_ += plain_.finish(text);
   if (reader_ == nullptr) {
     Delta rest{.text = std::move(text_)};
     said_.content += rest.text;
     return rest;
   }
-  auto parts = reader_->read(text, cut);
-  if (!parts.ok() && !cut) parts = reader_->read(text, true);
+  auto parts = reader_->read(text, false);
+  if (!parts.ok()) parts = reader_->read(text, true);  // its end may be missing
   // What is no answer in the model's own form is a text, unless calls of it were told already.
   if (!parts.ok()) return said_.calls.empty() ? advance({.content = std::string(text)}) : Delta();
   return advance(parts.value());

@@ -38,8 +38,8 @@ class AnswerStream {
 
   // The bytes of the next token; gives what may be sent now.
   [[nodiscard]] Delta append(std::string_view piece);
-  // `text`: all of it, as the generation gave it; `cut`: its end is missing. Gives what was not sent yet.
-  [[nodiscard]] Delta finish(std::string_view text, bool cut);
+  // `text`: all of it, as the generation gave it. Gives what was not sent yet.
+  [[nodiscard]] Delta finish(std::string_view text);
   // What was said, once it is finished.
   [[nodiscard]] const engine::AnswerParts& answer() const { return said_; }
 

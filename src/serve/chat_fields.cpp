@@ -149,12 +149,11 @@ Json call_json(const engine::ToolCall& call) {
   return {{"id", call.id}, {"type", "function"}, {"function", {{"name", call.name}, {"arguments", call.arguments}}}};
 }
 
-void read_openai_messages(BodyReader& reader, bool open, Messages& into, std::vector<OutputPart>& outputs) {
+void read_openai_messages(BodyReader& reader, Messages& into, std::vector<OutputPart>& outputs) {
   const auto* list = objects(reader, "messages", 1);
   for (std::size_t i = 0; list != nullptr && i < list->size(); ++i) {
     into.push_back(openai_message((*list)[i], reader, fmt::format("messages[{}]", i), i, outputs));
   }
-  if (open) check_last(into, reader, "messages");
 }
 
 void read_openai_tools(BodyReader& reader, ToolUse& into) {
@@ -233,7 +232,6 @@ void read_anthropic_messages(BodyReader& reader, Messages& into, std::vector<Out
   for (std::size_t i = 0; list != nullptr && i < list->size(); ++i) {
     add_anthropic_message((*list)[i], into, outputs, reader, fmt::format("messages[{}]", i));
   }
-  check_last(into, reader, "messages");
 }
 
 void read_anthropic_tools(BodyReader& reader, ToolUse& into) {

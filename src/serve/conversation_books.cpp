@@ -185,7 +185,9 @@ void Conversations::Lease::prefilled(const Wanted& wanted) {
   const auto& ledger = partition().ledger();
   reuse_.tokens = ledger.tokens.size() - (ledger.prefilled_tokens - prefilled_before_);
   taken_->raw = wanted.messages.empty();
-  taken_->log = {.messages = wanted.messages, .rendered = wanted.rendered};
+  taken_->log = {.messages = wanted.messages,
+                 .rendered = wanted.rendered.substr(0, wanted.answer_at.value_or(wanted.rendered.size())),
+                 .answered = wanted.answer_at.has_value()};
   taken_->crossings = wanted.crossings;
   taken_->tools = wanted.tools;
   taken_->known = !taken_->raw;

@@ -170,7 +170,7 @@ Answer<GenerationRequest> read_chat_request(const Json& body) {
   if (!body.is_object()) return invalid_request("the body must be a JSON object");
   BodyReader reader(body);
   GenerationRequest request;
-  read_openai_messages(reader, true, request.messages, request.outputs);
+  read_openai_messages(reader, request.messages, request.outputs);
   read_openai_tools(reader, request.tools);
   read_sampling(reader, request);
   bool logprobs = false;
@@ -207,12 +207,22 @@ Answer<GenerationRequest> read_completion_request(const Json& body) {
   return finished(reader, std::move(request));
 }
 
+namespace {
+
+bool says_cache_control(const Json& json) {
+  if (json.is_object() && json.contains("cache_control") && !json["cache_control"].is_null()) return true;
+  return json.is_structured() && std::ranges::any_of(json, says_cache_control);
+}
+
+}  // namespace
+
 Answer<GenerationRequest> read_messages_request(const Json& body, bool counts_only) {
   if (!body.is_object()) return invalid_request("the body must be a JSON object");
   BodyReader reader(body);
   GenerationRequest request;
   read_anthropic_messages(reader, request.messages, request.outputs);
   read_anthropic_tools(reader, request.tools);
+  request.asks_for_caching = says_cache_control(body);
   read_common(reader, request);
   read_length(reader, {"max_tokens"}, request);
   if (!request.max_tokens && !counts_only) reader.fail("'max_tokens' must be given", "max_tokens");
@@ -286,7 +296,7 @@ Answer<GenerationRequest> read_responses_request(const Json& body, const FindMes
 Answer<GenerationRequest> read_history(const Json& body) {
   BodyReader reader(body);
   GenerationRequest request;
-  read_openai_messages(reader, false, request.messages, request.outputs);
+  read_openai_messages(reader, request.messages, request.outputs);
   if (reader.error()) return *reader.error();
   return request;
 }

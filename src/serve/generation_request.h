@@ -32,7 +32,8 @@ struct GenerationRequest {
   bool stream = false;
   bool stream_usage = false;
   bool logits_hash = false;
-  bool echo = false;  // the prompt in front of a completion's text
+  bool echo = false;              // the prompt in front of a completion's text
+  bool asks_for_caching = false;  // of Anthropic's form: something in it says cache_control
   ToolUse tools = {};
   std::shared_ptr<const engine::AnswerReader> reader = {};  // of the answer, where it may hold calls
   bool store = false;                                       // of a response: whether it may be gone on with

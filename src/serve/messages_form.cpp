@@ -51,8 +51,11 @@ std::string named_event(std::string_view name, Json data) {
   return "event: " + std::string(name) + "\ndata: " + json_text(typed) + "\n\n";
 }
 
-// Tokens that were in the cache are not among the input tokens, as Anthropic counts them.
-Json usage_json_of(std::uint64_t prompt_tokens, std::uint64_t cached_tokens, std::uint64_t output_tokens) {
+// Whoever asks for caching (cache_control) is told of it as Anthropic counts: what was in the cache is not among the
+// input tokens. Whoever does not is told of what was sent, and finds what was reused under `bulkhead`.
+Json usage_json_of(const GenerationRequest& request, std::uint64_t prompt_tokens, std::uint64_t cached_tokens,
+                   std::uint64_t output_tokens) {
+  if (!request.asks_for_caching) return {{"input_tokens", prompt_tokens}, {"output_tokens", output_tokens}};
   return {{"input_tokens", prompt_tokens - cached_tokens},
           {"cache_creation_input_tokens", 0},
           {"cache_read_input_tokens", cached_tokens},
@@ -76,8 +79,8 @@ Json error_json(const ApiError& error) {
   return {{"type", "error"}, {"error", std::move(detail)}};
 }
 
-Json usage_json_of(const Generated& generated) {
-  return usage_json_of(generated.prompt_tokens, generated.reuse.tokens, generated.completion_tokens);
+Json usage_json_of(const GenerationRequest& request, const Generated& generated) {
+  return usage_json_of(request, generated.prompt_tokens, generated.reuse.tokens, generated.completion_tokens);
 }
 
 Json call_block(const engine::ToolCall& call) {
@@ -95,7 +98,8 @@ class MessagesEvents final : public Events {
       : head_(head), request_(request), tokenizer_(tokenizer) {}
 
   [[nodiscard]] std::string first(std::uint64_t prompt_tokens, const Reuse& reuse) override {
-    auto message = message_json(head_, Json::array(), nullptr, nullptr, usage_json_of(prompt_tokens, reuse.tokens, 0));
+    auto message =
+        message_json(head_, Json::array(), nullptr, nullptr, usage_json_of(request_, prompt_tokens, reuse.tokens, 0));
     return named_event("message_start", {{"message", std::move(message)}}) + named_event("ping", Json::object());
   }
 
@@ -125,7 +129,7 @@ class MessagesEvents final : public Events {
            named_event("message_delta",
                        {{"delta",
                          {{"stop_reason", stop_reason(choice)}, {"stop_sequence", stop ? Json(*stop) : Json(nullptr)}}},
-                        {"usage", usage_json_of(generated)},
+                        {"usage", usage_json_of(request_, generated)},
                         {"bulkhead", own_json(request_, generated)}}) +
            named_event("message_stop", Json::object());
   }
@@ -164,7 +168,7 @@ class MessagesForm final : public Form {
     if (!choice.answer.content.empty()) content.push_back({{"type", "text"}, {"text", choice.answer.content}});
     for (const auto& call : choice.answer.calls) content.push_back(call_block(call));
     auto message = message_json(head, std::move(content), stop_reason(choice), stop ? Json(*stop) : Json(nullptr),
-                                usage_json_of(generated));
+                                usage_json_of(request, generated));
     message["bulkhead"] = own_json(request, generated);
     return message;
   }

@@ -63,9 +63,12 @@ Json response_json(const ReplyHead& head, const GenerationRequest& request, std:
     const auto found = asked.find(name);
     return found == asked.end() || found->is_null() ? std::move(otherwise) : *found;
   };
+  auto text = or_else("text", Json::object());
+  if (!text.contains("format")) text["format"] = {{"type", "text"}};
   return {{"id", head.id},
           {"object", "response"},
           {"created_at", head.created},
+          {"completed_at", nullptr},
           {"status", status},
           {"background", false},
           {"error", nullptr},
@@ -80,7 +83,7 @@ Json response_json(const ReplyHead& head, const GenerationRequest& request, std:
           {"reasoning", {{"effort", nullptr}, {"summary", nullptr}}},
           {"store", request.store},
           {"temperature", request.options.sampling.temperature},
-          {"text", or_else("text", {{"format", {{"type", "text"}}}})},
+          {"text", std::move(text)},
           {"tool_choice", or_else("tool_choice", "auto")},
           {"tools", or_else("tools", Json::array())},
           {"top_logprobs", request.options.logprobs.value_or(0)},
@@ -220,7 +223,7 @@ std::string ResponsesEvents::last(const Generated& generated) {
   close(is_cut(choice) ? "incomplete" : "completed");
   add(is_cut(choice) ? "response.incomplete" : "response.completed",
       {{"response", whole_response(head_, request_, generated, tokenizer_)}});
-  return std::exchange(events_, {});
+  return std::exchange(events_, {}) + "data: [DONE]\n\n";
 }
 
 class ResponsesForm final : public Form {

@@ -37,6 +37,7 @@ Answer<Wanted> Service::wanted(const std::string& owner, GenerationRequest& requ
     if (!chat.ok()) {
       auto answer = api_error_of(chat.error());
       if (chat.error().place.starts_with("tool")) answer.param = "tools";
+      if (chat.error().place == "messages") answer.param = "messages";
       return answer;
     }
     take_answer_form(std::move(chat).value(), request);
@@ -147,7 +148,7 @@ Answer<Generated> Service::generate(Conversations::Lease lease, const Generation
     }
     auto& result = results[i].value();
     const bool ended = result.finish == Finish::kEnd && !result.tokens.empty();
-    auto rest = streams[i].finish(result.text, !ended && result.finish != Finish::kStop);
+    auto rest = streams[i].finish(result.text);
     leases[i].answered(streams[i].answer(), ended ? std::optional(result.tokens.back()) : std::nullopt);
     generated.completion_tokens += result.tokens.size();
     if (result.finish == Finish::kCancelled) ++counters_.cancelled;

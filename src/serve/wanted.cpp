@@ -153,7 +153,22 @@ std::optional<prompt::ChatBeginning> beginning_of(const engine::Tokenizer& token
   return beginning;
 }
 
+// An answer that the client has begun: the turn is opened, and what it says stands in it already.
+Result<engine::ToolChat> begun_answer(Wanted& wanted, const engine::Tokenizer& tokenizer) {
+  if (has_tools(wanted)) {
+    return Error{ErrorCode::kUnsupported, "an answer cannot be begun by the client where there are tools", "messages",
+                 "end with another message"};
+  }
+  engine::ToolChat chat;
+  const auto asked = std::span(wanted.messages).first(wanted.messages.size() - 1);
+  BH_TRY(chat.parts, engine::render_opaque(tokenizer, asked, true));
+  wanted.answer_at = prompt::text_of(chat.parts).size();
+  if (!wanted.messages.back().content.empty()) chat.parts.push_back({wanted.messages.back().content, false});
+  return chat;
+}
+
 Result<engine::ToolChat> chat_parts(Wanted& wanted, bool open_answer, const engine::Tokenizer& tokenizer) {
+  if (open_answer && wanted.messages.back().role == "assistant") return begun_answer(wanted, tokenizer);
   engine::ToolChat chat;
   if (!has_tools(wanted)) {
     BH_TRY(chat.parts, engine::render_opaque(tokenizer, wanted.messages, open_answer));

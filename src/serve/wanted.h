@@ -38,6 +38,8 @@ struct Wanted {
   std::string rendered = {};                 // all that the parts say
   conversation::TracedTokens tokens = {};    // all of it, tokenized anew
   std::vector<Crossing> crossings = {};      // in order
+  // The last message is the beginning of the answer: where it begins in the rendering. None: it is not.
+  std::optional<std::size_t> answer_at = {};
   ToolUse tools = {};
   // Of a chat with tools: what the template makes of its first `count` messages, of which the last is an answer.
   // nullopt: it refuses, or writes such a turn in no way that is known.

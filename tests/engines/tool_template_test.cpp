@@ -133,6 +133,29 @@ TEST_P(ShippedToolTemplate, ItsRulesAreRulesAndMostBeginWithAWord) {
   EXPECT_EQ(only->parts.front().text, must->parts.front().text) << "all tools are told";
 }
 
+TEST(ToolTemplate, ACallWithoutTheWordsAroundItIsOneWhereItIsAllThatIsSaid) {
+  const auto source = template_of("Qwen-Qwen2.5-7B-Instruct");
+  const std::vector<ChatMessage> asked = {{"user", "a"}};
+  const auto chat = source.render({.messages = asked, .tools = kTools});
+  ASSERT_TRUE(chat.ok());
+  const auto calls = [&](const std::string& text) { return chat->reader->read(text, false).value().calls; };
+  const std::string call = R"({"name": "set_lamp", "arguments": {"room": "hall", "state": "on"}})";
+  for (const auto& text : {call, "```json\n" + call + "\n```", "```\n" + call + "\n```", " \n" + call + "\n"}) {
+    ASSERT_EQ(calls(text).size(), 1U) << text;
+    EXPECT_EQ(calls(text)[0].name, "set_lamp");
+    EXPECT_EQ(testing::json_of(calls(text)[0].arguments)["room"], "hall");
+    EXPECT_EQ(chat->reader->read(text, false)->content, "");
+    EXPECT_EQ(chat->reader->read(text.substr(0, 20), true)->content, "") << "it may become a call";
+  }
+  for (const auto& text :
+       {"So: " + call, call + call, std::string(R"({"name": "other", "arguments": {}})"),
+        std::string(R"({"name": "set_lamp"})"), std::string(R"({"name": "set_lamp", "arguments": 7})"),
+        std::string("{"), std::string("``````"), std::string("```")}) {
+    EXPECT_TRUE(calls(text).empty()) << text;
+    EXPECT_EQ(chat->reader->read(text, false)->content, text);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Of, ShippedToolTemplate,
                          ::testing::Values("Qwen-Qwen2.5-7B-Instruct", "NousResearch-Hermes-3-Llama-3.1-8B-tool_use",
                                            "Qwen3-Coder", "meta-llama-Llama-3.1-8B-Instruct",

@@ -37,6 +37,23 @@ TEST(Conversations, AGrownChatContinuesWhatWasDrawn) {
   EXPECT_EQ(cached(second), first.json()["usage"]["total_tokens"].get<std::uint64_t>());
 }
 
+TEST(Conversations, AnAnswerThatTheClientHasBegunIsGoneOnWith) {
+  const Served served;
+  const auto whole = content_of(served.chat(chat_body({"What is a harbour?"}, 12)).json());
+  // Cut where a token ends: the tokens of the rest are then the same.
+  const auto begun = content_of(served.chat(chat_body({"What is a harbour?"}, 5)).json());
+  ASSERT_TRUE(whole.starts_with(begun));
+  const Served fresh;
+  const auto reply = fresh.chat(chat_body({"What is a harbour?", begun}, 7));
+  ASSERT_EQ(reply.status, 200) << reply.body;
+  const auto rest = content_of(reply.json());
+  EXPECT_FALSE(rest.starts_with(begun));
+  // The next turn is a longer chat with the whole answer as one.
+  const auto next = fresh.chat(chat_body({"What is a harbour?", begun + rest, "And a port?"}, 4));
+  EXPECT_EQ(own(next)["reuse"]["reason"], "continues");
+  EXPECT_EQ(cached(next), reply.json()["usage"]["total_tokens"].get<std::uint64_t>());
+}
+
 TEST(Conversations, AnAnswerAskedForAgainIsForkedAndTheSameBits) {
   const Served served;
   const auto body = with_hash(chat_body({"What is a harbour?"}));

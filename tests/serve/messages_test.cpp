@@ -53,17 +53,24 @@ TEST(Messages, AreChatsInAnotherForm) {
   EXPECT_EQ(served.chat(chat).json()["bulkhead"]["partition"], message["bulkhead"]["partition"]);
 }
 
-TEST(Messages, CountWhatWasInTheCacheApart) {
+TEST(Messages, CountWhatWasInTheCacheApartWhereCachingIsAskedFor) {
   const Served served;
   auto body = message_body();
+  body["system"] = Json::array({{{"type", "text"}, {"text", "be brief"}, {"cache_control", {{"type", "ephemeral"}}}}});
   const auto first = ask(served, body).json();
   body["messages"].push_back({{"role", "assistant"}, {"content", first["content"]}});
   body["messages"].push_back(
       {{"role", "user"}, {"content", Json::array({{{"type", "text"}, {"text", "And a port?"}}})}});
   const auto second = ask(served, body).json();
   EXPECT_EQ(second["bulkhead"]["reuse"]["reason"], "continues");
-  EXPECT_EQ(second["usage"]["cache_read_input_tokens"].get<int>(),
-            first["usage"]["input_tokens"].get<int>() + first["usage"]["output_tokens"].get<int>());
+  const auto usage = first["usage"];
+  EXPECT_EQ(second["usage"]["cache_read_input_tokens"].get<int>(), usage["input_tokens"].get<int>() +
+                                                                       usage["cache_read_input_tokens"].get<int>() +
+                                                                       usage["output_tokens"].get<int>());
+  const auto plain = ask(served, message_body()).json()["usage"];
+  EXPECT_FALSE(plain.contains("cache_read_input_tokens"));
+  EXPECT_EQ(plain["input_tokens"].get<int>(),
+            usage["input_tokens"].get<int>() + usage["cache_read_input_tokens"].get<int>());
 }
 
 TEST(Messages, AStreamSaysWhatTheWholeMessageSays) {

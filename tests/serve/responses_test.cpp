@@ -32,11 +32,12 @@ std::vector<Json> response_events(const std::string& body) {
   std::string type;
   for (std::string line; std::getline(lines, line);) {
     if (line.starts_with("event: ")) type = line.substr(7);
-    if (!line.starts_with("data: ")) continue;
+    if (!line.starts_with("data: {")) continue;
     events.push_back(json_of(line.substr(6)));
     EXPECT_EQ(events.back()["type"], type);
     EXPECT_EQ(events.back()["sequence_number"], events.size() - 1);
   }
+  EXPECT_TRUE(body.ends_with("data: [DONE]\n\n"));
   return events;
 }
 

@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <chrono>
 #include <exception>
+#include <optional>
 #include <sstream>
 #include <utility>
 
@@ -26,9 +27,44 @@ using engine::ToolChatRequest;
 // Looking for how a template writes calls renders some dozens of small chats.
 constexpr std::uint64_t kChatsOfAnalysis = 64;
 
+// Small models often write a call as it would stand between the words that begin and end one, and leave these out, or
+// put it into a fence. What is such an object and nothing else is that call.
+std::optional<ToolCall> bare_call(std::string_view text, const std::vector<std::string>& names) {
+  constexpr std::string_view kBlank = " \t\r\n";
+  constexpr std::string_view kFence = "```";
+  const auto trim = [&](std::string_view one) {
+    const auto begin = std::min(one.find_first_not_of(kBlank), one.size());
+    return one.substr(begin, one.find_last_not_of(kBlank) + 1 - begin);
+  };
+  text = trim(text);
+  if (text.starts_with(kFence) && text.ends_with(kFence) && text.size() > 2 * kFence.size()) {
+    text = text.substr(kFence.size(), text.size() - 2 * kFence.size());
+    if (text.starts_with("json")) text.remove_prefix(4);
+    text = trim(text);
+  }
+  if (!text.starts_with('{') || !text.ends_with('}')) return std::nullopt;
+  const auto json = parse_json(text);
+  if (!json.ok() || json->size() != 2 || !json->contains("name") || !json->contains("arguments")) return std::nullopt;
+  const auto& name = json.value()["name"];
+  const auto& arguments = json.value()["arguments"];
+  if (!name.is_string() || !arguments.is_object() || std::ranges::find(names, name.get<std::string>()) == names.end()) {
+    return std::nullopt;
+  }
+  return ToolCall{.name = name.get<std::string>(), .arguments = json_text(arguments)};
+}
+
+// Whether a text may become a bare call.
+bool begins_like_a_call(std::string_view text) {
+  const auto begin = text.find_first_not_of(" \t\r\n");
+  return begin == std::string_view::npos || text[begin] == '{' || text.substr(begin).starts_with("```") ||
+         std::string_view("```").starts_with(text.substr(begin));
+}
+
 class PegReader final : public engine::AnswerReader {
  public:
-  explicit PegReader(const common_chat_params& params) : syntax_(params) {
+  // `names`: of the tools that may be called.
+  PegReader(const common_chat_params& params, std::vector<std::string> names)
+      : syntax_(params), names_(std::move(names)) {
     syntax_.parser.load(params.parser);
     syntax_.reasoning_format = COMMON_REASONING_FORMAT_NONE;
   }
@@ -39,7 +75,10 @@ class PegReader final : public engine::AnswerReader {
       const auto message = common_chat_parse(std::string(text), more_may_come, syntax_);
       AnswerParts parts{.content = message.content};
       for (const auto& call : message.tool_calls) parts.calls.push_back({call.id, call.name, call.arguments});
-      return parts;
+      if (!parts.calls.empty() || names_.empty() || !begins_like_a_call(parts.content)) return parts;
+      if (more_may_come) return AnswerParts();  // it will be told when it is known what it is
+      auto bare = bare_call(parts.content, names_);
+      return bare ? AnswerParts{.calls = {*std::move(bare)}} : parts;
     } catch (const std::exception&) {
       return Error{ErrorCode::kBadInput, "the answer is no answer in the form of this template", {}, {}};
     }
@@ -47,6 +86,7 @@ class PegReader final : public engine::AnswerReader {
 
  private:
   common_chat_parser_params syntax_;
+  std::vector<std::string> names_;
 };
 
 common_chat_msg message_of(const engine::ChatMessage& message) {
@@ -177,7 +217,9 @@ Result<ToolChat> ToolTemplate::render(const ToolChatRequest& request) const {
                    "leave the choice to the model"};
     }
     chat.stop = params.additional_stops;
-    chat.reader = std::make_shared<const PegReader>(params);
+    std::vector<std::string> names;
+    for (const auto& tool : inputs.tools) names.push_back(tool.name);
+    chat.reader = std::make_shared<const PegReader>(params, std::move(names));
     return chat;
   } catch (const std::exception& failure) {
     if (!budget.exceeded().empty()) return broken_template(budget.exceeded());
