@@ -25,13 +25,14 @@ namespace bulkhead::testing {
 
 class Served {
  public:
+  // `file`: another model than the tiny one.
   explicit Served(serve::ServerOptions options = {}, serve::Limits limits = {}, std::uint32_t context = 1024,
-                  const TinyModelOptions& tiny = {}) {
+                  const std::string& file = {}, const TinyModelOptions& tiny = {}) {
     ModelOptions model;
-    model.path = (folder_ / "tiny.gguf").string();
-    model.threads = 1;
+    model.path = file.empty() ? (folder_ / "tiny.gguf").string() : file;
+    model.threads = file.empty() ? 1 : 2;
     model.context_tokens = context;
-    if (!write_tiny_model(model.path, tiny)) std::abort();
+    if (file.empty() && !write_tiny_model(model.path, tiny)) std::abort();
     auto engine = engines::builtin_engines().make(model);
     if (!engine.ok()) std::abort();
     service_ = std::make_unique<serve::Service>(std::move(engine).value(), limits);
@@ -45,6 +46,11 @@ class Served {
     while (get("/health").status != 200) std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
   ~Served() { stop(); }
+  // The variable of the environment, or this.
+  static std::string setting(const char* name, const std::string& otherwise) {
+    const char* value = std::getenv(name);
+    return value == nullptr ? otherwise : value;
+  }
   Served(const Served&) = delete;
   Served& operator=(const Served&) = delete;
 

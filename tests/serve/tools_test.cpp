@@ -51,7 +51,7 @@ Json tools_body(const std::string& choice = "required") {
 }
 
 TEST(Tools, AnAnswerThatMustCallIsACallAndTheChatGoesOn) {
-  const Served served({}, {}, kContext, with_tools());
+  const Served served({}, {}, kContext, {}, with_tools());
   auto asked = tools_body();
   asked["logit_bias"] = few_blanks(served);
   const auto first = served.chat(asked);
@@ -84,7 +84,7 @@ TEST(Tools, AnAnswerThatMustCallIsACallAndTheChatGoesOn) {
 }
 
 TEST(Tools, AStreamTellsTheSameCall) {
-  const Served served({}, {}, kContext, with_tools());
+  const Served served({}, {}, kContext, {}, with_tools());
   auto body = tools_body();
   body["logit_bias"] = few_blanks(served);
   const auto whole = served.chat(body).json()["choices"][0]["message"]["tool_calls"][0];
@@ -111,7 +111,7 @@ TEST(Tools, AStreamTellsTheSameCall) {
 }
 
 TEST(Tools, AnthropicsFormTellsItAsABlock) {
-  const Served served({}, {}, kContext, with_tools());
+  const Served served({}, {}, kContext, {}, with_tools());
   Json body = {{"messages", Json::array({{{"role", "user"}, {"content", "Light, please."}}})},
                {"max_tokens", 400},
                {"temperature", 1},
@@ -143,7 +143,7 @@ TEST(Tools, AnthropicsFormTellsItAsABlock) {
 }
 
 TEST(Tools, OneThatIsNamedIsCalledAndNoneMeansNone) {
-  const Served served({}, {}, kContext, with_tools());
+  const Served served({}, {}, kContext, {}, with_tools());
   auto body = tools_body();
   body["logit_bias"] = few_blanks(served);
   body["tools"].push_back(tool("read_gauge"));
@@ -159,7 +159,7 @@ TEST(Tools, OneThatIsNamedIsCalledAndNoneMeansNone) {
 }
 
 TEST(Tools, WhatCannotBeIsRefusedByName) {
-  const Served served({}, {}, kContext, with_tools());
+  const Served served({}, {}, kContext, {}, with_tools());
   const auto refused = [&](Json body, const std::string& param) {
     const auto reply = served.chat(body);
     EXPECT_EQ(reply.status, 400) << reply.body;
