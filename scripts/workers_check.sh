@@ -13,7 +13,7 @@ if [ ! -f "$tools/.complete" ]; then
   touch "$tools/.complete"
 fi
 checked=(workers/bulkhead_workers workers/tests tests/engines/tiny_checkpoints.py tests/engines/embedding_reference.py tests/engines/converted_weights.py workers/confounds_table.py)
-"$tools/bin/ruff" check --config workers/pyproject.toml "${checked[@]}" tests/serve/clients.py
+"$tools/bin/ruff" check --config workers/pyproject.toml "${checked[@]}" tests/serve/*.py
 MYPYPATH=workers "$tools/bin/mypy" --config-file workers/pyproject.toml --python-executable "$python" "${checked[@]}"
 MYPYPATH=workers "$tools/bin/mypy" --config-file workers/pyproject.toml \
-  --python-executable "$(scripts/clients_python.sh -c 'import sys; print(sys.executable)')" tests/serve/clients.py
+  --python-executable "$(scripts/clients_python.sh -c 'import sys; print(sys.executable)')" tests/serve/*.py

@@ -7,16 +7,24 @@ clients.py PROGRAM MODEL
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import unittest
 from typing import Any
 
 import anthropic
 import openai
+from running_server import RunningServer
 
-PROGRAM, MODEL = sys.argv[1:3]
 KEY = "a-key-of-this-test"
+LAMP: dict[str, Any] = {
+    "name": "set_lamp",
+    "description": "Switches a lamp.",
+    "parameters": {
+        "type": "object",
+        "properties": {"room": {"type": "string"}, "state": {"enum": ["on", "off"]}},
+        "required": ["room", "state"],
+    },
+}
 
 
 class Agent:
@@ -50,22 +58,17 @@ class Agent:
 
 
 class Clients(unittest.TestCase):
-    server: subprocess.Popen[str]
+    server: RunningServer
     url: str
 
     @classmethod
     def setUpClass(cls) -> None:
-        command = [PROGRAM, "serve", "-m", MODEL, "--port", "0", "--json", "--api-key", KEY]
-        cls.server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert cls.server.stdout is not None
-        cls.url = json.loads(cls.server.stdout.readline())["listening"] + "/v1"
+        cls.server = RunningServer(sys.argv[1:3], [KEY])
+        cls.url = cls.server.url
 
     @classmethod
     def tearDownClass(cls) -> None:
-        cls.server.terminate()
-        assert cls.server.wait(60) == 0
-        assert cls.server.stdout is not None
-        cls.server.stdout.close()
+        cls.server.stop()
 
     def client(self, key: str = KEY) -> openai.OpenAI:
         return openai.OpenAI(base_url=self.url, api_key=key, max_retries=0, timeout=120)
@@ -111,10 +114,61 @@ class Clients(unittest.TestCase):
         with client.messages.stream(messages=messages, **options) as stream:
             self.assertEqual("".join(stream.text_stream), block.text)
         messages += [{"role": "assistant", "content": block.text}, {"role": "user", "content": "Another."}]
+        options["system"] = [{"type": "text", "text": options["system"], "cache_control": {"type": "ephemeral"}}]
         second = client.messages.create(messages=messages, **options)
         self.assertGreaterEqual(second.usage.cache_read_input_tokens or 0, counted.input_tokens)
         with self.assertRaises(anthropic.BadRequestError):
-            client.messages.create(messages=messages, tools=[{"name": "a", "input_schema": {}}], **options)
+            client.messages.create(messages=messages, tools=[{"name": "a b", "input_schema": {}}], **options)
+
+    def test_anthropic_calls_a_tool(self) -> None:
+        client = anthropic.Anthropic(base_url=self.url.removesuffix("/v1"), api_key=KEY, max_retries=0, timeout=120)
+        tools: list[Any] = [{"name": LAMP["name"], "input_schema": LAMP["parameters"]}]
+        messages: list[Any] = [{"role": "user", "content": "Switch the light on in the hall."}]
+        options: dict[str, Any] = {"model": "default", "max_tokens": 120, "tools": tools}
+        with client.messages.stream(messages=messages, tool_choice={"type": "any"}, **options) as stream:
+            message = stream.get_final_message()
+        self.assertEqual(message.stop_reason, "tool_use")
+        call = next(block for block in message.content if block.type == "tool_use")
+        self.assertEqual(set(call.input), {"room", "state"})
+        messages += [
+            {"role": "assistant", "content": message.content},
+            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": call.id, "content": "It is on."}]},
+        ]
+        self.assertTrue(client.messages.create(messages=messages, **options).content)
+
+    def test_a_chat_calls_a_tool(self) -> None:
+        client = self.client()
+        messages: list[Any] = [{"role": "user", "content": "Switch the light on in the hall."}]
+        options: dict[str, Any] = {"model": "default", "temperature": 0, "max_tokens": 120}
+        options["tools"] = [{"type": "function", "function": LAMP}]
+        with client.chat.completions.stream(messages=messages, tool_choice="required", **options) as stream:
+            message = stream.get_final_completion().choices[0].message
+        assert message.tool_calls
+        self.assertEqual(set(json.loads(message.tool_calls[0].function.arguments)), {"room", "state"})
+        messages += [
+            message.model_dump(exclude_none=True, include={"role", "content", "tool_calls"}),
+            {"role": "tool", "tool_call_id": message.tool_calls[0].id, "content": "It is on."},
+        ]
+        reply = client.chat.completions.create(messages=messages, **options)
+        assert reply.usage is not None and reply.usage.prompt_tokens_details is not None
+        self.assertGreater(reply.usage.prompt_tokens_details.cached_tokens or 0, 100)
+
+    def test_responses_go_on_with_earlier_ones(self) -> None:
+        client = self.client()
+        options: dict[str, Any] = {"model": "default", "temperature": 0, "max_output_tokens": 24}
+        first = client.responses.create(input="Name a fish.", **options)
+        self.assertTrue(first.output_text)
+        second = client.responses.create(input="Another.", previous_response_id=first.id, **options)
+        assert first.usage is not None and second.usage is not None
+        self.assertGreaterEqual(second.usage.input_tokens_details.cached_tokens, first.usage.total_tokens)
+        with client.responses.stream(input="Name a fish.", **options) as stream:
+            for _ in stream:
+                pass
+            self.assertEqual(stream.get_final_response().output_text, first.output_text)
+        self.assertEqual(client.responses.retrieve(first.id).output_text, first.output_text)
+        client.responses.delete(first.id)
+        with self.assertRaises(openai.NotFoundError):
+            client.responses.retrieve(first.id)
 
     def test_completions(self) -> None:
         reply = self.client().completions.create(model="default", prompt="Once upon a", max_tokens=4, n=2, seed=1)
