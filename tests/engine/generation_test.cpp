@@ -66,6 +66,8 @@ TEST(CheckOptions, AcceptsTheirBounds) {
   options.logit_bias[2].bias = -std::numeric_limits<float>::infinity();
   options.logprobs = 20;
   options.grammar = "root ::= [a]";
+  options.grammar_triggers.assign(16, std::string(256, 'a'));
+  options.grammar_prefix = std::string(4096, 'a');
   EXPECT_TRUE(check_options(options).ok());
 }
 
@@ -107,6 +109,28 @@ TEST(CheckOptions, NamesTheFieldThatIsOutOfRange) {
        [](auto& o) {
          o.ignore_end = true;
          o.grammar = "root ::= [a]";
+       }},
+      {"grammar_triggers", [](auto& o) { o.grammar_triggers = {"a"}; }},
+      {"grammar_triggers",
+       [](auto& o) {
+         o.grammar = "root ::= [a]";
+         o.grammar_triggers = {"fine", ""};
+       }},
+      {"grammar_triggers",
+       [](auto& o) {
+         o.grammar = "root ::= [a]";
+         o.grammar_triggers = {std::string(257, 'a')};
+       }},
+      {"grammar_triggers",
+       [](auto& o) {
+         o.grammar = "root ::= [a]";
+         o.grammar_triggers.assign(17, "a");
+       }},
+      {"grammar_prefix", [](auto& o) { o.grammar_prefix = "a"; }},
+      {"grammar_prefix",
+       [](auto& o) {
+         o.grammar = "root ::= [a]";
+         o.grammar_prefix = std::string(4097, 'a');
        }},
   };
   for (const auto& [field, spoil] : cases) {

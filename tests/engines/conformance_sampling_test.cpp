@@ -4,6 +4,7 @@
 #include "partition/partition.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <limits>
 #include <optional>
@@ -255,6 +256,34 @@ TEST_P(SamplingConformance, OutputsMatchTheGrammar) {
   const auto fixed = generate(open_with(kStory), constrained("root ::= \"no \" \"ships\"", 40, 1));
   EXPECT_EQ(fixed.text, "no ships");
   EXPECT_EQ(fixed.finish, Finish::kEnd);
+}
+
+TEST_P(SamplingConformance, AGrammarMayBeginAtAWordAndBehindAPrefix) {
+  if (!engine_->can(Capability::kConstraint)) return;
+  const auto free = generate(open_with(kStory), greedy(12)).text;
+  const auto letter = std::find_if(free.begin(), free.end(), [](unsigned char c) { return std::isalnum(c) != 0; });
+  ASSERT_NE(letter, free.end()) << free;
+  const std::string word(1, *letter);
+  int begun = 0;
+  for (std::uint32_t seed = 0; seed < 6; ++seed) {
+    auto options = constrained("root ::= \"" + word + "\" \"no ships\"", 60, seed);
+    options.grammar_triggers = {"never said", word};
+    const auto result = generate(open_with(kStory), options);
+    const auto at = result.text.find(word);
+    if (at == std::string::npos || result.finish == Finish::kLength) continue;
+    ++begun;
+    EXPECT_EQ(result.text.substr(at), word + "no ships");
+    EXPECT_EQ(result.finish, Finish::kEnd);
+  }
+  EXPECT_GT(begun, 0);
+
+  auto behind = constrained("root ::= \"already \" \"no ships\"", 40, 1);
+  behind.grammar_prefix = "already ";
+  EXPECT_EQ(generate(open_with(kStory), behind).text, "no ships");
+  behind.grammar_prefix = "otherwise ";
+  const auto refused = try_generate(open_with(kStory), behind);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, ErrorCode::kBadInput);
 }
 
 TEST_P(SamplingConformance, ADeadEndLeavesTheTokensSoFar) {
