@@ -158,7 +158,8 @@ Result<Conversations::Choice> Conversations::choose(const Conversation& conversa
   return choice;
 }
 
-// Of equals the one used last: the others may go. `continued`: how many the request goes on with.
+// The longest history, or else the most tokens; of equals the one used last: the others may go. `continued`: how many
+// hold that history.
 Conversations::Held Conversations::nearest(const Owner& owner, const Identity& identity, const Wanted& wanted,
                                            std::size_t& continued) const {
   Held best;
@@ -166,12 +167,15 @@ Conversations::Held Conversations::nearest(const Owner& owner, const Identity& i
   for (const auto& one : owner.all) {
     if (one->in_use() || !one->identity.partition.empty() || one->identity.scope() != identity.scope()) continue;
     const auto choice = Choice::of(*one, wanted, engine_->tokenizer());
-    continued += choice.continues ? 1U : 0U;
     if (!choice.continues && choice.tokens == 0) continue;
-    const bool is_nearer = !best || (choice.continues != its.continues ? choice.continues
-                                     : choice.tokens != its.tokens     ? choice.tokens > its.tokens
-                                                                       : one->used > best->used);
-    if (!is_nearer) continue;
+    // The same text may have been drawn in more tokens or fewer, which says nothing.
+    const bool by_text = choice.bytes > 0 && its.bytes > 0;
+    const auto size = by_text ? choice.bytes : choice.tokens;
+    const auto its_size = by_text ? its.bytes : its.tokens;
+    const bool is_equal = best && choice.continues == its.continues && size == its_size;
+    if (best && !is_equal && (choice.continues != its.continues ? its.continues : size < its_size)) continue;
+    if (choice.continues) continued = is_equal ? continued + 1 : 1;
+    if (is_equal && one->used < best->used) continue;
     best = one;
     its = choice;
   }

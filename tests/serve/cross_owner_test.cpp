@@ -27,6 +27,7 @@ enum class AsForm { kChat, kMessages, kCompletion };
 struct Heard {
   std::string text = {};
   std::string hash = {};
+  std::string how = {};  // for people: its partition and what was reused
 };
 
 std::string text_of_event(const Json& event) {
@@ -48,13 +49,15 @@ Heard heard_in_stream(const std::string& body) {
     if (data == std::string::npos) continue;
     const auto event = json_of(block.substr(data + 6));
     heard.text += text_of_event(event);
-    if (event.contains("bulkhead")) heard.hash = event["bulkhead"]["logits_hash"][0];
+    if (!event.contains("bulkhead")) continue;
+    heard.hash = event["bulkhead"]["logits_hash"][0];
+    heard.how = json_text(event["bulkhead"]);
   }
   return heard;
 }
 
 Heard heard_whole(AsForm form, const Json& reply) {
-  Heard heard{.hash = reply["bulkhead"]["logits_hash"][0]};
+  Heard heard{.hash = reply["bulkhead"]["logits_hash"][0], .how = json_text(reply["bulkhead"])};
   if (form == AsForm::kMessages) {
     for (const auto& block : reply["content"]) heard.text += block["text"].get<std::string>();
   } else {
@@ -88,6 +91,7 @@ class Talker {
 
   Talker(const Served& served, std::size_t number, bool leaves) : served_(served), number_(number), leaves_(leaves) {
     headers_ = {{"Authorization", "Bearer key-" + std::to_string(number)}};
+    knows_chats_ = served.service().facts().chat_template;
   }
 
   [[nodiscard]] Record talk(std::size_t requests) {
@@ -103,6 +107,7 @@ class Talker {
     auto& agent = agents_[which];
     if (agent.size() > 8) agent.clear();
     auto form = std::array{AsForm::kChat, AsForm::kChat, AsForm::kMessages, AsForm::kCompletion}[draw(4)];
+    if (!knows_chats_) form = AsForm::kCompletion;
     const auto text = fmt::format("The code is {}. Say the code again. Turn {}, {}.", canary_of(number_), turn,
                                   draw(2) == 0 ? "please" : "now");
     agent.push_back({{"role", "user"}, {"content", text}});
@@ -120,7 +125,7 @@ class Talker {
     }
     const auto heard = ask(form, body, headers, stream);
     record_.heard.push_back(heard);
-    if (form == AsForm::kCompletion) {
+    if (form == AsForm::kCompletion && knows_chats_) {
       agent.pop_back();
     } else {
       agent.push_back({{"role", "assistant"}, {"content", heard.text}});
@@ -128,10 +133,17 @@ class Talker {
     if (draw(4) == 0) look_around();
   }
 
+  // How a model that knows no chats is talked with.
+  [[nodiscard]] static std::string transcript_of(const Agent& agent) {
+    std::string text;
+    for (const auto& message : agent) text += message["content"].get<std::string>() + "\n";
+    return text;
+  }
+
   [[nodiscard]] Json body_of(AsForm form, const Agent& agent, const std::string& text) {
     Json body = {{"max_tokens", 3 + draw(8)}, {"temperature", 1}, {"bulkhead", {{"logits_hash", true}}}};
     if (form == AsForm::kCompletion) {
-      body["prompt"] = text;
+      body["prompt"] = knows_chats_ ? text : transcript_of(agent);
     } else {
       body["messages"] = agent;
     }
@@ -191,6 +203,7 @@ class Talker {
   const Served& served_;
   std::size_t number_;
   bool leaves_;
+  bool knows_chats_ = true;
   httplib::Headers headers_;
   std::mt19937 random_{static_cast<std::mt19937::result_type>(number_ + 1)};
   std::array<Agent, 4> agents_;
@@ -243,12 +256,15 @@ TEST(CrossOwner, NothingOfOneReachesAnotherAndEachIsAsAlone) {
     const auto alone = Talker(served, i, false).talk(requests / owners);
     ASSERT_EQ(alone.heard.size(), together[i].heard.size());
     for (std::size_t turn = 0; turn < alone.heard.size(); ++turn) {
-      EXPECT_EQ(alone.heard[turn].text, together[i].heard[turn].text) << "owner " << i << " turn " << turn;
-      EXPECT_EQ(alone.heard[turn].hash, together[i].heard[turn].hash) << "owner " << i << " turn " << turn;
-      EXPECT_EQ(alone.heard[turn].hash.size(), 16U);
+      const auto& one = alone.heard[turn];
+      const auto& other = together[i].heard[turn];
+      const auto where = fmt::format("owner {} turn {}\nalone {}\ntogether {}", i, turn, one.how, other.how);
+      EXPECT_EQ(one.text, other.text) << where;
+      EXPECT_EQ(one.hash, other.hash) << where;
+      EXPECT_EQ(one.hash.size(), 16U);
       const auto& partial = together[i].partial[turn];
-      const auto common = std::min(partial.size(), alone.heard[turn].text.size());
-      EXPECT_EQ(partial.substr(0, common), alone.heard[turn].text.substr(0, common)) << "owner " << i;
+      const auto common = std::min(partial.size(), one.text.size());
+      EXPECT_EQ(partial.substr(0, common), one.text.substr(0, common)) << where;
       left += partial.empty() ? 0U : 1U;
     }
     sent += together[i].requests;

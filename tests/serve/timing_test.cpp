@@ -47,16 +47,18 @@ class Prober {
   }
 
   double first_token(const std::string& key, const std::string& text) {
-    auto body = chat_body({text}, 1);
+    const bool chats = served_.service().facts().chat_template;
+    auto body = chats ? chat_body({text}, 1) : Json{{"prompt", text}, {"max_tokens", 1}, {"temperature", 0}};
     body["stream"] = true;
+    const auto* path = chats ? "/v1/chat/completions" : "/v1/completions";
     auto client = served_.client();
     const auto begin = std::chrono::steady_clock::now();
     double first = 0;
     std::string all;
-    const auto done = client.Post("/v1/chat/completions", httplib::Headers{{"Authorization", "Bearer " + key}},
-                                  json_text(body), "application/json", [&](const char* data, std::size_t size) {
+    const auto done = client.Post(path, httplib::Headers{{"Authorization", "Bearer " + key}}, json_text(body),
+                                  "application/json", [&](const char* data, std::size_t size) {
                                     all.append(data, size);
-                                    if (first == 0 && all.find("\"content\":\"\"") != std::string::npos) {
+                                    if (first == 0 && all.find("data: {") != std::string::npos) {
                                       first = Seconds(std::chrono::steady_clock::now() - begin).count();
                                     }
                                     return true;
