@@ -144,7 +144,8 @@ TEST_F(Partitions, UnnamedForksAreKnownByTheirIds) {
   ASSERT_EQ(declare(history_of("alice", {"one two three"})).status, 201);
   const auto forked = act("alice/fork", {{"n", 3}});
   ASSERT_EQ(forked.status, 201) << forked.body;
-  for (const auto& child : forked.json()["data"]) {
+  const auto children = forked.json()["data"];
+  for (const auto& child : children) {
     EXPECT_EQ(child["name"], nullptr);
     const auto id = child["id"].get<std::string>();
     EXPECT_EQ(own_of(served.chat(chat_in(id, {"one two three"})))["partition"], id);
@@ -163,7 +164,8 @@ TEST_F(Partitions, CutAndForkedAtATurnTheyGoOnAsIfNothingHadCome) {
   const auto expected = own_of(fresh.chat(chat_in("", {"one two", first, "five"})))["logits_hash"];
   const auto forked = act("alice/fork", {{"names", {"bob", "carol"}}, {"turns", 2}});
   ASSERT_EQ(forked.status, 201) << forked.body;
-  for (const auto& child : forked.json()["data"]) {
+  const auto children = forked.json()["data"];
+  for (const auto& child : children) {
     EXPECT_EQ(child["turns"], 2);
     EXPECT_LT(child["tokens"], whole["tokens"]);
   }
