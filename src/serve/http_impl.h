@@ -15,6 +15,7 @@
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace bulkhead::serve {
@@ -43,8 +44,13 @@ struct HttpServer::Impl {
   void add_plain_routes();      // routes_plain.cpp
   void add_partition_routes();  // routes_plain.cpp
   void add_text_routes();       // routes_text.cpp
+  void add_run_routes();        // routes_runs.cpp
+  void add_page_routes();       // routes_page.cpp
+  // Of the page: files that say nothing of anybody, so no key is asked for them.
+  [[nodiscard]] static bool is_page(std::string_view path);
   void answer(const Form& form, const Request& request, Response& response);
   void count_tokens(const Request& request, Response& response);
+  void run_scenario(const Request& request, Response& response);
 
   Service& service;
   const Embedder* embedder;

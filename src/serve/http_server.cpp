@@ -60,6 +60,8 @@ HttpServer::Impl::Impl(Service& its_service, const Embedder* its_embedder, Serve
   add_plain_routes();
   add_partition_routes();
   add_text_routes();
+  add_run_routes();
+  add_page_routes();
 }
 
 std::optional<std::string> HttpServer::Impl::owner_of(const Request& request) const {
@@ -127,7 +129,7 @@ void HttpServer::Impl::add_limits() {
       response.set_header("Allow", "GET, HEAD, POST, DELETE, OPTIONS");
       return httplib::Server::HandlerResponse::Handled;
     }
-    const bool open = request.path == "/health" || request.path == "/v1/health";
+    const bool open = request.path == "/health" || request.path == "/v1/health" || is_page(request.path);
     if (open || owner_of(request)) return httplib::Server::HandlerResponse::Unhandled;
     response.set_header("WWW-Authenticate", "Bearer");
     send(request, response, ApiError{.status = 401, .type = "authentication_error", .message = "invalid API key"});

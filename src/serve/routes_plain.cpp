@@ -125,6 +125,7 @@ void HttpServer::Impl::add_plain_routes() {
                         {"grade", engine::name(facts.grade)},
                         {"isolation", engine::name(facts.isolation)},
                         {"batch_invariant", facts.batch_invariant},
+                        {"kv_bytes_per_token", facts.kv_bytes_per_token},
                         {"chat_template", facts.chat_template}});
   });
   http.Post("/tokenize", [this](const Request& request, Response& response) {
