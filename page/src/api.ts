@@ -37,6 +37,7 @@ export interface Props {
   n_ctx: number;
   isolation: string;
   grade: string;
+  chat_template: boolean;
   kv_bytes_per_token?: number;
 }
 

@@ -39,6 +39,7 @@ export class Cluster {
   attachments: Attachment[] = [];
   editing: number | null = null;  // the turn that the next message replaces, with all that follows it
   info: api.Partition | null = null;
+  reused = "";  // by the last answer, of the tokens before it
   private answering: AbortController | null = null;
 
   constructor(name: string, id: string) {
@@ -144,7 +145,8 @@ export class Cluster {
       if (chunk.bulkhead?.messages) question.received = chunk.bulkhead.messages;
       if (chunk.usage) {
         const cached = chunk.usage.prompt_tokens_details?.cached_tokens ?? 0;
-        answer.note = `${chunk.usage.completion_tokens} tokens; ${cached} of ${chunk.usage.prompt_tokens} before it reused (${reason})`;
+        this.reused = `${cached} of ${chunk.usage.prompt_tokens}`;
+        answer.note = `${chunk.usage.completion_tokens} tokens; ${this.reused} before it reused (${reason})`;
       }
       changed();
     }

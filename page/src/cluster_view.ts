@@ -57,7 +57,7 @@ export class ClusterView {
       h(
         "p",
         { class: "actions" },
-        button("Send last answer", () => this.sendLast(), { "aria-label": `Send the last answer of ${name} to another` }),
+        button("Send last answer", () => this.sendLast(), { "aria-label": `Send last answer of ${name} to another` }),
         button("Fork", () => actions.fork(cluster, all(), ""), { "aria-label": `Fork ${name}` }),
         button("Delete", () => actions.close(cluster), { "aria-label": `Delete ${name}` }),
       ),
@@ -91,7 +91,8 @@ export class ClusterView {
     const rows: [string, string][] = [
       ["Tokens", count(info.tokens)],
       ["Memory", info.parked === true ? "parked" : bytes(memory)],
-      ["Reused", count(info.ledger.reused_tokens)],
+      ["Reused last", this.cluster.reused || "-"],
+      ["From fork", count(info.ledger.reused_tokens)],
       ["Prefilled", count(info.ledger.prefilled_tokens)],
       ["Generated", count(info.ledger.generated_tokens)],
       ["Messages", count(info.ledger.messages_received)],
@@ -148,12 +149,12 @@ export class ClusterView {
     if (turn.role === "user") {
       row.append(
         button("Edit", () => this.edit(index), { "aria-label": `Edit ${which}` }),
-        button("Fork and edit", () => actions.fork(cluster, index, turn.own), { "aria-label": `Fork before ${which} and edit it` }),
+        button("Fork and edit", () => actions.fork(cluster, index, turn.own), { "aria-label": `Fork and edit ${which}` }),
       );
     } else if (turn.role === "assistant") {
       row.append(
-        button("Send to", () => actions.sendOutput(cluster, index), { "aria-label": `Send ${which} to another` }),
-        button("Fork here", () => actions.fork(cluster, index + 1, ""), { "aria-label": `Fork behind ${which}` }),
+        button("Send", () => actions.sendOutput(cluster, index), { "aria-label": `Send ${which} to another` }),
+        button("Fork here", () => actions.fork(cluster, index + 1, ""), { "aria-label": `Fork here, behind ${which}` }),
       );
     }
     return row;

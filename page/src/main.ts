@@ -53,7 +53,7 @@ async function drawTotals(): Promise<void> {
 async function greet(workspace: Workspace): Promise<void> {
   const props = await api.props();
   known("model").textContent = `${props.model_alias}, ${count(props.n_ctx)} tokens a partition, isolation ${props.isolation}`;
-  workspace.setBytesPerToken(props.kv_bytes_per_token ?? 0);
+  workspace.setModel(props.kv_bytes_per_token ?? 0, props.chat_template);
 }
 
 function main(): void {

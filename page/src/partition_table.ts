@@ -4,7 +4,7 @@ import { h } from "./dom";
 import { nameOf } from "./graph";
 import { bytes, count } from "./numbers";
 
-const kColumns = ["Partition", "State", "Tokens", "Memory", "Prefilled", "Reused", "Generated", "Messages"];
+const kColumns = ["Partition", "State", "Tokens", "Memory", "Prefilled", "From fork", "Generated", "Messages"];
 
 export function partitionTable(partitions: Partition[], bytesPerToken: number): HTMLElement {
   const rows = partitions.map((one) => {

@@ -15,6 +15,7 @@ interface Column {
 export class Workspace {
   private readonly columns = new Map<string, Column>();  // by id of the partition
   private readonly row = h("div", { class: "columns" });
+  private readonly hint = h("p", { class: "soft" });
   private readonly graph = h("div", { class: "graph" });
   private readonly table = h("div");
   private readonly maxTokens = h("input", { type: "number", min: 1, max: 8192, value: 160 });
@@ -29,6 +30,7 @@ export class Workspace {
   ) {
     host.append(
       h("h2", { id: "clusters-title" }, "Clusters"),
+      this.hint,
       h(
         "div",
         { class: "bar" },
@@ -44,8 +46,11 @@ export class Workspace {
     );
   }
 
-  setBytesPerToken(bytes: number): void {
-    this.bytesPerToken = bytes;
+  setModel(bytesPerToken: number, hasChats: boolean): void {
+    this.bytesPerToken = bytesPerToken;
+    this.hint.textContent = hasChats
+      ? "A cluster is a conversation in a partition of its own: nothing said in one reaches another, except as a message."
+      : "This model has no chat template, so it has no chats. Runs work.";
   }
 
   // What the server has now. The first time, named partitions become columns.
