@@ -5,6 +5,7 @@
 #   scripts/page_check.sh --sources                  without browser, server and model
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
+[ "${1:-}" = --sources ] || { program=$(realpath "$1"); folder=$(realpath -m "${3:-$root/build/page}"); }
 "$root/scripts/page_tools.sh"
 rebuilt=$(mktemp -d)
 trap 'rm -rf "$rebuilt"' EXIT
@@ -15,6 +16,5 @@ diff -r "$rebuilt" dist ||
   { echo "page_check: page/dist is not what the sources give; run: cd page && npm run build" >&2; exit 1; }
 node --test test/modules.test.mjs
 [ "${1:-}" = --sources ] && exit 0
-folder=${3:-$root/build/page}
 rm -rf "$folder"
-node test/browser.mjs "$1" "$2" "$folder"
+node test/browser.mjs "$program" "$2" "$folder"

@@ -238,6 +238,15 @@ Result<void> Partition::receive(const Message& message, const TracedTokens& toke
   return {};
 }
 
+Result<void> Partition::receive(std::span<const Arrival> messages, const TracedTokens& tokens, std::stop_token cancel,
+                                const engine::PrefillProgress& progress) {
+  BH_CHECK(append(tokens, std::move(cancel), progress));
+  for (const auto& [message, count] : messages) {
+    ledger_.messages.push_back({message.label(), message.from(), message.sha256(), count});
+  }
+  return {};
+}
+
 Result<Message> Partition::output_message(std::string label) const {
   if (!finished_text_) {
     return Error{ErrorCode::kBadInput, "there is no finished output to send", name_, "generate one first"};

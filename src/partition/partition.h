@@ -30,6 +30,12 @@
 
 namespace bulkhead::partition {
 
+// A message, and how many tokens it has become where it is received.
+struct Arrival {
+  Message message;
+  std::uint32_t tokens = 0;
+};
+
 class Partition {
  public:
   [[nodiscard]] static Result<Partition> open(engine::Engine& engine, std::string name, engine::OpenOptions options);
@@ -67,6 +73,11 @@ class Partition {
   // Appends what a message has become here, and notes the message. Refused, it leaves no receipt behind.
   [[nodiscard]] Result<void> receive(const Message& message, const conversation::TracedTokens& tokens,
                                      std::stop_token cancel = {});
+
+  // Appends tokens among which are those that several messages have become here, and notes these, as prefill() else.
+  // Refused, it leaves no receipt behind.
+  [[nodiscard]] Result<void> receive(std::span<const Arrival> messages, const conversation::TracedTokens& tokens,
+                                     std::stop_token cancel = {}, const engine::PrefillProgress& progress = {});
 
   // The output of the last generation. kBadInput if there is none that finished.
   [[nodiscard]] Result<Message> output_message(std::string label) const;

@@ -24,6 +24,14 @@ ApiError api_error_of(const Error& error) {
   }
 }
 
+ApiError partition_error_of(const Error& error) {
+  switch (error.code) {
+    case ErrorCode::kUsage: return {.status = 404, .type = "not_found_error", .message = error.message};
+    case ErrorCode::kClosed: return {.status = 409, .type = "conflict", .message = error.message};
+    default: return api_error_of(error);
+  }
+}
+
 Json to_json(const ApiError& error) {
   Json object = {{"code", error.status}, {"message", error.message}, {"type", error.type}};
   object["param"] = error.param.empty() ? Json(nullptr) : Json(error.param);

@@ -21,6 +21,9 @@ struct ApiError {
 // What to answer for an error of the rooms below. What is the server's own matter is told without its place.
 [[nodiscard]] ApiError api_error_of(const Error& error);
 
+// The same for what an owner does with a partition by its name (serve/conversations.h).
+[[nodiscard]] ApiError partition_error_of(const Error& error);
+
 // {"error": {"code", "message", "type", "param"}}
 [[nodiscard]] Json to_json(const ApiError& error);
 

@@ -16,6 +16,7 @@
 #include "partition/partition.h"
 #include "prompt/chat_log.h"
 #include "serve/identity.h"
+#include "serve/wanted.h"
 
 #include <atomic>
 #include <chrono>
@@ -30,14 +31,6 @@
 
 namespace bulkhead::serve {
 
-// What a request wants the cache to hold before it generates. Of a completion: tokens alone.
-struct Wanted {
-  std::vector<engine::ChatMessage> messages = {};
-  std::vector<engine::ChatPart> parts = {};  // of `messages`, as the template renders them
-  std::string rendered = {};                 // all that the parts say
-  conversation::TracedTokens tokens = {};    // all of it, tokenized anew
-};
-
 // What was there already, and why no more.
 struct Reuse {
   std::uint64_t tokens = 0;
@@ -48,10 +41,12 @@ struct Reuse {
 // What a partition shows of itself when nobody uses it; counts as in its ledger.
 struct Shown {
   std::string id = {};
-  std::string name = {};  // that the client declared; empty: none
+  std::string forked_from = {};  // the id of another; empty: none
+  std::string name = {};         // that the client declared; empty: none
   std::string session = {};
   std::string agent = {};
   bool busy = false;
+  std::uint64_t waiting = 0;  // requests that want it next
   std::uint64_t turns = 0;
   std::uint64_t tokens = 0;
   std::uint64_t prefilled_tokens = 0;
@@ -59,6 +54,21 @@ struct Shown {
   std::uint64_t generated_tokens = 0;
   std::uint64_t messages_received = 0;
   std::string token_sha256 = {};
+};
+
+// A message that it holds.
+struct Received {
+  std::string from = {};  // id of the partition that wrote it
+  std::uint64_t turn = 0;
+  std::string sha256 = {};
+  std::uint32_t tokens = 0;
+};
+
+// One partition at length: also what its owner said in it and heard.
+struct Inspected {
+  Shown shown = {};
+  std::vector<engine::ChatMessage> messages = {};  // of its chat; none of a completion, nor of one cut between answers
+  std::vector<Received> received = {};
 };
 
 struct Limits {
@@ -87,10 +97,22 @@ class Conversations {
 
     [[nodiscard]] partition::Partition& partition() const;
     [[nodiscard]] const std::string& id() const;
+    // As others see it once it is given back.
+    [[nodiscard]] Inspected inspected() const;
     [[nodiscard]] const Reuse& reuse() const { return reuse_; }
     // What is still to be prefilled.
     [[nodiscard]] const conversation::TracedTokens& tail() const { return tail_; }
 
+    // The messages of other partitions that the tail holds.
+    [[nodiscard]] const std::vector<partition::Arrival>& arrivals() const { return arrivals_; }
+    // All that the chat holds.
+    [[nodiscard]] const std::vector<Crossing>& crossings() const;
+    [[nodiscard]] const std::vector<engine::ChatMessage>& messages() const;
+
+    // All of it is the tail: of one that holds nothing.
+    void wants_all(const Wanted& wanted);
+    // Says that it was forked from that one, whatever it was made of.
+    void comes_from(const Lease& source) const;
     // The tail is in the cache: the chat is what was wanted. From now on reuse() is what the ledger says.
     void prefilled(const Wanted& wanted);
     // The text of a generation behind that, and the end token if one was drawn.
@@ -105,21 +127,41 @@ class Conversations {
     std::uint64_t prefilled_before_ = 0;  // tokens, by what it held already
     Reuse reuse_;
     conversation::TracedTokens tail_;
+    std::vector<partition::Arrival> arrivals_ = {};
   };
 
   // The conversation for a request of `owner`. Requests that name one partition get it in the order they came;
   // kInterrupted when `cancel` is requested first. kResource: the owner has as many partitions as it may, and all are
-  // named or in use.
+  // named or in use. kUsage: the request names an id, and the owner has none of it.
   [[nodiscard]] Result<Lease> take(const std::string& owner, const Identity& identity, const Wanted& wanted,
                                    const std::stop_token& cancel);
-  // A further conversation that starts as `source` is now.
-  [[nodiscard]] Result<Lease> fork(const Lease& source);
+  // A further conversation that starts as `source` is now, under this name, or none.
+  [[nodiscard]] Result<Lease> fork(const Lease& source, const std::string& name = {});
+
+  // ---- what an owner does with partitions by name or id. kUsage: the owner has no such one; kClosed: it is in use.
+  // A new one. kClosed: the name is taken; kBadInput: it is none.
+  [[nodiscard]] Result<Lease> declare(const std::string& owner, const Identity& identity);
+  // One that is there, in the order in which requests came.
+  [[nodiscard]] Result<Lease> hold(const std::string& owner, const std::string& name, const std::stop_token& cancel);
+  // One that nobody uses or waits for.
+  [[nodiscard]] Result<Lease> hold_idle(const std::string& owner, const std::string& name);
+  // kClosed: one of the names is taken, or appears twice; kResource: there is no room for so many.
+  [[nodiscard]] Result<void> check_room(const Lease& source, const std::vector<std::string>& names) const;
+  // A further one that holds what `source` holds of the beginning of its chat that is wanted; the rest is its tail.
+  [[nodiscard]] Result<Lease> fork_up_to(const Lease& source, const Wanted& wanted, const std::string& name);
+  // What is not in this beginning goes; what is missing of it is the tail.
+  [[nodiscard]] Result<void> cut_up_to(Lease& lease, const Wanted& wanted) const;
+  // Keeps so many tokens. Of the chat stays what ends there.
+  [[nodiscard]] Result<void> cut(const Lease& lease, std::uint64_t tokens) const;
+  [[nodiscard]] Result<void> remove(const std::string& owner, const std::string& name);
 
   [[nodiscard]] std::vector<Shown> list(const std::string& owner) const;
-  // nullopt, false: the owner has none of this id or name.
-  [[nodiscard]] std::optional<Shown> find(const std::string& owner, const std::string& id) const;
-  // kClosed: it is in use; kUsage: there is none.
-  [[nodiscard]] Result<void> remove(const std::string& owner, const std::string& id);
+  // nullopt: the owner has none of this id or name.
+  [[nodiscard]] std::optional<Inspected> find(const std::string& owner, const std::string& name) const;
+  // The finished answer with this number in a partition's chat, or its last: what was finished when the partition was
+  // in use last. nullopt: there is none, for whatever reason.
+  [[nodiscard]] std::optional<Message> output(const std::string& owner, const std::string& name,
+                                              std::optional<std::uint64_t> turn) const;
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -127,11 +169,13 @@ class Conversations {
   struct Choice;
 
   // All of these with the owner locked.
+  [[nodiscard]] Result<Held> wait_for(std::unique_lock<std::mutex>& lock, Owner& owner, const std::string& name,
+                                      const std::stop_token& cancel) const;
   [[nodiscard]] Result<Lease> take_named(std::unique_lock<std::mutex>& lock, Owner& owner, const Identity& identity,
                                          const Wanted& wanted, const std::stop_token& cancel);
   [[nodiscard]] Result<Lease> take_by_history(Owner& owner, const Identity& identity, const Wanted& wanted);
   [[nodiscard]] Result<Held> open(Owner& owner, const Identity& identity);
-  [[nodiscard]] Result<Held> fork_of(const Conversation& source, std::uint64_t tokens);
+  [[nodiscard]] Result<Held> fork_of(const Conversation& source, std::uint64_t tokens, const std::string& name = {});
   [[nodiscard]] Result<void> make_room(Owner& owner) const;
 
   [[nodiscard]] Result<void> fit(Lease& lease, const Wanted& wanted) const;

@@ -159,8 +159,24 @@ class Reader {
   std::optional<ApiError> error_;
 };
 
-// A content is a string, or a list of parts of type "text".
-std::string text_of_content(const Json& content, Reader& reader, const std::string& place) {
+// {"type": "output", "partition": NAME, "turn": NUMBER}
+void read_output(const Json& part, Reader& reader, const std::string& place, OutputPart output,
+                 std::vector<OutputPart>& into) {
+  for (const auto& [name, value] : part.items()) {
+    const bool right = name == "type" || (name == "partition" && value.is_string() && value != "") ||
+                       (name == "turn" && value.is_number_unsigned());
+    if (!right) return reader.fail("an output has a 'partition' and perhaps a 'turn', a whole number", place);
+  }
+  if (!part.contains("partition")) return reader.fail("an output must name its 'partition'", place);
+  output.partition = part["partition"].get<std::string>();
+  if (part.contains("turn")) output.turn = part["turn"].get<std::uint64_t>();
+  into.push_back(std::move(output));
+}
+
+// A content is a string, or a list of parts of type "text"; where `outputs` is there also of type "output", of which
+// only the place is known here.
+std::string text_of_content(const Json& content, Reader& reader, const std::string& place,
+                            std::vector<OutputPart>* outputs = nullptr, std::size_t message = 0) {
   if (content.is_string()) return content.get<std::string>();
   if (content.is_null()) return {};
   if (!content.is_array()) {
@@ -170,6 +186,10 @@ std::string text_of_content(const Json& content, Reader& reader, const std::stri
   std::string text;
   for (const auto& part : content) {
     const auto type = part.is_object() ? part.value("type", Json()) : Json();
+    if (type == "output" && outputs != nullptr) {
+      read_output(part, reader, place, {.message = message, .at = text.size()}, *outputs);
+      continue;
+    }
     const bool is_text = type == "text" || type == "input_text" || type == "output_text";
     if (!is_text || !part.contains("text") || !part["text"].is_string()) {
       reader.fail("only parts of type \"text\" are supported", place);
@@ -180,8 +200,8 @@ std::string text_of_content(const Json& content, Reader& reader, const std::stri
   return text;
 }
 
-void read_messages(Reader& reader, std::vector<engine::ChatMessage>& into,
-                   std::initializer_list<std::string_view> roles) {
+void read_messages(Reader& reader, GenerationRequest& request, std::initializer_list<std::string_view> roles) {
+  auto& into = request.messages;
   const auto* list = reader.take("messages");
   if (list == nullptr || !list->is_array() || list->empty() || list->size() > kMostMessages) {
     return reader.fail(fmt::format("'messages' must be a list of 1 to {} messages", kMostMessages), "messages");
@@ -205,9 +225,14 @@ void read_messages(Reader& reader, std::vector<engine::ChatMessage>& into,
     if (content == message.end() || (content->is_null() && role != "assistant")) {
       return reader.fail("a message must have a content", place + ".content");
     }
-    into.push_back({role == "developer" ? "system" : role, text_of_content(*content, reader, place + ".content")});
+    auto* outputs = role == "user" ? &request.outputs : nullptr;
+    into.push_back({role == "developer" ? "system" : role,
+                    text_of_content(*content, reader, place + ".content", outputs, into.size())});
   }
-  if (into.empty() || into.back().role == "assistant") {
+}
+
+void refuse_open_answer(Reader& reader, const std::vector<engine::ChatMessage>& messages) {
+  if (messages.empty() || messages.back().role == "assistant") {
     reader.fail("the last message must not be the assistant's: continuing an answer is not supported", "messages");
   }
 }
@@ -326,7 +351,8 @@ Answer<GenerationRequest> read_chat_request(const Json& body) {
   if (!body.is_object()) return invalid_request("the body must be a JSON object");
   Reader reader(body);
   GenerationRequest request;
-  read_messages(reader, request.messages, {"system", "developer", "user", "assistant"});
+  read_messages(reader, request, {"system", "developer", "user", "assistant"});
+  refuse_open_answer(reader, request.messages);
   read_sampling(reader, request);
   bool logprobs = false;
   std::uint32_t top = 0;
@@ -369,7 +395,8 @@ Answer<GenerationRequest> read_messages_request(const Json& body, bool counts_on
   if (const auto* system = reader.take("system"); system != nullptr) {
     request.messages.push_back({"system", text_of_content(*system, reader, "system")});
   }
-  read_messages(reader, request.messages, {"user", "assistant"});
+  read_messages(reader, request, {"user", "assistant"});
+  refuse_open_answer(reader, request.messages);
   read_common(reader, request);
   read_length(reader, {"max_tokens"}, request);
   if (!request.max_tokens && !counts_only) reader.fail("'max_tokens' must be given", "max_tokens");
@@ -379,6 +406,14 @@ Answer<GenerationRequest> read_messages_request(const Json& body, bool counts_on
     if (!off) reader.fail("thinking is not supported here", "thinking");
   }
   return finished(reader, std::move(request));
+}
+
+Answer<GenerationRequest> read_history(const Json& body) {
+  Reader reader(body);
+  GenerationRequest request;
+  read_messages(reader, request, {"system", "developer", "user", "assistant"});
+  if (reader.error()) return *reader.error();
+  return request;
 }
 
 }  // namespace bulkhead::serve

@@ -6,6 +6,7 @@
 #include "serve/form.h"
 #include "serve/http_server.h"
 #include "serve/service.h"
+#include "serve/watch.h"
 
 #include <cpp-httplib/httplib.h>
 
@@ -42,7 +43,7 @@ struct HttpServer::Impl {
 
   void add_limits();
   void add_plain_routes();      // routes_plain.cpp
-  void add_partition_routes();  // routes_plain.cpp
+  void add_partition_routes();  // routes_partitions.cpp
   void add_text_routes();       // routes_text.cpp
   void add_run_routes();        // routes_runs.cpp
   void add_page_routes();       // routes_page.cpp
@@ -51,6 +52,11 @@ struct HttpServer::Impl {
   void answer(const Form& form, const Request& request, Response& response);
   void count_tokens(const Request& request, Response& response);
   void run_scenario(const Request& request, Response& response);
+  void send_stream(const Request& request, Response& response, std::function<void(EventSink&, Watch&)> write);
+  // Of routes_partitions.cpp; `body` is an object.
+  void declare(const Request& request, Response& response, const Json& body);
+  void fork(const Request& request, Response& response, const Json& body);
+  void truncate(const Request& request, Response& response, const Json& body);
 
   Service& service;
   const Embedder* embedder;
@@ -61,5 +67,8 @@ struct HttpServer::Impl {
   std::atomic<std::uint64_t> ids = 0;
   std::string boot;  // tells the ids of one start from those of another
 };
+
+// What a request says of who is speaking.
+[[nodiscard]] Identity identity_of(const httplib::Request& request, const Json& body);
 
 }  // namespace bulkhead::serve

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <cctype>
 #include <chrono>
 #include <exception>
 #include <random>
@@ -50,6 +51,21 @@ std::string reason_of_status(int status) {
 }
 
 }  // namespace
+
+Identity identity_of(const httplib::Request& request, const Json& body) {
+  const auto lower = [](std::string text) {
+    for (auto& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    return text;
+  };
+  return identify(
+      [&](std::string_view name) -> std::optional<std::string> {
+        for (const auto& [key, value] : request.headers) {
+          if (lower(key) == name) return value;
+        }
+        return std::nullopt;
+      },
+      body);
+}
 
 HttpServer::Impl::Impl(Service& its_service, const Embedder* its_embedder, ServerOptions its_options)
     : service(its_service), embedder(its_embedder), options(std::move(its_options)) {

@@ -24,6 +24,8 @@ struct ServerOptions {
   std::uint32_t most_requests = 256;       // for text, waiting or computed: more get 429
   std::uint64_t body_bytes = std::uint64_t{8} << 20U;
   std::chrono::seconds timeout{600};  // of a client that neither reads nor writes
+  std::chrono::seconds ping{30};      // a stream that is quiet for so long gets a comment
+  std::chrono::seconds deadline{0};   // of an answer: it ends as it is then; 0: none
   bool log_requests = false;          // a JSON line each on stderr: no texts, no keys
 };
 

@@ -199,6 +199,9 @@ Json own_json(const GenerationRequest& request, const Generated& generated) {
     own["logits_hash"] = Json::array();
     for (const auto& choice : generated.choices) own["logits_hash"].push_back(logits_hash_of(choice.result));
   }
+  for (const auto& one : generated.messages) {
+    own["messages"].push_back({{"from", one.from}, {"turn", one.turn}, {"sha256", one.sha256}});
+  }
   if (!request.labels.empty()) own["labels"] = request.labels;
   return own;
 }

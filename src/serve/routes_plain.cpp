@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Routes that need no generation: what is served, how it is doing, tokens, vectors, partitions.
+// Routes that need no generation: what is served, how it is doing, tokens, vectors.
 #include "engine/opaque_chat.h"
 #include "serve/http_impl.h"
 
@@ -11,25 +11,6 @@
 
 namespace bulkhead::serve {
 namespace {
-
-Json shown_json(const Shown& shown) {
-  Json json = {{"id", shown.id},
-               {"object", "partition"},
-               {"busy", shown.busy},
-               {"turns", shown.turns},
-               {"tokens", shown.tokens},
-               {"ledger",
-                {{"prefilled_tokens", shown.prefilled_tokens},
-                 {"reused_tokens", shown.reused_tokens},
-                 {"generated_tokens", shown.generated_tokens},
-                 {"messages_received", shown.messages_received},
-                 {"token_sha256", shown.token_sha256}}}};
-  for (const auto& [name, value] :
-       {std::pair{"name", &shown.name}, {"session", &shown.session}, {"agent", &shown.agent}}) {
-    json[name] = value->empty() ? Json(nullptr) : Json(*value);
-  }
-  return json;
-}
 
 std::string metric(std::string_view name, std::string_view kind, std::string_view help, std::uint64_t value) {
   return fmt::format("# HELP bulkhead_{0} {1}\n# TYPE bulkhead_{0} {2}\nbulkhead_{0} {3}\n", name, help, kind, value);
@@ -159,7 +140,7 @@ void HttpServer::Impl::add_plain_routes() {
     if (!body) return;
     const auto read = read_chat_request(*body);
     if (!read.ok()) return send(response, read.error());
-    const auto wanted = service.wanted(read.value());
+    const auto wanted = service.wanted(*owner_of(request), read.value());
     if (!wanted.ok()) return send(response, wanted.error());
     send(response, Json{{"prompt", wanted.value().rendered}});
   });
@@ -176,27 +157,6 @@ void HttpServer::Impl::add_plain_routes() {
     const auto answer = embeddings_of(*embedder, *body, named == body->end() ? "default" : named->get<std::string>());
     if (!answer.ok()) return send(response, answer.error());
     send(response, answer.value());
-  });
-}
-
-void HttpServer::Impl::add_partition_routes() {
-  http.Get("/v1/partitions", [this](const Request& request, Response& response) {
-    Json data = Json::array();
-    for (const auto& shown : service.conversations().list(*owner_of(request))) data.push_back(shown_json(shown));
-    send(response, Json{{"object", "list"}, {"data", std::move(data)}});
-  });
-  const ApiError none{.status = 404, .type = "not_found_error", .message = "there is no such partition"};
-  http.Get("/v1/partitions/:id", [this, none](const Request& request, Response& response) {
-    const auto shown = service.conversations().find(*owner_of(request), request.path_params.at("id"));
-    if (!shown) return send(response, none);
-    send(response, shown_json(*shown));
-  });
-  http.Delete("/v1/partitions/:id", [this, none](const Request& request, Response& response) {
-    const auto& id = request.path_params.at("id");
-    const auto removed = service.conversations().remove(*owner_of(request), id);
-    if (!removed.ok() && removed.error().code == ErrorCode::kUsage) return send(response, none);
-    if (!removed.ok()) return send(response, api_error_of(removed.error()));
-    send(response, Json{{"id", id}, {"object", "partition"}, {"deleted", true}});
   });
 }
 

@@ -5,7 +5,6 @@
 
 #include <fmt/format.h>
 
-#include <cctype>
 #include <memory>
 #include <utility>
 
@@ -14,64 +13,41 @@ namespace {
 
 // A request from its lease to its last byte: a stream is written after its handler has returned.
 struct Stream {
-  Stream(const Form& its_form, std::shared_ptr<InFlight> its_place, GenerationRequest its_request, ReplyHead its_head,
-         Conversations::Lease its_lease, std::stop_token stopping)
-      : form(&its_form),
-        place(std::move(its_place)),
-        request(std::move(its_request)),
-        head(std::move(its_head)),
-        lease(std::move(its_lease)),
-        stopped(std::move(stopping), [this] { stop.request_stop(); }) {}
-
   const Form* form;
   std::shared_ptr<InFlight> place;
   GenerationRequest request;
+  Wanted wanted;
   ReplyHead head;
   std::optional<Conversations::Lease> lease;
-  std::stop_source stop;
-  std::stop_callback<std::function<void()>> stopped;
 };
 
-bool write_text(httplib::DataSink& sink, const std::string& text) {
-  return text.empty() ? sink.is_writable() : sink.write(text.data(), text.size());
+ApiError in_time(const ApiError& error, const Watch& watch) {
+  if (!watch.is_late() || error.status != 503) return error;
+  return {.status = 504, .type = "timeout_error", .message = "the answer did not begin within the server's deadline"};
 }
 
-// Runs on the connection's thread. A client that is gone ends its own generation.
-void stream_answer(Service& service, Stream& stream, httplib::DataSink& sink) {
+// Runs on the connection's thread. The head of the answer is sent already: what lies between it and the first token is
+// bridged by pings. A client that is gone ends its own generation.
+void stream_answer(Service& service, Stream& stream, EventSink& sink, Watch& watch) {
   const auto& tokenizer = service.engine().tokenizer();
   const auto& form = *stream.form;
   auto lease = std::move(*stream.lease);
   stream.lease.reset();
-  bool there = write_text(
-      sink, form.first_events(stream.head, stream.request, lease.partition().ledger().tokens.size(), lease.reuse()));
-  if (!there) stream.stop.request_stop();
+  const auto fail = [&](const ApiError& error) {
+    ++(error.status < 500 ? service.counters().refused : service.counters().failed);
+    static_cast<void>(sink.write(form.error_events(in_time(error, watch))));
+  };
+  if (const auto failed = service.prefill(lease, stream.wanted, watch.stop_token())) return fail(*failed);
+  bool there = sink.write(
+      form.first_events(stream.head, stream.request, lease.partition().ledger().tokens.size(), lease.reuse()));
+  if (!there) watch.stop();
   const auto on_text = [&](std::uint32_t choice, const TokenEvent& event, const std::string& text) {
-    there = there && write_text(sink, form.text_events(stream.head, choice, text, &event, tokenizer));
+    there = there && sink.write(form.text_events(stream.head, choice, text, &event, tokenizer));
     return there;
   };
-  const auto generated = service.generate(std::move(lease), stream.request, on_text, stream.stop.get_token());
-  if (!generated.ok()) {
-    ++(generated.error().status < 500 ? service.counters().refused : service.counters().failed);
-    static_cast<void>(write_text(sink, form.error_events(generated.error())));
-  } else if (there) {
-    static_cast<void>(write_text(sink, form.last_events(stream.head, stream.request, generated.value(), tokenizer)));
-  }
-}
-
-std::string lower(std::string text) {
-  for (auto& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return text;
-}
-
-Identity identity_of(const httplib::Request& request, const Json& body) {
-  return identify(
-      [&](std::string_view name) -> std::optional<std::string> {
-        for (const auto& [key, value] : request.headers) {
-          if (lower(key) == name) return value;
-        }
-        return std::nullopt;
-      },
-      body);
+  const auto generated = service.generate(std::move(lease), stream.request, on_text, watch.stop_token());
+  if (!generated.ok()) return fail(generated.error());
+  if (there) static_cast<void>(sink.write(form.last_events(stream.head, stream.request, generated.value(), tokenizer)));
 }
 
 }  // namespace
@@ -89,31 +65,43 @@ void HttpServer::Impl::answer(const Form& form, const Request& request, Response
   auto read = form.read(*body);
   if (!read.ok()) return send(request, response, read.error());
   if (const auto unknown = check_model(read.value().model)) return send(request, response, *unknown);
-  const auto wanted = service.wanted(read.value());
+  auto wanted = service.wanted(*owner_of(request), read.value());
   if (!wanted.ok()) return send(request, response, wanted.error());
-  std::stop_source stop;
-  const std::stop_callback stopped(stopping.get_token(), [&] { stop.request_stop(); });
-  auto lease = service.prefill(*owner_of(request), identity_of(request, *body), wanted.value(), stop.get_token(), [&] {
-    if (request.is_connection_closed()) stop.request_stop();
-  });
-  if (!lease.ok()) return send(request, response, lease.error());
+  Watch watch(request, stopping.get_token(), options.deadline);
+  auto lease = service.take(*owner_of(request), identity_of(request, *body), wanted.value(), watch.stop_token());
+  if (!lease.ok()) return send(request, response, in_time(lease.error(), watch));
   const ReplyHead head{new_id(form.id_prefix()), options.model_name, now()};
   if (read.value().stream) {
-    const auto stream = std::make_shared<Stream>(form, place, std::move(read.value()), head, std::move(lease.value()),
-                                                 stopping.get_token());
-    response.set_chunked_content_provider("text/event-stream", [this, stream](std::size_t, httplib::DataSink& sink) {
-      stream_answer(service, *stream, sink);
-      sink.done();
-      return true;
+    const auto stream = std::make_shared<Stream>(
+        Stream{&form, place, std::move(read.value()), std::move(wanted.value()), head, std::move(lease.value())});
+    return send_stream(request, response, [this, stream](EventSink& sink, Watch& its_watch) {
+      stream_answer(service, *stream, sink, its_watch);
     });
-    return;
+  }
+  if (const auto failed = service.prefill(lease.value(), wanted.value(), watch.stop_token())) {
+    return send(request, response, in_time(*failed, watch));
   }
   const auto on_text = [&](std::uint32_t, const TokenEvent&, const std::string&) {
     return !request.is_connection_closed();
   };
-  const auto generated = service.generate(std::move(lease.value()), read.value(), on_text, stop.get_token());
+  const auto generated = service.generate(std::move(lease.value()), read.value(), on_text, watch.stop_token());
   if (!generated.ok()) return send(request, response, generated.error());
   send(response, form.whole(head, read.value(), generated.value(), service.engine().tokenizer()));
+}
+
+// The head is sent at once. `write` runs on the connection's thread, behind the handler.
+void HttpServer::Impl::send_stream(const Request& request, Response& response,
+                                   std::function<void(EventSink&, Watch&)> write) {
+  const auto provide = [this, &request, write = std::move(write)](std::size_t, httplib::DataSink& sink) {
+    EventSink events(sink, options.ping);
+    Watch watch(request, stopping.get_token(), options.deadline, [&] { events.ping_if_quiet(); });
+    write(events, watch);
+    watch.end();
+    sink.done();
+    return true;
+  };
+  response.set_header("X-Accel-Buffering", "no");  // proxies pass on each event as it comes
+  response.set_chunked_content_provider("text/event-stream", provide);
 }
 
 void HttpServer::Impl::count_tokens(const Request& request, Response& response) {
@@ -122,7 +110,7 @@ void HttpServer::Impl::count_tokens(const Request& request, Response& response) 
   const auto read = read_messages_request(*body, true);
   if (!read.ok()) return send(request, response, read.error());
   if (const auto unknown = check_model(read.value().model)) return send(request, response, *unknown);
-  const auto wanted = service.wanted(read.value());
+  const auto wanted = service.wanted(*owner_of(request), read.value());
   if (!wanted.ok()) return send(request, response, wanted.error());
   send(response, Json{{"input_tokens", wanted.value().tokens.size()}});
 }

@@ -103,18 +103,19 @@ Json conditions_json(const plan::Plan& plan) {
   return list;
 }
 
-// Turns what the run tells into events. Asks with every token and every piece of a prompt whether somebody is there.
+// Turns what the run tells into events, and stops it when nobody is there to hear them.
 class Teller {
  public:
-  Teller(const RunEvents& events, std::stop_source stop, Counters& counters)
-      : events_(&events), stop_(std::move(stop)), counters_(&counters) {}
+  Teller(const SendEvent& send, std::stop_source stop, Counters& counters)
+      : send_(&send), stop_(std::move(stop)), counters_(&counters) {}
 
   void send(const Json& event) {
-    if (is_there_ && !events_->send(event)) leave();
+    if (!is_there_ || (*send_)(event)) return;
+    is_there_ = false;
+    stop_.request_stop();
   }
 
   void note_progress(const run::Progress& progress) {
-    if (is_there_ && !events_->is_there()) leave();
     if (Clock::now() - told_ < kBetweenProgress) return;
     told_ = Clock::now();
     send({{"type", "progress"}, {"what", progress.what}, {"done", progress.done}, {"total", progress.total}});
@@ -144,12 +145,7 @@ class Teller {
   }
 
  private:
-  void leave() {
-    is_there_ = false;
-    stop_.request_stop();
-  }
-
-  const RunEvents* events_;
+  const SendEvent* send_;
   std::stop_source stop_;
   Counters* counters_;
   std::map<std::pair<std::string, std::string>, TextStream> texts_ = {};  // by condition and label
@@ -228,8 +224,10 @@ Answer<ScenarioRun> ScenarioRun::prepare(Service& service, const std::string& ow
   return ScenarioRun(service, std::move(engine), std::move(request), std::move(plan).value());
 }
 
-void ScenarioRun::run(const RunEvents& events, std::stop_source stop) {
-  Teller teller(events, stop, service_->counters());
+void ScenarioRun::run(const SendEvent& send, const std::stop_token& cancel) {
+  std::stop_source stop;
+  const std::stop_callback stopped(cancel, [&] { stop.request_stop(); });
+  Teller teller(send, stop, service_->counters());
   teller.send({{"type", "run.started"},
                {"scenario", request_.scenario->id},
                {"seed", request_.sampling.seed},

@@ -32,11 +32,8 @@ struct RunRequest {
 // The body, checked. What is wrong with the scenario is told with the place of the member: "scenario.turns[3].role".
 [[nodiscard]] Answer<RunRequest> read_run_request(const std::string& body);
 
-// Where the events go. Called on the thread that runs.
-struct RunEvents {
-  std::function<bool(const Json& event)> send;  // false: nobody is there any more
-  std::function<bool()> is_there;
-};
+// Takes an event, on the thread that runs. False: nobody is there any more.
+using SendEvent = std::function<bool(const Json& event)>;
 
 class ScenarioRun {
  public:
@@ -45,7 +42,7 @@ class ScenarioRun {
   [[nodiscard]] static Answer<ScenarioRun> prepare(Service& service, const std::string& owner, RunRequest request);
 
   // Runs to the end, to a stop, or until nobody is there. Every run ends with the event "run.finished" or "error".
-  void run(const RunEvents& events, std::stop_source stop);
+  void run(const SendEvent& send, const std::stop_token& cancel);
 
  private:
   ScenarioRun(Service& service, std::unique_ptr<engine::Engine> engine, RunRequest request, plan::Plan plan);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "serve/service.h"
 
-#include "engine/opaque_chat.h"
 #include "serve/text_stream.h"
 
 #include <fmt/format.h>
@@ -20,17 +19,12 @@ Service::Service(std::unique_ptr<engine::Engine> engine, Limits limits)
       limits_(limits),
       conversations_(*engine_, limits) {}
 
-Answer<Wanted> Service::wanted(const GenerationRequest& request) const {
+Answer<Wanted> Service::wanted(const std::string& owner, const GenerationRequest& request) const {
   const auto& tokenizer = engine_->tokenizer();
   Wanted wanted{.messages = request.messages};
   if (!wanted.messages.empty()) {
-    auto parts = engine::render_opaque(tokenizer, wanted.messages, true);
-    if (!parts.ok()) return api_error_of(parts.error());
-    wanted.parts = std::move(parts).value();
-    wanted.rendered = prompt::text_of(wanted.parts);
-    auto tokens = prompt::tokens_of(wanted.parts, 0, tokenizer);
-    if (!tokens.ok()) return api_error_of(tokens.error());
-    wanted.tokens = std::move(tokens).value();
+    if (auto undelivered = deliver(owner, request.outputs, wanted)) return *std::move(undelivered);
+    if (const auto rendered = render(wanted, true, tokenizer); !rendered.ok()) return api_error_of(rendered.error());
   } else if (!request.prompt_tokens.empty()) {
     wanted.tokens.append(request.prompt_tokens, {.kind = OriginKind::kTurn});
   } else {
@@ -39,40 +33,48 @@ Answer<Wanted> Service::wanted(const GenerationRequest& request) const {
     if (!tokens.ok()) return api_error_of(tokens.error());
     wanted.tokens.append(tokens.value(), {.kind = OriginKind::kTurn});
   }
+  if (auto wrong = check_tokens(wanted)) return *std::move(wrong);
+  return wanted;
+}
+
+std::optional<ApiError> Service::check_tokens(const Wanted& wanted) const {
   const auto most = facts().context_tokens;
   const auto vocabulary = static_cast<engine::Token>(facts().vocabulary);
   if (std::ranges::any_of(wanted.tokens.tokens, [&](engine::Token token) { return token >= vocabulary; })) {
     return invalid_request(fmt::format("a token id must be below {}", vocabulary), "prompt");
   }
-  if (wanted.tokens.size() >= most) {
-    return ApiError{
-        .status = 400,
-        .type = "exceed_context_size_error",
-        .message = fmt::format("the request has {} tokens, and a partition holds {}", wanted.tokens.size(), most),
-        .more = {{"n_prompt_tokens", wanted.tokens.size()}, {"n_ctx", most}}};
-  }
-  return wanted;
+  if (wanted.tokens.size() < most) return std::nullopt;
+  return ApiError{
+      .status = 400,
+      .type = "exceed_context_size_error",
+      .message = fmt::format("the request has {} tokens, and a partition holds {}", wanted.tokens.size(), most),
+      .more = {{"n_prompt_tokens", wanted.tokens.size()}, {"n_ctx", most}}};
 }
 
-Answer<Conversations::Lease> Service::prefill(const std::string& owner, const Identity& identity, const Wanted& wanted,
-                                              const std::stop_token& cancel, const std::function<void()>& still_at_it) {
+Answer<Conversations::Lease> Service::take(const std::string& owner, const Identity& identity, const Wanted& wanted,
+                                           const std::stop_token& cancel) {
   auto lease = conversations_.take(owner, identity, wanted, cancel);
-  if (!lease.ok()) return api_error_of(lease.error());
-  if (lease->tail().size() > 0) {
-    const auto done = lease->partition().prefill(lease->tail(), cancel, [&](std::uint32_t /*tokens*/) {
-      if (still_at_it) still_at_it();
-    });
-    if (!done.ok()) {
-      // What was stopped or has no room left nothing behind; anything else may have.
-      const auto code = done.error().code;
-      if (code != ErrorCode::kInterrupted && code != ErrorCode::kResource) lease->give_up();
-      return api_error_of(done.error());
-    }
-  }
-  lease->prefilled(wanted);
-  counters_.prompt_tokens += lease->partition().ledger().tokens.size();
-  counters_.cached_tokens += lease->reuse().tokens;
+  if (!lease.ok()) return partition_error_of(lease.error());
   return std::move(lease).value();
+}
+
+std::optional<ApiError> Service::prefill_tail(const Conversations::Lease& lease, const std::stop_token& cancel) {
+  if (lease.tail().size() == 0) return std::nullopt;
+  const auto done = lease.partition().receive(lease.arrivals(), lease.tail(), cancel);
+  if (done.ok()) return std::nullopt;
+  // What was stopped or has no room left nothing behind; anything else may have.
+  const auto code = done.error().code;
+  if (code != ErrorCode::kInterrupted && code != ErrorCode::kResource) lease.give_up();
+  return api_error_of(done.error());
+}
+
+std::optional<ApiError> Service::prefill(Conversations::Lease& lease, const Wanted& wanted,
+                                         const std::stop_token& cancel) {
+  if (auto failed = prefill_tail(lease, cancel)) return failed;
+  lease.prefilled(wanted);
+  counters_.prompt_tokens += lease.partition().ledger().tokens.size();
+  counters_.cached_tokens += lease.reuse().tokens;
+  return std::nullopt;
 }
 
 namespace {
@@ -91,6 +93,10 @@ GenerateOptions options_of(const GenerationRequest& request, std::uint32_t index
 Answer<Generated> Service::generate(Conversations::Lease lease, const GenerationRequest& request, const OnText& on_text,
                                     const std::stop_token& cancel) {
   Generated generated{.prompt_tokens = lease.partition().ledger().tokens.size(), .reuse = lease.reuse()};
+  for (const auto& crossing : lease.crossings()) {
+    const auto& output = crossing.output;
+    generated.messages.push_back({output.from(), turn_of_label(output.label()), output.sha256(), crossing.tokens});
+  }
   std::vector<Conversations::Lease> leases;
   leases.push_back(std::move(lease));
   while (leases.size() < request.choices) {

@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -35,6 +36,7 @@ struct Generated {
   std::uint64_t prompt_tokens = 0;
   std::uint64_t completion_tokens = 0;
   Reuse reuse = {};
+  std::vector<Received> messages = {};  // of other partitions, in the chat
 };
 
 // A token of one choice, while it is generated; the text that may be sent for it. False: stop all choices.
@@ -56,18 +58,35 @@ class Service {
  public:
   Service(std::unique_ptr<engine::Engine> engine, Limits limits);
 
-  // The tokens of a request: rendered and tokenized, and short enough for one partition.
-  [[nodiscard]] Answer<Wanted> wanted(const GenerationRequest& request) const;
+  // The tokens of a request of `owner`: rendered and tokenized, with the answers of other partitions that it names, and
+  // short enough for one partition.
+  [[nodiscard]] Answer<Wanted> wanted(const std::string& owner, const GenerationRequest& request) const;
 
-  // Leases the conversation that a request goes on with, and makes it hold what is wanted. `still_at_it` is called from
-  // time to time meanwhile. A request whose `cancel` is requested stops within one step, and no other with it.
-  [[nodiscard]] Answer<Conversations::Lease> prefill(const std::string& owner, const Identity& identity,
-                                                     const Wanted& wanted, const std::stop_token& cancel,
-                                                     const std::function<void()>& still_at_it = {});
+  // Leases the conversation that a request goes on with.
+  [[nodiscard]] Answer<Conversations::Lease> take(const std::string& owner, const Identity& identity,
+                                                  const Wanted& wanted, const std::stop_token& cancel);
+  // Makes it hold what is wanted; what failed else. A request whose `cancel` is requested stops within one step, and no
+  // other with it.
+  [[nodiscard]] std::optional<ApiError> prefill(Conversations::Lease& lease, const Wanted& wanted,
+                                                const std::stop_token& cancel);
   // All choices of the answer. What is sent by `on_text` is the beginning of each choice's text. Cancelled, the answer
   // is what there was by then.
   [[nodiscard]] Answer<Generated> generate(Conversations::Lease lease, const GenerationRequest& request,
                                            const OnText& on_text, const std::stop_token& cancel);
+
+  // ---- partitions as an owner names them; each answer is how they are then
+  [[nodiscard]] Answer<Inspected> declare(const std::string& owner, const Identity& identity,
+                                          const GenerationRequest* history, const std::stop_token& cancel);
+  // One for each name, "" for none, with the first `turns` messages of the chat, or all that is there. All or none.
+  [[nodiscard]] Answer<std::vector<Inspected>> fork(const std::string& owner, const std::string& partition,
+                                                    const std::vector<std::string>& names,
+                                                    std::optional<std::uint64_t> turns, const std::stop_token& cancel);
+  struct Keep {
+    std::optional<std::uint64_t> turns = {};
+    std::optional<std::uint64_t> tokens = {};
+  };
+  [[nodiscard]] Answer<Inspected> truncate(const std::string& owner, const std::string& partition, const Keep& keep,
+                                           const std::stop_token& cancel);
 
   [[nodiscard]] engine::Engine& engine() { return *engine_; }
   // The engine for work beside the conversations: what it opens counts for `owner`.
@@ -79,6 +98,12 @@ class Service {
   [[nodiscard]] Counters& counters() { return counters_; }
 
  private:
+  [[nodiscard]] std::optional<ApiError> deliver(const std::string& owner, const std::vector<OutputPart>& outputs,
+                                                Wanted& wanted) const;
+  [[nodiscard]] std::optional<ApiError> check_tokens(const Wanted& wanted) const;
+  [[nodiscard]] Answer<Wanted> history_of(const Conversations::Lease& lease, std::uint64_t turns) const;
+  [[nodiscard]] std::optional<ApiError> prefill_tail(const Conversations::Lease& lease, const std::stop_token& cancel);
+
   std::shared_ptr<desk::Desk> desk_;
   std::unique_ptr<engine::Engine> engine_;  // the desk's
   Limits limits_;

@@ -89,7 +89,7 @@ std::vector<Json> events_of_run(serve::Service& service, const Json& body, std::
     events.push_back(event);
     return events.size() < most;
   };
-  run.value().run({.send = send, .is_there = [] { return true; }}, std::stop_source());
+  run.value().run(send, std::stop_token());
   return events;
 }
 

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: MIT
+// What a conversation knows of itself: its chat, its answers, what it shows; and what of a wanted chat it holds.
+#include "serve/conversations_impl.h"
+
+#include <algorithm>
+
+namespace bulkhead::serve {
+
+using conversation::OriginKind;
+using conversation::TracedTokens;
+
+namespace {
+
+// Whose message a token belongs to; empty: to none.
+std::string_view sender_of(const TracedTokens& traced, std::size_t token) {
+  const auto& origin = traced.origin(token);
+  return origin.kind == OriginKind::kMessage ? std::string_view(origin.label) : std::string_view();
+}
+
+bool has_messages(const TracedTokens& traced) {
+  return std::ranges::any_of(traced.origins, [](const auto& one) { return one.kind == OriginKind::kMessage; });
+}
+
+// Tokens of a message are the same only as tokens of that message.
+std::uint64_t common_tokens(const TracedTokens& one, const TracedTokens& other) {
+  const auto end = std::min(one.tokens.size(), other.tokens.size());
+  const auto differ =
+      std::mismatch(one.tokens.begin(), one.tokens.begin() + static_cast<std::ptrdiff_t>(end), other.tokens.begin());
+  auto common = static_cast<std::uint64_t>(differ.first - one.tokens.begin());
+  if (!has_messages(one) && !has_messages(other)) return common;
+  std::uint64_t same = 0;
+  while (same < common && sender_of(one, same) == sender_of(other, same)) ++same;
+  return same;
+}
+
+bool is_beginning(const std::vector<engine::ChatMessage>& first, const std::vector<engine::ChatMessage>& all) {
+  const auto same = [](const auto& a, const auto& b) { return a.role == b.role && a.content == b.content; };
+  return first.size() <= all.size() && std::equal(first.begin(), first.end(), all.begin(), same);
+}
+
+}  // namespace
+
+Conversations::Choice Conversations::Choice::of(const Conversation& conversation, const Wanted& wanted,
+                                                const engine::Tokenizer& tokenizer) {
+  const auto& held = conversation.partition->ledger().tokens;
+  const auto& log = conversation.log;
+  Choice choice{.tokens = common_tokens(held, wanted.tokens)};
+  if (wanted.messages.empty()) {
+    choice.continues = conversation.raw && choice.tokens == held.size() && held.size() < wanted.tokens.size();
+  } else if (conversation.known && is_beginning(log.messages, wanted.messages)) {
+    const auto bytes = log.held_of(wanted.rendered, tokenizer);
+    choice.continues = bytes && *bytes > 0 && *bytes < wanted.rendered.size();
+    if (choice.continues) return {.continues = true, .tokens = held.size(), .bytes = *bytes};
+  }
+  // A message is received as a whole.
+  for (const auto& crossing : wanted.crossings) {
+    if (crossing.token_at < choice.tokens && choice.tokens < crossing.token_at + crossing.tokens) {
+      choice.tokens = crossing.token_at;
+    }
+  }
+  return choice;
+}
+
+Conversations::Choice Conversations::Choice::up_to_an_answer(const Conversation& conversation, const Wanted& wanted,
+                                                             const engine::Tokenizer& tokenizer) {
+  const auto choice = of(conversation, wanted, tokenizer);
+  if (choice.continues || wanted.messages.empty()) return choice;
+  for (auto mark = conversation.answers.rbegin(); mark != conversation.answers.rend(); ++mark) {
+    if (mark->tokens <= choice.tokens) break;
+    const auto log = conversation.log_at(*mark);
+    if (!is_beginning(log.messages, wanted.messages)) continue;
+    const auto bytes = log.held_of(wanted.rendered, tokenizer);
+    if (bytes && *bytes > 0) return {.tokens = mark->tokens, .bytes = *bytes};
+  }
+  return choice;
+}
+
+Result<TracedTokens> Conversations::Choice::tail(const Wanted& wanted, const engine::Tokenizer& tokenizer) const {
+  return bytes > 0 ? tokens_behind(wanted, bytes, tokenizer) : wanted.tokens.slice(tokens, wanted.tokens.size());
+}
+
+std::vector<partition::Arrival> Conversations::Choice::arrivals(const Wanted& wanted) const {
+  std::vector<partition::Arrival> arrivals;
+  for (const auto& crossing : wanted.crossings) {
+    const bool missing = bytes > 0 ? crossing.rendered_at >= bytes : crossing.token_at >= tokens;
+    if (missing && crossing.tokens > 0) arrivals.push_back({crossing.output, crossing.tokens});
+  }
+  return arrivals;
+}
+
+prompt::ChatLog Conversations::Conversation::log_at(const AnswerMark& mark) const {
+  prompt::ChatLog at{.rendered = log.rendered.substr(0, mark.rendered_bytes), .answered = true, .end_token = mark.end};
+  at.messages.assign(log.messages.begin(), log.messages.begin() + static_cast<std::ptrdiff_t>(mark.messages));
+  return at;
+}
+
+void Conversations::Conversation::shortened(std::uint64_t tokens) {
+  std::erase_if(answers, [&](const AnswerMark& mark) { return mark.tokens > tokens; });
+  known = !answers.empty() && answers.back().tokens == tokens;
+  log = answers.empty() ? prompt::ChatLog() : log_at(answers.back());
+  std::erase_if(crossings, [&](const Crossing& one) { return one.message >= log.messages.size(); });
+}
+
+void Conversations::Conversation::show() {
+  const auto& ledger = partition->ledger();
+  inspected.shown = {.turns = log.messages.size(),
+                     .tokens = ledger.tokens.size(),
+                     .prefilled_tokens = ledger.prefilled_tokens,
+                     .reused_tokens = ledger.reused_tokens,
+                     .generated_tokens = ledger.generated_tokens,
+                     .messages_received = ledger.messages.size(),
+                     .token_sha256 = ledger.token_sha256()};
+  inspected.messages = log.messages;
+  inspected.received.clear();
+  for (const auto& receipt : ledger.messages) {
+    inspected.received.push_back({receipt.from, turn_of_label(receipt.label), receipt.sha256, receipt.tokens});
+  }
+  shown_answers = answers;
+}
+
+Inspected Conversations::Conversation::seen() const {
+  auto seen = inspected;
+  seen.shown.id = id;
+  seen.shown.name = identity.partition;
+  seen.shown.session = identity.session;
+  seen.shown.agent = identity.agent;
+  seen.shown.forked_from = forked_from;
+  seen.shown.busy = busy;
+  seen.shown.waiting = waiting.size();
+  return seen;
+}
+
+partition::Partition& Conversations::Lease::partition() const {
+  return *taken_->partition;
+}
+
+const std::string& Conversations::Lease::id() const {
+  return taken_->id;
+}
+
+Inspected Conversations::Lease::inspected() const {
+  const std::lock_guard lock(taken_->owner->mutex);
+  taken_->show();
+  auto inspected = taken_->seen();
+  inspected.shown.busy = false;
+  return inspected;
+}
+
+const std::vector<Crossing>& Conversations::Lease::crossings() const {
+  return taken_->crossings;
+}
+
+const std::vector<engine::ChatMessage>& Conversations::Lease::messages() const {
+  return taken_->log.messages;
+}
+
+void Conversations::Lease::wants_all(const Wanted& wanted) {
+  tail_ = wanted.tokens;
+  arrivals_ = Choice().arrivals(wanted);
+}
+
+void Conversations::Lease::comes_from(const Lease& source) const {
+  const std::lock_guard lock(taken_->owner->mutex);
+  taken_->forked_from = source.id();
+}
+
+void Conversations::Lease::prefilled(const Wanted& wanted) {
+  const auto& ledger = partition().ledger();
+  reuse_.tokens = ledger.tokens.size() - (ledger.prefilled_tokens - prefilled_before_);
+  taken_->raw = wanted.messages.empty();
+  taken_->log = {.messages = wanted.messages, .rendered = wanted.rendered};
+  taken_->crossings = wanted.crossings;
+  taken_->known = !taken_->raw;
+  // An answer whose tokens are there is one only where the chat says so too.
+  std::erase_if(taken_->answers, [&](const AnswerMark& mark) {
+    return mark.messages > wanted.messages.size() || wanted.messages[mark.messages - 1].role != "assistant";
+  });
+}
+
+void Conversations::Lease::answered(const std::string& text, std::optional<engine::Token> end) const {
+  if (taken_->raw) return;
+  auto& log = taken_->log;
+  log.note_answer(text, end);
+  taken_->known = log.answered;
+  if (!log.answered) return;
+  const auto label = output_label(taken_->id, log.messages.size() - 1, text);
+  auto output = partition().output_message(label);
+  taken_->answers.push_back({.messages = log.messages.size(),
+                             .rendered_bytes = log.rendered.size(),
+                             .end = end,
+                             .tokens = partition().ledger().tokens.size(),
+                             .output = output.ok() ? std::optional(std::move(output).value()) : std::nullopt});
+}
+
+void Conversations::Lease::give_up() const {
+  taken_->broken = true;
+}
+
+}  // namespace bulkhead::serve
