@@ -16,6 +16,7 @@ export interface Turn {
   own: string;               // of it, what was written here
   sent: Attachment[];        // and what was attached
   received: api.Received[];  // outputs of others that are part of it, as the server tells
+  stopped: boolean;          // an answer that is not finished
   note: string;              // what the server said of it
 }
 
@@ -56,6 +57,7 @@ export class Cluster {
       own: message.content,
       sent: [],
       received: [],
+      stopped: false,
       note: "",
     }));
     return cluster;
@@ -72,13 +74,11 @@ export class Cluster {
     return this.answering !== null;
   }
 
-  // The number of the last answer; null: there is none yet.
+  // The number of the last finished answer; null: there is none yet.
   get lastAnswer(): number | null {
     if (this.busy) return null;
-    for (let i = this.turns.length - 1; i >= 0; --i) {
-      if (this.turns[i]?.role === "assistant") return i;
-    }
-    return null;
+    const last = this.turns.findLastIndex((turn) => turn.role === "assistant" && !turn.stopped);
+    return last < 0 ? null : last;
   }
 
   stop(): void {
@@ -97,9 +97,10 @@ export class Cluster {
       own: text,
       sent: attachments,
       received: attachments.map(({ from, turn }) => ({ from, turn })),
+      stopped: false,
       note: "",
     };
-    const answer: Turn = { role: "assistant", text: "", own: "", sent: [], received: [], note: "" };
+    const answer: Turn = { role: "assistant", text: "", own: "", sent: [], received: [], stopped: false, note: "" };
     const messages = [...kept.map(messageOf), { role: "user", content: contentOf(text, attachments) }];
     this.turns = [...kept, question, answer];
     this.answering = new AbortController();
@@ -112,6 +113,7 @@ export class Cluster {
       const aborted = failure instanceof DOMException && failure.name === "AbortError";
       if (!aborted || answer.text === "") this.turns = before;
       if (!aborted) throw failure;
+      answer.stopped = true;
       answer.note = "stopped";
       this.attachments = [];
       this.editing = null;

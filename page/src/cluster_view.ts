@@ -152,8 +152,9 @@ export class ClusterView {
         button("Fork and edit", () => actions.fork(cluster, index, turn.own), { "aria-label": `Fork and edit ${which}` }),
       );
     } else if (turn.role === "assistant") {
+      const send = button("Send", () => actions.sendOutput(cluster, index), { "aria-label": `Send ${which} to another` });
+      if (!turn.stopped) row.append(send);
       row.append(
-        button("Send", () => actions.sendOutput(cluster, index), { "aria-label": `Send ${which} to another` }),
         button("Fork here", () => actions.fork(cluster, index + 1, ""), { "aria-label": `Fork here, behind ${which}` }),
       );
     }
