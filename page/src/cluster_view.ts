@@ -165,7 +165,7 @@ export class ClusterView {
     const turn = index === null ? undefined : this.cluster.turns[index];
     this.cluster.editing = index;
     this.cluster.attachments = turn?.sent ?? [];
-    if (turn !== undefined) this.write(turn.own);
+    this.write(turn?.own ?? "");
     this.drawHints();
   }
 
@@ -181,7 +181,7 @@ export class ClusterView {
       void this.send();
     } else if (event.key === "Escape") {
       if (this.cluster.busy) this.cluster.stop();
-      else this.edit(null);
+      else if (this.cluster.editing !== null) this.edit(null);
     }
   }
 

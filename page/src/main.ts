@@ -8,11 +8,15 @@ import { Workspace } from "./workspace";
 
 const kPollMilliseconds = 1000;
 
-function notice(failure: unknown): void {
+// Whether the notice says that the server cannot be asked: such a notice goes when it can.
+let isOfPoll = false;
+
+function notice(failure: unknown, ofPoll = false): void {
   const text = failure instanceof Error ? failure.message : String(failure);
-  const element = known("notice");
+  const element = known("notice-text");
   if (element.textContent !== text) element.textContent = text;
-  show(element, text !== "");
+  isOfPoll = ofPoll;
+  show(known("notice"), text !== "");
 }
 
 function addViews(names: [string, string][]): void {
@@ -62,7 +66,8 @@ function main(): void {
     ["clusters", "Clusters"],
     ["run", "Run"],
   ]);
-  const workspace = new Workspace(known("clusters-view"), notice);
+  known("notice-close").addEventListener("click", () => notice(""));
+  const workspace = new Workspace(known("clusters-view"), (failure) => notice(failure));
   new RunView(known("run-view"));
   let greeted = false;
   let polling = false;
@@ -74,9 +79,9 @@ function main(): void {
       greeted = true;
       await workspace.refresh();
       await drawTotals();
-      notice("");
+      if (isOfPoll) notice("");
     } catch (failure) {
-      notice(failure);
+      notice(failure, true);
     }
     polling = false;
   };

@@ -7,6 +7,21 @@ import { button, h, labelled, say } from "./dom";
 import { drawGraph } from "./graph";
 import { partitionTable } from "./partition_table";
 
+const kPatience = 20;  // tries, a tenth of a second apart
+
+// An answer that was stopped may need a moment to end.
+async function removed(id: string): Promise<void> {
+  for (let tries = 1; ; ++tries) {
+    try {
+      await api.remove(id);
+      return;
+    } catch (failure) {
+      if (!(failure instanceof api.ApiError) || failure.status !== 409 || tries === kPatience) throw failure;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  }
+}
+
 interface Column {
   cluster: Cluster;
   view: ClusterView;
@@ -173,7 +188,7 @@ export class Workspace {
   private async close(cluster: Cluster): Promise<void> {
     await this.tryTo(async () => {
       cluster.stop();
-      await api.remove(cluster.id);
+      await removed(cluster.id);
       this.hide(cluster.id);
       say(`${cluster.name} is deleted`);
     });

@@ -162,6 +162,8 @@ const steps = [
     await page.getByRole("dialog").getByLabel("To").selectOption("bob");
     await page.getByRole("dialog").getByRole("button", { name: "Attach" }).click();
     await cluster("bob").getByText("Output of alice, turn 4").waitFor();
+    await composer("bob").press("Escape");
+    await cluster("bob").getByText("Output of alice, turn 4").waitFor();
     await ask("bob", "What is this sentence about?");
     await turns("bob").nth(2).getByText("With the output of").waitFor();
     const { received, messages } = await api("/v1/partitions/bob");
@@ -221,7 +223,11 @@ const steps = [
     await page.getByRole("button", { name: "New cluster" }).click();
     await page.getByRole("dialog").getByLabel("Name").fill("alice");
     await page.keyboard.press("Enter");
-    await page.locator("#notice").getByText(/./).waitFor();
+    await page.getByRole("alert").getByText(/alice/).waitFor();
+    await page.waitForTimeout(2500);  // a poll that works takes no other notice away
+    await page.getByRole("alert").getByText(/alice/).waitFor();
+    await page.getByRole("button", { name: "Dismiss" }).click();
+    await page.locator("#notice").waitFor({ state: "hidden" });
   }],
   ["is accessible with conversations", () => checkAccess("clusters")],
   ["is accessible in a dialog", async () => {
@@ -230,7 +236,11 @@ const steps = [
     await page.keyboard.press("Escape");
     await page.getByRole("dialog").waitFor({ state: "detached" });
   }],
-  ["deletes a cluster, and finds the others again when it is loaded anew", async () => {
+  ["deletes a cluster that answers, and finds the others again when it is loaded anew", async () => {
+    await page.getByLabel("Most new tokens").fill("1500");
+    await composer("mallory").fill("Count from one to one thousand, every number.");
+    await composer("mallory").press("Enter");
+    await page.getByText("answering", { exact: true }).waitFor();
     await page.getByRole("button", { name: "Delete mallory" }).click();
     await cluster("mallory").waitFor({ state: "detached" });
     const before = await texts("bob");

@@ -30,6 +30,8 @@ struct ServeFlags {
   std::string key_file;
   std::string embedding_model;
   std::int64_t timeout = 600;
+  std::int64_t ping = 30;
+  std::int64_t deadline = 0;
   bool json_log = false;
 };
 
@@ -55,7 +57,13 @@ Result<void> serve(ServeFlags& flags) {
   std::erase(options.api_keys, "");  // an empty variable is none
   if (!flags.key_file.empty()) BH_CHECK(read_key_file(flags.key_file, options.api_keys));
   options.timeout = std::chrono::seconds(flags.timeout);
+  options.ping = flags.ping < 0 ? std::chrono::hours(24) : std::chrono::seconds(flags.ping);
+  options.deadline = std::chrono::seconds(flags.deadline);
   options.log_requests = flags.json_log;
+  if (!options.aliases.empty()) {
+    options.model_name = options.aliases.front();
+    options.aliases.erase(options.aliases.begin());
+  }
   BH_TRY(const auto model, flags.model.resolve());
   if (options.model_name.empty()) options.model_name = std::filesystem::path(model.path).stem().string();
   if (options.model_name.empty()) options.model_name = model.engine;
@@ -91,8 +99,9 @@ void add_serve_flags(CLI::App& app, ServeFlags& flags) {
       ->envname("LLAMA_API_KEY")
       ->delimiter(',');
   app.add_option("--api-key-file", flags.key_file, "a file with one key a line")->envname("LLAMA_ARG_API_KEY_FILE");
-  app.add_option("-a,--alias", server.model_name, "name of the model as clients are told (the file's name)")
-      ->envname("LLAMA_ARG_ALIAS");
+  app.add_option("-a,--alias", server.aliases, "names of the model; the first is told to clients (the file's name)")
+      ->envname("LLAMA_ARG_ALIAS")
+      ->delimiter(',');
   app.add_option("--embedding-model", flags.embedding_model, "a GGUF file or name that answers /v1/embeddings");
   app.add_option("--partitions", flags.limits.partitions, "most partitions of one owner (64)")
       ->check(CLI::Range(1U, 1U << 16U));
@@ -101,6 +110,11 @@ void add_serve_flags(CLI::App& app, ServeFlags& flags) {
   app.add_option("--timeout", flags.timeout, "seconds until a client that does not read is given up (600)")
       ->envname("LLAMA_ARG_TIMEOUT")
       ->check(CLI::Range(1, 86400));
+  app.add_option("--sse-ping-interval", flags.ping, "seconds until a quiet stream gets a comment; -1: never (30)")
+      ->envname("LLAMA_ARG_SSE_PING_INTERVAL")
+      ->check(CLI::Range(-1, 86400));
+  app.add_option("--deadline", flags.deadline, "seconds that an answer may take: it ends as it is then; 0: any (0)")
+      ->check(CLI::Range(0, 86400));
   app.add_flag("--log-requests", flags.json_log, "a JSON line on stderr for each request, without texts and keys");
 }
 

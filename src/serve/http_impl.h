@@ -41,6 +41,7 @@ struct HttpServer::Impl {
   // The body as an object; its error is sent.
   [[nodiscard]] std::optional<Json> body_of(const Request& request, Response& response);
 
+  [[nodiscard]] bool admit(const Request& request, Response& response);
   void add_limits();
   void add_plain_routes();      // routes_plain.cpp
   void add_partition_routes();  // routes_partitions.cpp

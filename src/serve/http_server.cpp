@@ -37,10 +37,18 @@ std::string key_of(const httplib::Request& request) {
   return request.get_header_value("X-Api-Key");
 }
 
+// A browser says which page asks. What another site's page sends would be done although it never sees the answer.
+bool is_of_another_origin(const httplib::Request& request) {
+  const auto origin = request.get_header_value("Origin");
+  if (origin.empty()) return false;
+  const auto scheme = origin.find("://");
+  return scheme == std::string::npos || origin.substr(scheme + 3) != request.get_header_value("Host");
+}
+
 // What httplib answers by itself, in words.
 std::string reason_of_status(int status) {
   switch (status) {
-    case 400: return "the request is no proper HTTP";
+    case 400: return "the request is no proper HTTP, or its headers are too large";
     case 404: return "there is no such route";
     case 405: return "this route does not take that method";
     case 413: return "the body is too large";
@@ -101,6 +109,7 @@ std::string HttpServer::Impl::new_id(std::string_view prefix) {
 
 std::optional<ApiError> HttpServer::Impl::check_model(const std::string& name) const {
   if (name.empty() || name == "default" || name == options.model_name) return std::nullopt;
+  if (std::find(options.aliases.begin(), options.aliases.end(), name) != options.aliases.end()) return std::nullopt;
   return ApiError{.status = 404,
                   .type = "not_found_error",
                   .message = fmt::format("there is no model '{}' here; there is '{}'", name, options.model_name),
@@ -110,6 +119,7 @@ std::optional<ApiError> HttpServer::Impl::check_model(const std::string& name) c
 
 void HttpServer::Impl::send(Response& response, const Json& body, int status) {
   response.status = status;
+  response.set_header("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'");
   response.set_content(json_text(body), "application/json; charset=utf-8");
 }
 
@@ -127,6 +137,28 @@ std::optional<Json> HttpServer::Impl::body_of(const Request& request, Response& 
   return std::nullopt;
 }
 
+// What comes before every route. False: it is answered.
+bool HttpServer::Impl::admit(const Request& request, Response& response) {
+  const auto named = request.get_header_value("X-Request-Id");
+  constexpr std::size_t kLongestId = 256;
+  response.set_header("X-Request-Id", named.empty() || named.size() > kLongestId ? new_id("req-") : named);
+  if (request.method == "OPTIONS") {  // no other origin is allowed: browsers read that from what is not there
+    response.status = 204;
+    response.set_header("Allow", "GET, HEAD, POST, DELETE, OPTIONS");
+    return false;
+  }
+  if (is_of_another_origin(request)) {
+    send(request, response,
+         ApiError{.status = 403, .type = "permission_error", .message = "pages of another origin may not ask here"});
+    return false;
+  }
+  const bool open = request.path == "/health" || request.path == "/v1/health" || is_page(request.path);
+  if (open || owner_of(request)) return true;
+  response.set_header("WWW-Authenticate", "Bearer");
+  send(request, response, ApiError{.status = 401, .type = "authentication_error", .message = "invalid API key"});
+  return false;
+}
+
 void HttpServer::Impl::add_limits() {
   const auto threads = std::size_t{options.most_requests} + 64;
   http.new_task_queue = [threads] { return new httplib::ThreadPool(8, threads, threads); };  // NOLINT: httplib owns it
@@ -135,21 +167,14 @@ void HttpServer::Impl::add_limits() {
   http.set_payload_max_length(options.body_bytes);
   http.set_read_timeout(std::min(options.timeout, std::chrono::seconds(30)));  // of a body that does not come
   http.set_write_timeout(options.timeout);
-  http.set_default_headers({{"X-Content-Type-Options", "nosniff"}, {"Cache-Control", "no-store"}});
+  http.set_default_headers({{"X-Content-Type-Options", "nosniff"},
+                            {"Cache-Control", "no-store"},
+                            {"Referrer-Policy", "no-referrer"},
+                            {"X-Frame-Options", "DENY"},
+                            {"Cross-Origin-Resource-Policy", "same-origin"}});
   http.set_pre_routing_handler([this](const Request& request, Response& response) {
-    if (const auto id = request.get_header_value("X-Request-Id"); !id.empty() && id.size() <= 256) {
-      response.set_header("X-Request-Id", id);
-    }
-    if (request.method == "OPTIONS") {  // no other origin is allowed: browsers read that from what is not there
-      response.status = 204;
-      response.set_header("Allow", "GET, HEAD, POST, DELETE, OPTIONS");
-      return httplib::Server::HandlerResponse::Handled;
-    }
-    const bool open = request.path == "/health" || request.path == "/v1/health" || is_page(request.path);
-    if (open || owner_of(request)) return httplib::Server::HandlerResponse::Unhandled;
-    response.set_header("WWW-Authenticate", "Bearer");
-    send(request, response, ApiError{.status = 401, .type = "authentication_error", .message = "invalid API key"});
-    return httplib::Server::HandlerResponse::Handled;
+    return admit(request, response) ? httplib::Server::HandlerResponse::Unhandled
+                                    : httplib::Server::HandlerResponse::Handled;
   });
   http.set_error_handler([this](const Request& request, Response& response) {
     if (!response.body.empty()) return;
@@ -174,7 +199,7 @@ void HttpServer::Impl::add_limits() {
     console::say("{}", json_text({{"method", request.method},
                                   {"path", request.path},
                                   {"status", response.status},
-                                  {"request_id", request.get_header_value("X-Request-Id")}}));
+                                  {"request_id", response.get_header_value("X-Request-Id")}}));
   });
 }
 

@@ -21,6 +21,7 @@ struct ServerOptions {
   int port = 8080;                         // 0: any free one
   std::vector<std::string> api_keys = {};  // none: one owner, and everybody is it
   std::string model_name = {};             // as clients are told; also taken: "default"
+  std::vector<std::string> aliases = {};   // further names of it
   std::uint32_t most_requests = 256;       // for text, waiting or computed: more get 429
   std::uint64_t body_bytes = std::uint64_t{8} << 20U;
   std::chrono::seconds timeout{600};  // of a client that neither reads nor writes

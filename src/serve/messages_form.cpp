@@ -30,7 +30,8 @@ std::optional<std::string> stop_of(const GenerationRequest& request, const engin
 
 std::string_view stop_reason(Finish finish) {
   switch (finish) {
-    case Finish::kLength: return "max_tokens";
+    case Finish::kLength:
+    case Finish::kCancelled: return "max_tokens";  // there was more to say
     case Finish::kStop: return "stop_sequence";
     default: return "end_turn";
   }
@@ -39,6 +40,7 @@ std::string_view stop_reason(Finish finish) {
 std::string_view error_type(int status) {
   switch (status) {
     case 401: return "authentication_error";
+    case 403: return "permission_error";
     case 404: return "not_found_error";
     case 413: return "request_too_large";
     case 429: return "rate_limit_error";

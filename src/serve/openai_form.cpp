@@ -14,7 +14,7 @@ namespace {
 using Finish = engine::GenerateResult::Finish;
 
 std::string_view reason_of(Finish finish) {
-  return finish == Finish::kLength ? "length" : "stop";
+  return finish == Finish::kLength || finish == Finish::kCancelled ? "length" : "stop";
 }
 
 // JSON has no infinity; OpenAI gives -9999 for what has no probability.

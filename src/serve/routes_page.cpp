@@ -27,6 +27,7 @@ constexpr std::array kPageFiles = {
     PageFile{"/report_frame.js", "report_frame.js", "text/javascript; charset=utf-8"},
 };
 constexpr std::string_view kFramePath = "/report-frame";
+constexpr std::string_view kFrameScript = "/report_frame.js";
 
 std::string_view content_of(std::string_view name) {
   for (const auto& file : embedded::page_files()) {
@@ -62,11 +63,19 @@ bool HttpServer::Impl::is_page(std::string_view path) {
 
 void HttpServer::Impl::add_page_routes() {
   for (const auto& file : kPageFiles) {
-    const auto policy = file.path == kFramePath ? frame_policy() : std::string(kPagePolicy);
-    http.Get(std::string(file.path), [file, policy](const Request&, Response& response) {
-      response.set_header("Content-Security-Policy", policy);
-      response.set_header("Referrer-Policy", "no-referrer");
-      response.set_header("Cross-Origin-Opener-Policy", "same-origin");
+    const bool is_frame = file.path == kFramePath;
+    const auto policy = is_frame ? frame_policy() : std::string(kPagePolicy);
+    http.Get(std::string(file.path), [file, is_frame, policy](const Request&, Response& response) {
+      // In place of what all other answers have.
+      const auto set = [&](const std::string& name, const std::string& value) {
+        response.headers.erase(name);
+        response.set_header(name, value);
+      };
+      set("Content-Security-Policy", policy);
+      set("Cross-Origin-Opener-Policy", "same-origin");
+      if (is_frame) set("X-Frame-Options", "SAMEORIGIN");
+      // The frame's origin is nobody's, so its script comes from another one.
+      if (file.path == kFrameScript) set("Cross-Origin-Resource-Policy", "cross-origin");
       const auto content = content_of(file.name);
       response.set_content(content.data(), content.size(), std::string(file.type));
     });

@@ -78,11 +78,10 @@ Answer<Json> embeddings_of(const Embedder& embedder, const Json& body, const std
 void HttpServer::Impl::add_plain_routes() {
   const auto model = [this] {
     const auto& facts = service.facts();
-    return Json{{"id", options.model_name},
-                {"object", "model"},
-                {"created", now()},
-                {"owned_by", "bulkhead"},
-                {"meta", {{"n_ctx", facts.context_tokens}, {"n_vocab", facts.vocabulary}}}};
+    return Json{
+        {"id", options.model_name},   {"object", "model"},
+        {"created", now()},           {"owned_by", "bulkhead"},
+        {"aliases", options.aliases}, {"meta", {{"n_ctx", facts.context_tokens}, {"n_vocab", facts.vocabulary}}}};
   };
   for (const auto* path : {"/health", "/v1/health"}) {
     http.Get(path, [](const Request&, Response& response) { send(response, Json{{"status", "ok"}}); });
@@ -108,6 +107,17 @@ void HttpServer::Impl::add_plain_routes() {
                         {"batch_invariant", facts.batch_invariant},
                         {"kv_bytes_per_token", facts.kv_bytes_per_token},
                         {"chat_template", facts.chat_template}});
+  });
+  // As llama-server's, for tools that watch it: the asker's own partitions, and no text of them.
+  http.Get("/slots", [this](const Request& request, Response& response) {
+    Json slots = Json::array();
+    for (const auto& shown : service.conversations().list(*owner_of(request))) {
+      slots.push_back({{"id", shown.id},
+                       {"n_ctx", service.facts().context_tokens},
+                       {"n_tokens", shown.tokens},
+                       {"is_processing", shown.busy}});
+    }
+    send(response, slots);
   });
   http.Post("/tokenize", [this](const Request& request, Response& response) {
     const auto body = body_of(request, response);

@@ -96,6 +96,11 @@ TEST(Page, ThePolicyAllowsItsOwnFilesAndTheFrameAReportAlone) {
     EXPECT_THAT(policy, HasSubstr(part));
   }
   EXPECT_THAT(policy, Not(HasSubstr("unsafe")));
+  EXPECT_EQ(header(served.get("/"), "X-Frame-Options"), "DENY");
+  EXPECT_EQ(served.get("/report-frame").headers.count("X-Frame-Options"), 1U);
+  EXPECT_EQ(header(served.get("/report-frame"), "X-Frame-Options"), "SAMEORIGIN");
+  EXPECT_EQ(header(served.get("/report_frame.js"), "Cross-Origin-Resource-Policy"), "cross-origin");
+  EXPECT_EQ(header(served.get("/page.js"), "Cross-Origin-Resource-Policy"), "same-origin");
   const auto frame = header(served.get("/report-frame"), "Content-Security-Policy");
   EXPECT_THAT(frame, HasSubstr("default-src 'none'; script-src 'self' " + report::script_sources().value() + ";"));
   EXPECT_THAT(frame, HasSubstr("sandbox allow-scripts"));
