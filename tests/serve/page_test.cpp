@@ -44,6 +44,9 @@ TEST(Page, IsThereForWhoHasNoKeyAndNothingElseIs) {
     EXPECT_EQ(reply.body, dist_file(name)) << path;
     EXPECT_EQ(header(reply, "X-Content-Type-Options"), "nosniff") << path;
   }
+  const httplib::Headers frame = {{"Origin", "null"}};
+  EXPECT_EQ(served.get("/report_frame.js", frame).status, 200) << "a report's frame has no origin";
+  EXPECT_EQ(served.get("/props", frame).status, 403);
   for (const auto* path : {"/index.html", "/page.js/", "//", "/../page.js", "/page.jsx", "/v1/runs", "/props"}) {
     EXPECT_EQ(served.get(path).status, 401) << path;
   }
