@@ -79,21 +79,20 @@ Result<void> Conversations::check_room(const Lease& source, const std::vector<st
 
 Result<Conversations::Lease> Conversations::fork_up_to(const Lease& source, const Wanted& wanted,
                                                        const std::string& name) {
-  const auto choice = Choice::up_to_an_answer(*source.taken_, wanted, engine_->tokenizer());
+  BH_TRY(const auto choice, choose(*source.taken_, wanted));
+  BH_TRY(auto tail, choice.tail(wanted, engine_->tokenizer()));
   auto& owner = *source.taken_->owner;
   const std::lock_guard lock(owner.mutex);
   BH_CHECK(make_room(owner));
   BH_TRY(auto made, fork_of(*source.taken_, choice.tokens, name));
   Lease lease(std::move(made));
-  BH_TRY(lease.tail_, choice.tail(wanted, engine_->tokenizer()));
-  lease.arrivals_ = choice.arrivals(wanted);
+  lease.tail_ = std::move(tail);
   return lease;
 }
 
 Result<void> Conversations::cut_up_to(Lease& lease, const Wanted& wanted) const {
-  const auto choice = Choice::up_to_an_answer(*lease.taken_, wanted, engine_->tokenizer());
+  BH_TRY(const auto choice, choose(*lease.taken_, wanted));
   BH_TRY(lease.tail_, choice.tail(wanted, engine_->tokenizer()));
-  lease.arrivals_ = choice.arrivals(wanted);
   lease.prefilled_before_ = lease.partition().ledger().prefilled_tokens;
   return cut(lease, choice.tokens);
 }

@@ -3,6 +3,7 @@
 #include "serve/conversations_impl.h"
 
 #include <algorithm>
+#include <span>
 
 namespace bulkhead::serve {
 
@@ -33,9 +34,18 @@ std::uint64_t common_tokens(const TracedTokens& one, const TracedTokens& other) 
   return same;
 }
 
-bool is_beginning(const std::vector<engine::ChatMessage>& first, const std::vector<engine::ChatMessage>& all) {
+bool is_beginning(std::span<const engine::ChatMessage> first, std::span<const engine::ChatMessage> all) {
   const auto same = [](const auto& a, const auto& b) { return a.role == b.role && a.content == b.content; };
   return first.size() <= all.size() && std::equal(first.begin(), first.end(), all.begin(), same);
+}
+
+// A message is received as a whole: where only a part of one is there, the tokens that are missing begin with it.
+std::uint64_t with_whole_message(const Wanted& wanted, std::uint64_t missing) {
+  for (const auto& crossing : wanted.crossings) {
+    const auto from_end = wanted.tokens.size() - crossing.token_at;
+    if (missing < from_end && missing > from_end - crossing.tokens) return from_end;
+  }
+  return missing;
 }
 
 }  // namespace
@@ -44,48 +54,50 @@ Conversations::Choice Conversations::Choice::of(const Conversation& conversation
                                                 const engine::Tokenizer& tokenizer) {
   const auto& held = conversation.partition->ledger().tokens;
   const auto& log = conversation.log;
-  Choice choice{.tokens = common_tokens(held, wanted.tokens)};
+  const auto common = common_tokens(held, wanted.tokens);
   if (wanted.messages.empty()) {
-    choice.continues = conversation.raw && choice.tokens == held.size() && held.size() < wanted.tokens.size();
-  } else if (conversation.known && is_beginning(log.messages, wanted.messages)) {
-    const auto bytes = log.held_of(wanted.rendered, tokenizer);
-    choice.continues = bytes && *bytes > 0 && *bytes < wanted.rendered.size();
-    if (choice.continues) return {.continues = true, .tokens = held.size(), .bytes = *bytes};
+    return {.continues = conversation.raw && common == held.size() && common < wanted.tokens.size(), .tokens = common};
   }
-  // A message is received as a whole.
-  for (const auto& crossing : wanted.crossings) {
-    if (crossing.token_at < choice.tokens && choice.tokens < crossing.token_at + crossing.tokens) {
-      choice.tokens = crossing.token_at;
+  if (conversation.known && is_beginning(log.messages, wanted.messages)) {
+    const auto bytes = log.held_of(wanted.rendered, tokenizer);
+    if (bytes && *bytes > 0 && *bytes < wanted.rendered.size()) {
+      return {.continues = true, .tokens = held.size(), .bytes = *bytes};
     }
   }
-  return choice;
-}
-
-Conversations::Choice Conversations::Choice::up_to_an_answer(const Conversation& conversation, const Wanted& wanted,
-                                                             const engine::Tokenizer& tokenizer) {
-  const auto choice = of(conversation, wanted, tokenizer);
-  if (choice.continues || wanted.messages.empty()) return choice;
+  const auto missing = with_whole_message(wanted, wanted.tokens.size() - common);
+  const Choice by_tokens{.tokens = wanted.tokens.size() - missing};
   for (auto mark = conversation.answers.rbegin(); mark != conversation.answers.rend(); ++mark) {
-    if (mark->tokens <= choice.tokens) break;
-    const auto log = conversation.log_at(*mark);
-    if (!is_beginning(log.messages, wanted.messages)) continue;
-    const auto bytes = log.held_of(wanted.rendered, tokenizer);
+    if (mark->tokens <= by_tokens.tokens) break;
+    if (!is_beginning(std::span(log.messages).first(mark->messages), wanted.messages)) continue;
+    const auto bytes = conversation.log_at(*mark).held_of(wanted.rendered, tokenizer);
     if (bytes && *bytes > 0) return {.tokens = mark->tokens, .bytes = *bytes};
   }
-  return choice;
+  return by_tokens;
 }
 
-Result<TracedTokens> Conversations::Choice::tail(const Wanted& wanted, const engine::Tokenizer& tokenizer) const {
-  return bytes > 0 ? tokens_behind(wanted, bytes, tokenizer) : wanted.tokens.slice(tokens, wanted.tokens.size());
+Result<void> Conversations::Choice::refine(const TracedTokens& held, const Wanted& wanted,
+                                           const engine::Tokenizer& tokenizer) {
+  if (bytes == 0 || tokens == held.size()) return {};
+  BH_TRY(const auto behind, tokens_behind(wanted, bytes, tokenizer));
+  const auto common = common_tokens(held.slice(tokens, held.size()), behind);
+  more = behind.size() - with_whole_message(wanted, behind.size() - common);
+  tokens += more;
+  return {};
 }
 
-std::vector<partition::Arrival> Conversations::Choice::arrivals(const Wanted& wanted) const {
-  std::vector<partition::Arrival> arrivals;
-  for (const auto& crossing : wanted.crossings) {
-    const bool missing = bytes > 0 ? crossing.rendered_at >= bytes : crossing.token_at >= tokens;
-    if (missing && crossing.tokens > 0) arrivals.push_back({crossing.output, crossing.tokens});
+Result<Tail> Conversations::Choice::tail(const Wanted& wanted, const engine::Tokenizer& tokenizer) const {
+  Tail tail;
+  if (bytes > 0) {
+    BH_TRY(const auto behind, tokens_behind(wanted, bytes, tokenizer));
+    tail.tokens = behind.slice(more, behind.size());
+  } else {
+    tail.tokens = wanted.tokens.slice(tokens, wanted.tokens.size());
   }
-  return arrivals;
+  for (const auto& crossing : wanted.crossings) {
+    const bool is_missing = wanted.tokens.size() - crossing.token_at <= tail.tokens.size();
+    if (is_missing && crossing.tokens > 0) tail.arrivals.push_back({crossing.output, crossing.tokens});
+  }
+  return tail;
 }
 
 prompt::ChatLog Conversations::Conversation::log_at(const AnswerMark& mark) const {
@@ -155,8 +167,10 @@ const std::vector<engine::ChatMessage>& Conversations::Lease::messages() const {
 }
 
 void Conversations::Lease::wants_all(const Wanted& wanted) {
-  tail_ = wanted.tokens;
-  arrivals_ = Choice().arrivals(wanted);
+  tail_ = {.tokens = wanted.tokens};
+  for (const auto& crossing : wanted.crossings) {
+    if (crossing.tokens > 0) tail_.arrivals.push_back({crossing.output, crossing.tokens});
+  }
 }
 
 void Conversations::Lease::comes_from(const Lease& source) const {

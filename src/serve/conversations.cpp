@@ -140,69 +140,79 @@ Result<Conversations::Held> Conversations::wait_for(std::unique_lock<std::mutex>
 
 // A named partition holds what is wanted and nothing else: what differs is cut off.
 Result<void> Conversations::fit(Lease& lease, const Wanted& wanted) const {
-  auto& partition = *lease.taken_->partition;
+  const auto& partition = *lease.taken_->partition;
   const auto held = partition.ledger().tokens.size();
-  const auto choice = Choice::up_to_an_answer(*lease.taken_, wanted, engine_->tokenizer());
   lease.prefilled_before_ = partition.ledger().prefilled_tokens;
   lease.reuse_.reason = held == 0 ? "new" : "continues";
+  BH_TRY(const auto choice, choose(*lease.taken_, wanted));
   BH_TRY(lease.tail_, choice.tail(wanted, engine_->tokenizer()));
-  lease.arrivals_ = choice.arrivals(wanted);
   if (choice.tokens == held) return {};
   lease.reuse_.reason = "cut";
   lease.reuse_.first_difference = choice.tokens;
   return cut(lease, choice.tokens);
 }
 
-Result<Conversations::Lease> Conversations::take_by_history(Owner& owner, const Identity& identity,
-                                                            const Wanted& wanted) {
-  std::optional<std::pair<Held, Choice>> nearest;  // of equals the one used last: the others may go
-  std::size_t continued = 0;
-  const auto is_nearer = [&](const Held& one, const Choice& choice) {
-    if (!nearest) return choice.continues || choice.tokens > 0;
-    const auto& [best, its] = *nearest;
-    if (choice.continues != its.continues) return choice.continues;
-    return choice.tokens != its.tokens ? choice.tokens > its.tokens : one->used > best->used;
-  };
+Result<Conversations::Choice> Conversations::choose(const Conversation& conversation, const Wanted& wanted) const {
+  auto choice = Choice::of(conversation, wanted, engine_->tokenizer());
+  BH_CHECK(choice.refine(conversation.partition->ledger().tokens, wanted, engine_->tokenizer()));
+  return choice;
+}
+
+// The longest history, or else the most tokens; of equals the one used last: the others may go. `continued`: how many
+// hold that history.
+Conversations::Held Conversations::nearest(const Owner& owner, const Identity& identity, const Wanted& wanted,
+                                           std::size_t& continued) const {
+  Held best;
+  Choice its;
   for (const auto& one : owner.all) {
     if (one->in_use() || !one->identity.partition.empty() || one->identity.scope() != identity.scope()) continue;
     const auto choice = Choice::of(*one, wanted, engine_->tokenizer());
-    continued += choice.continues ? 1U : 0U;
-    if (is_nearer(one, choice)) nearest.emplace(one, choice);
+    if (!choice.continues && choice.tokens == 0) continue;
+    // The same text may have been drawn in more tokens or fewer, which says nothing.
+    const bool by_text = choice.bytes > 0 && its.bytes > 0;
+    const auto size = by_text ? choice.bytes : choice.tokens;
+    const auto its_size = by_text ? its.bytes : its.tokens;
+    const bool is_equal = best && choice.continues == its.continues && size == its_size;
+    if (best && !is_equal && (choice.continues != its.continues ? its.continues : size < its_size)) continue;
+    if (choice.continues) continued = is_equal ? continued + 1 : 1;
+    if (is_equal && one->used < best->used) continue;
+    best = one;
+    its = choice;
   }
-  Held held;
-  Reuse reuse{.reason = "new"};
-  TracedTokens tail;
-  std::vector<partition::Arrival> arrivals;
-  std::uint64_t before = 0;
-  if (nearest) {
-    const auto& [source, choice] = *nearest;
-    BH_TRY(tail, choice.tail(wanted, engine_->tokenizer()));
-    arrivals = choice.arrivals(wanted);
-    reuse.reason = continued == 1 ? "continues" : "forked";
+  return best;
+}
+
+Result<Conversations::Lease> Conversations::take_by_history(Owner& owner, const Identity& identity,
+                                                            const Wanted& wanted) {
+  std::size_t continued = 0;
+  if (const auto source = nearest(owner, identity, wanted, continued)) {
+    BH_TRY(const auto choice, choose(*source, wanted));
+    BH_TRY(auto tail, choice.tail(wanted, engine_->tokenizer()));
+    Reuse reuse{.reason = continued == 1 ? "continues" : "forked"};
     if (!choice.continues && choice.tokens < wanted.tokens.size()) reuse.first_difference = choice.tokens;
-    if (continued == 1) {
-      held = source;
-      before = source->partition->ledger().prefilled_tokens;
-    } else {
+    Held held = continued == 1 ? source : nullptr;
+    const auto before = held ? source->partition->ledger().prefilled_tokens : 0;
+    if (!held) {
       source->busy = true;  // make_room() must not close it
       auto made = make_room(owner).ok() ? fork_of(*source, choice.tokens) : Result<Held>(Held());
       source->busy = false;
       if (!made.ok() && made.error().code != ErrorCode::kResource) return made.error();
       if (made.ok()) held = std::move(made).value();
     }
+    if (held) {
+      held->busy = true;
+      Lease lease(std::move(held));
+      lease.reuse_ = std::move(reuse);
+      lease.prefilled_before_ = before;
+      lease.tail_ = std::move(tail);
+      return lease;
+    }
   }
-  if (!held) {  // there is nothing to go on with, or no room beside it
-    BH_TRY(held, open(owner, identity));
-    reuse = {.reason = "new"};
-    tail = wanted.tokens;
-    arrivals = Choice().arrivals(wanted);
-  }
-  held->busy = true;
-  Lease lease(held);
-  lease.tail_ = std::move(tail);
-  lease.arrivals_ = std::move(arrivals);
-  lease.reuse_ = std::move(reuse);
-  lease.prefilled_before_ = before;
+  // There is nothing to go on with, or no room beside it.
+  BH_TRY(auto made, open(owner, identity));
+  Lease lease(std::move(made));
+  lease.reuse_.reason = "new";
+  lease.wants_all(wanted);
   return lease;
 }
 

@@ -56,6 +56,12 @@ struct Shown {
   std::string token_sha256 = {};
 };
 
+// What a wanted chat still misses, and the messages of other partitions among it.
+struct Tail {
+  conversation::TracedTokens tokens = {};
+  std::vector<partition::Arrival> arrivals = {};
+};
+
 // A message that it holds.
 struct Received {
   std::string from = {};  // id of the partition that wrote it
@@ -101,10 +107,10 @@ class Conversations {
     [[nodiscard]] Inspected inspected() const;
     [[nodiscard]] const Reuse& reuse() const { return reuse_; }
     // What is still to be prefilled.
-    [[nodiscard]] const conversation::TracedTokens& tail() const { return tail_; }
+    [[nodiscard]] const conversation::TracedTokens& tail() const { return tail_.tokens; }
 
     // The messages of other partitions that the tail holds.
-    [[nodiscard]] const std::vector<partition::Arrival>& arrivals() const { return arrivals_; }
+    [[nodiscard]] const std::vector<partition::Arrival>& arrivals() const { return tail_.arrivals; }
     // All that the chat holds.
     [[nodiscard]] const std::vector<Crossing>& crossings() const;
     [[nodiscard]] const std::vector<engine::ChatMessage>& messages() const;
@@ -126,8 +132,7 @@ class Conversations {
     std::shared_ptr<Conversation> taken_;
     std::uint64_t prefilled_before_ = 0;  // tokens, by what it held already
     Reuse reuse_;
-    conversation::TracedTokens tail_;
-    std::vector<partition::Arrival> arrivals_ = {};
+    Tail tail_;
   };
 
   // The conversation for a request of `owner`. Requests that name one partition get it in the order they came;
@@ -178,6 +183,10 @@ class Conversations {
   [[nodiscard]] Result<Held> fork_of(const Conversation& source, std::uint64_t tokens, const std::string& name = {});
   [[nodiscard]] Result<void> make_room(Owner& owner) const;
 
+  [[nodiscard]] Held nearest(const Owner& owner, const Identity& identity, const Wanted& wanted,
+                             std::size_t& continued) const;
+
+  [[nodiscard]] Result<Choice> choose(const Conversation& conversation, const Wanted& wanted) const;
   [[nodiscard]] Result<void> fit(Lease& lease, const Wanted& wanted) const;
   [[nodiscard]] engine::OpenOptions options_of(const Owner& owner) const;
   [[nodiscard]] std::string new_id();

@@ -71,16 +71,17 @@ struct Conversations::Owner {
 struct Conversations::Choice {
   bool continues = false;
   std::uint64_t tokens = 0;
-  std::size_t bytes = 0;  // of the rendering, where what is held is known by its text
+  std::size_t bytes = 0;   // of the rendering, where what is held is known by its text up to there
+  std::uint64_t more = 0;  // tokens of what lies behind these bytes that are held as well, and counted in `tokens`
 
+  // By its whole history, or by an answer in between, whose tokens need not be those of its text, or by tokens.
   static Choice of(const Conversation& conversation, const Wanted& wanted, const engine::Tokenizer& tokenizer);
-  // The same, or more: up to an answer in between, whose tokens need not be those of its text.
-  static Choice up_to_an_answer(const Conversation& conversation, const Wanted& wanted,
-                                const engine::Tokenizer& tokenizer);
+  // Looks at what is held behind that answer, too; `held` has `tokens`.
+  [[nodiscard]] Result<void> refine(const conversation::TracedTokens& held, const Wanted& wanted,
+                                    const engine::Tokenizer& tokenizer);
 
-  // What is missing, and the messages among it.
-  [[nodiscard]] Result<conversation::TracedTokens> tail(const Wanted& wanted, const engine::Tokenizer& tokenizer) const;
-  [[nodiscard]] std::vector<partition::Arrival> arrivals(const Wanted& wanted) const;
+  // What is missing.
+  [[nodiscard]] Result<Tail> tail(const Wanted& wanted, const engine::Tokenizer& tokenizer) const;
 };
 
 }  // namespace bulkhead::serve

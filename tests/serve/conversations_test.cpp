@@ -49,6 +49,35 @@ TEST(Conversations, AnAnswerAskedForAgainIsForkedAndTheSameBits) {
   EXPECT_EQ(content_of(again.json()), content_of(first.json()));
 }
 
+// Drawn tokens are often not those that their text would be read as. Asked for again, or cut and asked again, the turns
+// before stand as they were drawn.
+TEST(Conversations, WhatWasDrawnStandsAlsoWhereTheLastTurnIsAskedForAgain) {
+  for (const bool is_named : {false, true}) {
+    const Served served;
+    const auto body_of = [&](const std::vector<std::string>& turns) {
+      auto body = with_hash(chat_body(turns, 12));
+      if (is_named) body["bulkhead"]["partition"] = "notes";
+      return body;
+    };
+    auto first = body_of({"What is a harbour?"});
+    first["temperature"] = 2;
+    std::string answer;
+    const auto& tokenizer = served.service().engine().tokenizer();
+    for (int seed = 0; answer.empty(); ++seed) {
+      first["seed"] = seed;
+      const auto reply = served.chat(first).json();
+      const auto drawn = reply["usage"]["completion_tokens"].get<std::size_t>();
+      if (tokenizer.tokenize(content_of(reply))->size() != drawn) answer = content_of(reply);
+    }
+    const auto once = served.chat(body_of({"What is a harbour?", answer, "And a port?"}));
+    const auto again = served.chat(body_of({"What is a harbour?", answer, "And a port?"}));
+    EXPECT_EQ(own(again)["logits_hash"], own(once)["logits_hash"]);
+    EXPECT_EQ(own(again)["reuse"]["reason"], is_named ? "cut" : "forked");
+    EXPECT_EQ(cached(again), prompt_tokens(once)) << "all of it was there";
+    EXPECT_EQ(prompt_tokens(again), prompt_tokens(once));
+  }
+}
+
 TEST(Conversations, AnEditedChatSharesItsBeginningAndNothingElse) {
   const Served served;
   const auto first = served.chat(chat_body({"one two three", "an answer", "four five six"}));

@@ -25,12 +25,14 @@ namespace bulkhead::testing {
 
 class Served {
  public:
-  explicit Served(serve::ServerOptions options = {}, serve::Limits limits = {}, std::uint32_t context = 1024) {
+  // `file`: another model than the tiny one.
+  explicit Served(serve::ServerOptions options = {}, serve::Limits limits = {}, std::uint32_t context = 1024,
+                  const std::string& file = {}) {
     ModelOptions model;
-    model.path = (folder_ / "tiny.gguf").string();
-    model.threads = 1;
+    model.path = file.empty() ? (folder_ / "tiny.gguf").string() : file;
+    model.threads = file.empty() ? 1 : 2;
     model.context_tokens = context;
-    if (!write_tiny_model(model.path)) std::abort();
+    if (file.empty() && !write_tiny_model(model.path)) std::abort();
     auto engine = engines::builtin_engines().make(model);
     if (!engine.ok()) std::abort();
     service_ = std::make_unique<serve::Service>(std::move(engine).value(), limits);
@@ -44,6 +46,11 @@ class Served {
     while (get("/health").status != 200) std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
   ~Served() { stop(); }
+  // The variable of the environment, or this.
+  static std::string setting(const char* name, const std::string& otherwise) {
+    const char* value = std::getenv(name);
+    return value == nullptr ? otherwise : value;
+  }
   Served(const Served&) = delete;
   Served& operator=(const Served&) = delete;
 
