@@ -3,8 +3,8 @@
 #   scripts/test.sh [--all] [--tier TIER ...] [--no-core]
 #     --tier: that tier too; --all: all of them; --no-core: the tiers alone
 # Tiers: dev (fast tests, ASan and UBSan), clang (fast tests, each file compiled by itself), tsan,
-# tidy, arm, valgrind, fuzz, workers (engines of other frameworks, clients of the server), models
-# (real models at full length), models-dev (real models, ASan and UBSan).
+# tidy, arm, valgrind, fuzz, workers (engines of other frameworks, clients and page of the server),
+# models (real models at full length), models-dev (real models, ASan and UBSan).
 # The last line is `N passed, N failed, N skipped`; a skip that tests/allowed_skips.txt does not list
 # is a failure.
 set -uo pipefail

@@ -12,9 +12,10 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <cstdint>
-#include <initializer_list>
 #include <map>
+#include <span>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -127,11 +128,13 @@ Result<std::string> filled(std::string_view page, const std::map<std::string_vie
   return out.append(page);
 }
 
+using Scripts = std::span<const std::string_view>;
+constexpr std::array<std::string_view, 4> kRunScripts = {"charts", "elements", "overview", "report"};
+constexpr std::array<std::string_view, 4> kEvaluationScripts = {"charts", "elements", "evaluation_charts",
+                                                                "evaluation"};
+
 // `scripts`: assets of ours, in the order in which they run, after D3 and Plot.
-Result<std::string> page_of(std::string_view heading, const std::string& title, const Json& data,
-                            std::initializer_list<std::string_view> scripts) {
-  BH_TRY(const auto page, asset("report.html"));
-  BH_TRY(const auto style, asset("report.css"));
+Result<std::vector<std::string>> bodies_of(Scripts scripts) {
   std::vector<std::string> bodies(2);
   BH_TRY(bodies[0], library("d3.min.js", "d3.license.txt"));
   BH_TRY(bodies[1], library("plot.umd.min.js", "plot.license.txt"));
@@ -139,13 +142,25 @@ Result<std::string> page_of(std::string_view heading, const std::string& title, 
     BH_TRY(auto body, asset(fmt::format("{}.js", name)));
     bodies.push_back(std::move(body));
   }
+  return bodies;
+}
+
+std::string sources_of(const std::vector<std::string>& bodies) {
+  std::string sources;
+  for (const auto& body : bodies) sources += (sources.empty() ? "" : " ") + policy_hash(body);
+  return sources;
+}
+
+Result<std::string> page_of(std::string_view heading, const std::string& title, const Json& data, Scripts scripts) {
+  BH_TRY(const auto page, asset("report.html"));
+  BH_TRY(const auto style, asset("report.css"));
+  BH_TRY(const auto bodies, bodies_of(scripts));
   // Plot writes style elements and attributes of its own, hence 'unsafe-inline' for styles; they can load nothing.
-  std::string policy = "default-src 'none'; base-uri 'none'; form-action 'none'; style-src 'unsafe-inline'; script-src";
+  const auto policy =
+      "default-src 'none'; base-uri 'none'; form-action 'none'; style-src 'unsafe-inline'; script-src " +
+      sources_of(bodies);
   std::string elements;
-  for (const auto& body : bodies) {
-    policy += ' ' + policy_hash(body);
-    elements += fmt::format("<script>{}</script>\n", body);
-  }
+  for (const auto& body : bodies) elements += fmt::format("<script>{}</script>\n", body);
   return filled(page, {{"heading", std::string(heading)},
                        {"title", html_escaped(title)},
                        {"style", style},
@@ -158,14 +173,18 @@ Result<std::string> page_of(std::string_view heading, const std::string& title, 
 
 Result<std::string> to_html(const Json& results) {
   BH_CHECK(check_results(results));
-  return page_of("Bulkhead report", text(member(results, "model"), "name"), with_marked_texts(results),
-                 {"charts", "elements", "overview", "report"});
+  return page_of("Bulkhead report", text(member(results, "model"), "name"), with_marked_texts(results), kRunScripts);
+}
+
+Result<std::string> script_sources() {
+  BH_TRY(const auto bodies, bodies_of(kRunScripts));
+  return sources_of(bodies);
 }
 
 Result<std::string> evaluation_html(const Json& evaluation) {
   BH_CHECK(check_evaluation(evaluation));
   return page_of("Bulkhead evaluation", text(member(member(evaluation, "made"), "model"), "name"),
-                 with_verdicts(evaluation), {"charts", "elements", "evaluation_charts", "evaluation"});
+                 with_verdicts(evaluation), kEvaluationScripts);
 }
 
 }  // namespace bulkhead::report

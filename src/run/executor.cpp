@@ -115,7 +115,9 @@ class Execution {
     const auto& condition = *plan_.contexts[step.context].condition;
     const auto admitted = admitted_.find(&condition);
     if (admitted == admitted_.end()) return;
-    if (--admitted->second == 0) admitted_sequences_ -= needed_.at(&condition);
+    if (--admitted->second != 0) return;
+    admitted_sequences_ -= needed_.at(&condition);
+    if (options_.listener.condition) options_.listener.condition(condition);
   }
 
   // Drops the failed step's context and whatever waits for one of the dropped steps.
@@ -278,14 +280,17 @@ class Execution {
 
   partition::GenerateRequest request_for(const Step& step, std::size_t width) {
     GenerateOptions options;
+    const auto& context = plan_.contexts[step.context];
+    const auto& output = context.outputs[output_index(step)];
     options.sampling = options_.sampling;
-    options.max_tokens = plan_.contexts[step.context].outputs[output_index(step)].max_tokens;
+    options.max_tokens = output.max_tokens;
     options.ignore_end = options_.ignore_end;
     options.speculate = options_.speculate;
     options.hash_logits = options_.hash_logits && engine_.can(engine::Capability::kLogitHash);
     options.cancel = options_.cancel;
-    options.on_token = [this, width](const TokenEvent&) {
+    options.on_token = [this, width, &context, &output](const TokenEvent& event) {
       ++done_tokens_;
+      if (options_.listener.text) options_.listener.text(*context.condition, output, event.piece);
       if (done_tokens_ % width == 0) report(fmt::format("generate {} output{}", width, width == 1 ? "" : "s"));
       return true;
     };
@@ -312,6 +317,7 @@ class Execution {
       output.decode_time = generated.token_times.back() - generated.token_times.front();
     }
     sent_[plan_.contexts[step.context].condition][planned.label] = sha256_hex(generated.text);
+    if (options_.listener.output) options_.listener.output(*plan_.contexts[step.context].condition, output);
     context.outputs[planned.label] = std::move(output);
     context.result.generated_tokens += generated.tokens.size();
     const bool forked = step.partition != plan_.contexts[step.context].partition;

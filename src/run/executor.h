@@ -14,6 +14,7 @@
 #include <functional>
 #include <stop_token>
 #include <string>
+#include <string_view>
 
 namespace bulkhead::run {
 
@@ -21,6 +22,14 @@ struct Progress {
   std::string what;         // "prefill semantic/cluster_1", "generate 11 outputs"
   std::uint64_t done = 0;   // tokens of the run prefilled and generated so far
   std::uint64_t total = 0;  // tokens the run will need at most
+};
+
+// Who is told what a run brings forth, while it runs; on the calling thread. Each may be empty.
+struct Listener {
+  // A piece of an output, as it was drawn: a character may come in two.
+  std::function<void(const plan::Condition&, const plan::OutputPlan&, std::string_view piece)> text;
+  std::function<void(const plan::Condition&, const OutputResult&)> output;  // a whole one
+  std::function<void(const plan::Condition&)> condition;                    // nothing of it is left to do
 };
 
 struct ExecuteOptions {
@@ -31,6 +40,7 @@ struct ExecuteOptions {
   std::uint32_t max_sequences = 16;  // open at once; conditions wait for their turn beyond it
   std::stop_token cancel;
   std::function<void(const Progress&)> progress;  // on the calling thread; may be empty
+  Listener listener;
 };
 
 // Sequences one condition needs at once: each context, and a fork for each output of those that have several.

@@ -227,7 +227,8 @@ Result<Json> run_experiment(engine::Engine& engine, const std::vector<plan::Plan
                                    .hash_logits = true,
                                    .max_sequences = options.max_sequences,
                                    .cancel = options.cancel,
-                                   .progress = options.progress});
+                                   .progress = options.progress,
+                                   .listener = options.listener});
       document["runs"].push_back(to_json(result, plan, sampling));
       const auto lines = sample_lines(result, plan, sampling);
       samples.insert(samples.end(), lines.begin(), lines.end());

@@ -43,6 +43,7 @@ struct ExperimentOptions {
   Json transcript_header;  // its first line
   std::stop_token cancel;
   std::function<void(const Progress&)> progress;
+  Listener listener;
 };
 
 // Plans for all scenarios, and the room they need on `engine` reserved: everything that can be refused is refused here.

@@ -18,6 +18,7 @@
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace bulkhead::serve {
@@ -49,7 +50,12 @@ struct HttpServer::Impl {
   void add_text_routes();       // routes_text.cpp
   void add_response_routes();   // routes_responses.cpp
   void answer(const std::shared_ptr<const Form>& form, const Request& request, Response& response);
+  void add_run_routes();   // routes_runs.cpp
+  void add_page_routes();  // routes_page.cpp
+  // Of the page: files that say nothing of anybody, so no key is asked for them.
+  [[nodiscard]] static bool is_page(std::string_view path);
   void count_tokens(const Request& request, Response& response);
+  void run_scenario(const Request& request, Response& response);
   void send_stream(const Request& request, Response& response, std::function<void(EventSink&, Watch&)> write);
   // Of routes_partitions.cpp; `body` is an object.
   void declare(const Request& request, Response& response, const Json& body);

@@ -85,6 +85,8 @@ HttpServer::Impl::Impl(Service& its_service, const Embedder* its_embedder, Serve
   add_partition_routes();
   add_text_routes();
   add_response_routes();
+  add_run_routes();
+  add_page_routes();
 }
 
 std::optional<std::string> HttpServer::Impl::owner_of(const Request& request) const {
@@ -146,6 +148,7 @@ bool HttpServer::Impl::admit(const Request& request, Response& response) {
     response.set_header("Allow", "GET, HEAD, POST, DELETE, OPTIONS");
     return false;
   }
+  if (is_page(request.path)) return true;  // the same for everybody; the frame of a report asks without an origin
   if (is_of_another_origin(request)) {
     send(request, response,
          ApiError{.status = 403, .type = "permission_error", .message = "pages of another origin may not ask here"});

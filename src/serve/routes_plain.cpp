@@ -105,6 +105,7 @@ void HttpServer::Impl::add_plain_routes() {
                         {"grade", engine::name(facts.grade)},
                         {"isolation", engine::name(facts.isolation)},
                         {"batch_invariant", facts.batch_invariant},
+                        {"kv_bytes_per_token", facts.kv_bytes_per_token},
                         {"chat_template", facts.chat_template}});
   });
   // As llama-server's, for tools that watch it: the asker's own partitions, and no text of them.

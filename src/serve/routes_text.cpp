@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // /v1/chat/completions and /v1/completions.
 #include "serve/http_impl.h"
+#include "serve/in_flight.h"
 
 #include <fmt/format.h>
 
@@ -9,20 +10,6 @@
 
 namespace bulkhead::serve {
 namespace {
-
-// One of the requests for text that are waiting or computed.
-class InFlight {
- public:
-  explicit InFlight(std::atomic<std::uint32_t>& count) : count_(&count), number_(++count) {}
-  ~InFlight() { --*count_; }
-  InFlight(const InFlight&) = delete;
-  InFlight& operator=(const InFlight&) = delete;
-  [[nodiscard]] std::uint32_t number() const { return number_; }
-
- private:
-  std::atomic<std::uint32_t>* count_;
-  std::uint32_t number_;
-};
 
 // A request from its lease to its last byte: a stream is written after its handler has returned.
 struct Stream {

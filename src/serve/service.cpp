@@ -12,7 +12,10 @@ using conversation::OriginKind;
 using Finish = engine::GenerateResult::Finish;
 
 Service::Service(std::unique_ptr<engine::Engine> engine, Limits limits)
-    : desk_(desk::Desk::open(std::move(engine))), engine_(desk_->client()), conversations_(*engine_, limits) {}
+    : desk_(desk::Desk::open(std::move(engine))),
+      engine_(desk_->client()),
+      limits_(limits),
+      conversations_(*engine_, limits) {}
 
 namespace {
 

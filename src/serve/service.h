@@ -93,8 +93,11 @@ class Service {
                                            const std::stop_token& cancel);
 
   [[nodiscard]] engine::Engine& engine() { return *engine_; }
+  // The engine for work beside the conversations: what it opens counts for `owner`.
+  [[nodiscard]] std::unique_ptr<engine::Engine> client(const std::string& owner) { return desk_->client(owner); }
   [[nodiscard]] const engine::Facts& facts() const { return engine_->facts(); }
   [[nodiscard]] Conversations& conversations() { return conversations_; }
+  [[nodiscard]] const Limits& limits() const { return limits_; }
   [[nodiscard]] desk::DeskStatus desk_status() const { return desk_->status(); }
   [[nodiscard]] Counters& counters() { return counters_; }
 
@@ -107,6 +110,7 @@ class Service {
 
   std::shared_ptr<desk::Desk> desk_;
   std::unique_ptr<engine::Engine> engine_;  // the desk's
+  Limits limits_;
   Conversations conversations_;
   Counters counters_;
 };

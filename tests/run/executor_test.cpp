@@ -144,6 +144,42 @@ TEST(Executor, BookkeepingGrowsAsTheInputsDo) {
   EXPECT_LT(ran, 3 * planned) << "once when it is put together, once when it is questioned";
 }
 
+TEST(Executor, TellsPiecesOutputsAndFinishedConditions) {
+  const auto engine = make_fake_engine();
+  const auto plan = small_plan(*engine, {});
+  std::map<std::pair<std::string, std::string>, std::string> pieces;
+  std::map<std::pair<std::string, std::string>, std::string> outputs;
+  std::map<std::string, std::size_t> finished;  // with the number of outputs that were told by then
+  run::ExecuteOptions options;
+  options.listener = {
+      .text =
+          [&](const plan::Condition& condition, const plan::OutputPlan& output, std::string_view piece) {
+            pieces[{std::string(condition.name), output.label}] += piece;
+          },
+      .output =
+          [&](const plan::Condition& condition, const run::OutputResult& output) {
+            outputs[{std::string(condition.name), output.label}] = output.generated.text;
+          },
+      .condition =
+          [&](const plan::Condition& condition) {
+            auto& told = finished[std::string(condition.name)];
+            EXPECT_EQ(told, 0U) << "once";
+            for (const auto& [key, text] : outputs) told += key.first == condition.name ? 1U : 0U;
+          }};
+  const auto result = execute(*engine, plan, options);
+  ASSERT_TRUE(result.complete) << result.incomplete_reason;
+  EXPECT_EQ(outputs.size(), 12U);
+  EXPECT_EQ(pieces.size(), 12U);
+  for (const auto& entry : result.conditions) {
+    EXPECT_EQ(finished[std::string(entry.condition->name)], 3U) << entry.condition->name;
+    for (const auto& output : entry.outputs) {
+      const std::pair key(std::string(entry.condition->name), output.label);
+      EXPECT_EQ(outputs[key], output.generated.text);
+      EXPECT_FALSE(pieces[key].empty());
+    }
+  }
+}
+
 TEST(Executor, EachContextIsPrefilledOnce) {
   const auto engine = make_fake_engine();
   const auto plan = small_plan(*engine, {});

@@ -78,8 +78,13 @@ const charts = (() => {
     padding: 0.18,
   });
 
-  const frame = (width, options) =>
-    Plot.plot({ width, style: { fontSize: "12px", background: "transparent", color: "var(--ink)" }, ...options });
+  const frame = (width, options) => {
+    const style = { fontSize: "12px", background: "transparent", color: "var(--ink)" };
+    const drawn = Plot.plot({ width, style, ...options });
+    // Plot names its groups ("frame", "tick"), and what has no role can have no name.
+    for (const group of drawn.querySelectorAll("g[aria-label]")) group.removeAttribute("aria-label");
+    return drawn;
+  };
 
   // What each partition's context is made of. rows: {key, group, name, tokens, bytes, origins: {kind: tokens}}
   function sizes(rows, width) {

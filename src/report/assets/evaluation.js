@@ -407,5 +407,6 @@ page.replaceChildren(
   ].filter((part) => part !== null),
 );
 drawCharts();
-new ResizeObserver(drawCharts).observe(page);
+// Not within the observation: drawing changes the size that is observed, which browsers call a fault.
+new ResizeObserver(() => requestAnimationFrame(drawCharts)).observe(page);
 page.dataset.ready = "";

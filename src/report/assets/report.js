@@ -458,5 +458,6 @@ document.getElementById("subtitle").textContent =
   `${results.model.name} \u00b7 format ${results.settings.format} \u00b7 ` +
   `${results.runs.length} ${results.runs.length === 1 ? "run" : "runs"}`;
 show();
-new ResizeObserver(drawCharts).observe(page);
+// Not within the observation: drawing changes the size that is observed, which browsers call a fault.
+new ResizeObserver(() => requestAnimationFrame(drawCharts)).observe(page);
 page.dataset.ready = "";

@@ -1,0 +1,1 @@
+"use strict";(()=>{addEventListener("message",function t(e){e.source!==parent||typeof e.data!="string"||(removeEventListener("message",t),document.open(),document.write(e.data),document.close())});parent.postMessage("ready","*");})();
