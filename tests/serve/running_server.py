@@ -10,9 +10,9 @@ from typing import Any
 
 
 class RunningServer:
-    def __init__(self, program_and_model: list[str], keys: list[str]) -> None:
+    def __init__(self, program_and_model: list[str], keys: list[str], *flags: str) -> None:
         program, model = program_and_model
-        command = [program, "serve", "-m", model, "--port", "0", "--json", "--api-key", ",".join(keys)]
+        command = [program, "serve", "-m", model, "--port", "0", "--json", "--api-key", ",".join(keys), *flags]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         self.url = json.loads(self.process.stdout.readline())["listening"] + "/v1"
