@@ -121,9 +121,14 @@ void HttpServer::Impl::send(Response& response, const Json& body, int status) {
   response.set_content(json_text(body), "application/json; charset=utf-8");
 }
 
+void HttpServer::Impl::count(const ApiError& error, bool has_left) {
+  auto& counters = service.counters();
+  ++(has_left ? counters.cancelled : error.status < 500 ? counters.refused : counters.failed);
+}
+
 void HttpServer::Impl::send(const Request& request, Response& response, const ApiError& error) {
   const auto& form = request.path.starts_with("/v1/messages") ? messages_form() : chat_form();
-  ++(error.status < 500 ? service.counters().refused : service.counters().failed);
+  count(error, error.status == 503 && request.is_connection_closed());
   if (error.status == 429) response.set_header("Retry-After", "1");
   send(response, form.error(error), error.status);
 }

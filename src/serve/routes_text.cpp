@@ -40,17 +40,13 @@ ApiError in_time(const ApiError& error, const Watch& watch) {
 }
 
 // Runs on the connection's thread. The head of the answer is sent already: what lies between it and the first token is
-// bridged by pings. A client that is gone ends its own generation.
-void stream_answer(Service& service, Stream& stream, EventSink& sink, Watch& watch) {
+// bridged by pings. A client that is gone ends its own generation. Gives what failed.
+std::optional<ApiError> stream_answer(Service& service, Stream& stream, EventSink& sink, Watch& watch) {
   const auto& tokenizer = service.engine().tokenizer();
   const auto& form = *stream.form;
   auto lease = std::move(*stream.lease);
   stream.lease.reset();
-  const auto fail = [&](const ApiError& error) {
-    ++(error.status < 500 ? service.counters().refused : service.counters().failed);
-    static_cast<void>(sink.write(form.error_events(in_time(error, watch))));
-  };
-  if (const auto failed = service.prefill(lease, stream.wanted, watch.stop_token())) return fail(*failed);
+  if (auto failed = service.prefill(lease, stream.wanted, watch.stop_token())) return failed;
   bool there = sink.write(
       form.first_events(stream.head, stream.request, lease.partition().ledger().tokens.size(), lease.reuse()));
   if (!there) watch.stop();
@@ -59,8 +55,9 @@ void stream_answer(Service& service, Stream& stream, EventSink& sink, Watch& wat
     return there;
   };
   const auto generated = service.generate(std::move(lease), stream.request, on_text, watch.stop_token());
-  if (!generated.ok()) return fail(generated.error());
+  if (!generated.ok()) return generated.error();
   if (there) static_cast<void>(sink.write(form.last_events(stream.head, stream.request, generated.value(), tokenizer)));
+  return std::nullopt;
 }
 
 }  // namespace
@@ -88,7 +85,10 @@ void HttpServer::Impl::answer(const Form& form, const Request& request, Response
     const auto stream = std::make_shared<Stream>(
         Stream{&form, place, std::move(read.value()), std::move(wanted.value()), head, std::move(lease.value())});
     return send_stream(request, response, [this, stream](EventSink& sink, Watch& its_watch) {
-      stream_answer(service, *stream, sink, its_watch);
+      const auto failed = stream_answer(service, *stream, sink, its_watch);
+      if (!failed) return;
+      count(*failed, failed->status == 503 && its_watch.has_left());
+      static_cast<void>(sink.write(stream->form->error_events(in_time(*failed, its_watch))));
     });
   }
   if (const auto failed = service.prefill(lease.value(), wanted.value(), watch.stop_token())) {
