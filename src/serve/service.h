@@ -88,6 +88,9 @@ class Service {
   [[nodiscard]] Answer<Inspected> truncate(const std::string& owner, const std::string& partition, const Keep& keep,
                                            const std::stop_token& cancel);
 
+  // What one owner may have from now on (desk/desk.h).
+  void set_budget(const std::string& owner, const desk::Budget& budget) { desk_->set_budget(owner, budget); }
+
   [[nodiscard]] engine::Engine& engine() { return *engine_; }
   [[nodiscard]] const engine::Facts& facts() const { return engine_->facts(); }
   [[nodiscard]] Conversations& conversations() { return conversations_; }
