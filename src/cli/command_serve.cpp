@@ -32,6 +32,7 @@ struct ServeFlags {
   std::int64_t timeout = 600;
   std::int64_t ping = 30;
   std::int64_t deadline = 0;
+  std::uint64_t owner_memory = 0;  // MiB
   bool json_log = false;
 };
 
@@ -59,6 +60,7 @@ Result<void> serve(ServeFlags& flags) {
   options.timeout = std::chrono::seconds(flags.timeout);
   options.ping = flags.ping < 0 ? std::chrono::hours(24) : std::chrono::seconds(flags.ping);
   options.deadline = std::chrono::seconds(flags.deadline);
+  options.owner_bytes = flags.owner_memory << 20U;
   options.log_requests = flags.json_log;
   if (!options.aliases.empty()) {
     options.model_name = options.aliases.front();
@@ -105,6 +107,8 @@ void add_serve_flags(CLI::App& app, ServeFlags& flags) {
   app.add_option("--embedding-model", flags.embedding_model, "a GGUF file or name that answers /v1/embeddings");
   app.add_option("--partitions", flags.limits.partitions, "most partitions of one owner (64)")
       ->check(CLI::Range(1U, 1U << 16U));
+  app.add_option("--owner-memory", flags.owner_memory, "MiB of cache that one owner may take at a time; 0: any (0)")
+      ->check(CLI::Range(0U, 1U << 24U));
   app.add_option("--requests", server.most_requests, "most requests that wait or run; more get status 429 (256)")
       ->check(CLI::Range(1U, 4096U));
   app.add_option("--timeout", flags.timeout, "seconds until a client that does not read is given up (600)")

@@ -40,6 +40,8 @@ struct HttpServer::Impl {
   // In the form of the route.
   void send(const Request& request, Response& response, const ApiError& error);
   void send(Response& response, const ApiError& error) { send(Request(), response, error); }
+  // In the counters. `has_left`: the client, and nothing else was wrong.
+  void count(const ApiError& error, bool has_left);
   // The body as an object; its error is sent.
   [[nodiscard]] std::optional<Json> body_of(const Request& request, Response& response);
 

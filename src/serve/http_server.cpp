@@ -30,6 +30,10 @@ bool equal_in_constant_time(std::string_view one, std::string_view other) {
   return difference == 0;
 }
 
+std::string owner_by(const std::string& key_hash) {
+  return key_hash.substr(0, 16);
+}
+
 std::string key_of(const httplib::Request& request) {
   constexpr std::string_view kBearer = "Bearer ";
   const auto bearer = request.get_header_value("Authorization");
@@ -78,6 +82,11 @@ Identity identity_of(const httplib::Request& request, const Json& body) {
 HttpServer::Impl::Impl(Service& its_service, const Embedder* its_embedder, ServerOptions its_options)
     : service(its_service), embedder(its_embedder), options(std::move(its_options)) {
   for (const auto& key : options.api_keys) key_hashes.push_back(sha256_hex(key));
+  if (options.owner_bytes > 0) {
+    const desk::Budget budget{.kv_bytes = options.owner_bytes};
+    if (key_hashes.empty()) service.set_budget("", budget);
+    for (const auto& hash : key_hashes) service.set_budget(owner_by(hash), budget);
+  }
   std::random_device random;
   boot = fmt::format("{:08x}", random());
   add_limits();
@@ -94,7 +103,7 @@ std::optional<std::string> HttpServer::Impl::owner_of(const Request& request) co
   const auto hash = sha256_hex(key_of(request));
   std::optional<std::string> owner;
   for (const auto& known : key_hashes) {
-    if (equal_in_constant_time(known, hash)) owner = known.substr(0, 16);
+    if (equal_in_constant_time(known, hash)) owner = owner_by(known);
   }
   return owner;
 }
@@ -124,9 +133,14 @@ void HttpServer::Impl::send(Response& response, const Json& body, int status) {
   response.set_content(json_text(body), "application/json; charset=utf-8");
 }
 
+void HttpServer::Impl::count(const ApiError& error, bool has_left) {
+  auto& counters = service.counters();
+  ++(has_left ? counters.cancelled : error.status < 500 ? counters.refused : counters.failed);
+}
+
 void HttpServer::Impl::send(const Request& request, Response& response, const ApiError& error) {
   const auto& form = request.path.starts_with("/v1/messages") ? messages_form() : chat_form();
-  ++(error.status < 500 ? service.counters().refused : service.counters().failed);
+  count(error, error.status == 503 && request.is_connection_closed());
   if (error.status == 429) response.set_header("Retry-After", "1");
   send(response, form.error(error), error.status);
 }

@@ -23,6 +23,7 @@ struct ServerOptions {
   std::string model_name = {};             // as clients are told; also taken: "default"
   std::vector<std::string> aliases = {};   // further names of it
   std::uint32_t most_requests = 256;       // for text, waiting or computed: more get 429
+  std::uint64_t owner_bytes = 0;           // of cells that one owner may have in the cache; 0: no limit
   std::uint64_t body_bytes = std::uint64_t{8} << 20U;
   std::chrono::seconds timeout{600};  // of a client that neither reads nor writes
   std::chrono::seconds ping{30};      // a stream that is quiet for so long gets a comment

@@ -27,27 +27,23 @@ ApiError in_time(const ApiError& error, const Watch& watch) {
 }
 
 // Runs on the connection's thread. The head of the answer is sent already: what lies between it and the first token is
-// bridged by pings. A client that is gone ends its own generation.
-void stream_answer(Service& service, Stream& stream, EventSink& sink, Watch& watch,
-                   const std::function<std::string()>& new_call_id) {
-  const auto events = stream.form->events(stream.head, stream.request, service.engine().tokenizer());
+// bridged by pings. A client that is gone ends its own generation. Gives what failed.
+std::optional<ApiError> stream_answer(Service& service, Stream& stream, Events& events, EventSink& sink, Watch& watch,
+                                      const std::function<std::string()>& new_call_id) {
   auto lease = std::move(*stream.lease);
   stream.lease.reset();
-  const auto fail = [&](const ApiError& error) {
-    ++(error.status < 500 ? service.counters().refused : service.counters().failed);
-    static_cast<void>(sink.write(events->failed(in_time(error, watch))));
-  };
-  if (const auto failed = service.prefill(lease, stream.wanted, watch.stop_token())) return fail(*failed);
-  bool there = sink.write(events->first(lease.partition().ledger().tokens.size(), lease.reuse()));
+  if (auto failed = service.prefill(lease, stream.wanted, watch.stop_token())) return failed;
+  bool there = sink.write(events.first(lease.partition().ledger().tokens.size(), lease.reuse()));
   if (!there) watch.stop();
   const auto on_text = [&](std::uint32_t choice, const TokenEvent& event, const Delta& delta) {
-    there = there && sink.write(events->more(choice, delta, &event));
+    there = there && sink.write(events.more(choice, delta, &event));
     return there;
   };
   const auto generated = service.generate(std::move(lease), stream.request, on_text, watch.stop_token(), new_call_id);
-  if (!generated.ok()) return fail(generated.error());
+  if (!generated.ok()) return generated.error();
   stream.form->finished(stream.head, stream.request, generated.value(), service.engine().tokenizer());
-  if (there) static_cast<void>(sink.write(events->last(generated.value())));
+  if (there) static_cast<void>(sink.write(events.last(generated.value())));
+  return std::nullopt;
 }
 
 }  // namespace
@@ -75,7 +71,12 @@ void HttpServer::Impl::answer(const std::shared_ptr<const Form>& form, const Req
     const auto stream = std::make_shared<Stream>(
         Stream{form, place, std::move(read.value()), std::move(wanted.value()), head, std::move(lease.value())});
     return send_stream(request, response, [this, stream](EventSink& sink, Watch& its_watch) {
-      stream_answer(service, *stream, sink, its_watch, [&] { return new_id(stream->form->call_prefix()); });
+      const auto events = stream->form->events(stream->head, stream->request, service.engine().tokenizer());
+      const auto failed = stream_answer(service, *stream, *events, sink, its_watch,
+                                        [&] { return new_id(stream->form->call_prefix()); });
+      if (!failed) return;
+      count(*failed, failed->status == 503 && its_watch.has_left());
+      static_cast<void>(sink.write(events->failed(in_time(*failed, its_watch))));
     });
   }
   if (const auto failed = service.prefill(lease.value(), wanted.value(), watch.stop_token())) {

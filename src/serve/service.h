@@ -92,6 +92,9 @@ class Service {
   [[nodiscard]] Answer<Inspected> truncate(const std::string& owner, const std::string& partition, const Keep& keep,
                                            const std::stop_token& cancel);
 
+  // What one owner may have from now on (desk/desk.h).
+  void set_budget(const std::string& owner, const desk::Budget& budget) { desk_->set_budget(owner, budget); }
+
   [[nodiscard]] engine::Engine& engine() { return *engine_; }
   // The engine for work beside the conversations: what it opens counts for `owner`.
   [[nodiscard]] std::unique_ptr<engine::Engine> client(const std::string& owner) { return desk_->client(owner); }

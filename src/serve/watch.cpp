@@ -21,7 +21,10 @@ Watch::Watch(const httplib::Request& request, std::stop_token stopping, std::chr
         std::condition_variable_any ended;
         std::unique_lock lock(mutex);
         while (!ended.wait_for(lock, done, kTick, [&] { return done.stop_requested(); })) {
-          if (request.is_connection_closed()) stop_.request_stop();
+          if (request.is_connection_closed()) {
+            left_ = true;
+            stop_.request_stop();
+          }
           if (deadline.count() > 0 && std::chrono::steady_clock::now() - begin >= deadline) {
             late_ = true;
             stop_.request_stop();

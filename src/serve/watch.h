@@ -28,6 +28,7 @@ class Watch {
   void stop() { stop_.request_stop(); }
   // It watches no more, and calls no tick.
   void end();
+  [[nodiscard]] bool has_left() const { return left_; }  // the client
   [[nodiscard]] bool is_late() const { return late_; }
 
  private:
@@ -38,6 +39,7 @@ class Watch {
 
   std::stop_source stop_;
   std::stop_callback<Stop> stopped_;
+  std::atomic<bool> left_ = false;
   std::atomic<bool> late_ = false;
   std::jthread thread_;  // last: all else is there when it starts
 };

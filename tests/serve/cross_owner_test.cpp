@@ -171,7 +171,7 @@ class Talker {
   [[nodiscard]] std::string leave_after(const std::string& path, Json body, const httplib::Headers& headers,
                                         std::size_t pieces) {
     body["stream"] = true;
-    body["max_tokens"] = 200;
+    body["max_tokens"] = 100;
     ++record_.requests;
     std::string text;
     std::size_t came = 0;

@@ -220,6 +220,7 @@ TEST_F(Busy, AClientThatLeavesWhileItWaitsIsForgotten) {
     client.stop();
     while (counters.in_flight > 4) std::this_thread::sleep_for(std::chrono::milliseconds(5));
     EXPECT_EQ(served.service().desk_status().waiting, 0U);
+    EXPECT_EQ(counters.failed, 0U) << "nobody's fault";
   }
   EXPECT_EQ(counters.completion_tokens, 0U) << "it left before anybody's answer ended";
 }

@@ -416,6 +416,33 @@ TEST_F(Partitions, WhiteSpaceThatATemplateTrimsIsNoToken) {
   EXPECT_EQ(tokens_from("bob", OriginKind::kMessage), received[0]["tokens"]);
 }
 
+// One whose budget is spent parks its own: another's stay where they are, and what comes back is what went.
+TEST(PartitionOwners, ABudgetIsOnesOwn) {
+  const Served served({.api_keys = {"key-one", "key-two"}, .owner_bytes = std::uint64_t{1} << 20U});
+  const httplib::Headers one = {{"Authorization", "Bearer key-one"}};
+  const httplib::Headers two = {{"Authorization", "Bearer key-two"}};
+  std::string text;
+  for (int i = 0; i < 60; ++i) text += "word " + std::to_string(i) + ' ';
+  ASSERT_EQ(served.chat(chat_in("a", {text}), two).status, 200);
+  const auto first = served.chat(chat_in("a", {text}), one);
+  ASSERT_EQ(first.status, 200) << first.body;
+  EXPECT_EQ(served.service().desk_status().parks, 0U);
+  std::vector<std::string> names = {"b", "c", "d", "e"};
+  for (const auto& name : names) ASSERT_EQ(served.chat(chat_in(name, {name + text}), one).status, 200);
+  const auto parks = served.service().desk_status().parks;
+  EXPECT_GT(parks, 0U);
+  EXPECT_EQ(served.service().desk_status().parked, parks);
+  const auto next = chat_in("a", {text, content_of(first.json()), "more"});
+  const auto unparks = served.service().desk_status().unparks;
+  const auto back = served.chat(next, one);
+  EXPECT_GT(served.service().desk_status().unparks, unparks);
+  EXPECT_EQ(own_of(back)["reuse"]["tokens"], first.json()["usage"]["total_tokens"]);
+  const auto before = served.service().desk_status().unparks;
+  const auto others = served.chat(next, two);
+  EXPECT_EQ(served.service().desk_status().unparks, before) << "hers was never parked";
+  EXPECT_EQ(own_of(others)["logits_hash"], own_of(back)["logits_hash"]);
+}
+
 // What another owner has looks in every way like what nobody has.
 TEST(PartitionOwners, AnothersIsLikeOneThatIsNotThere) {
   const std::vector<std::string> keys = {"key-one", "key-two"};

@@ -68,7 +68,7 @@ class Served {
 
   [[nodiscard]] httplib::Client client() const {
     httplib::Client made("127.0.0.1", port_);
-    made.set_read_timeout(std::chrono::seconds(60));
+    made.set_read_timeout(std::chrono::seconds(600));
     return made;
   }
   [[nodiscard]] Reply get(const std::string& path, const httplib::Headers& headers = {}) const {
