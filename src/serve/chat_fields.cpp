@@ -64,6 +64,11 @@ engine::ToolCall call_of(const Json& call, BodyReader& reader, const std::string
                                     place + ".function.arguments")};
 }
 
+// Blocks and earlier responses add to what was counted.
+void check_count(const Messages& messages, BodyReader& reader, std::string_view field) {
+  if (messages.size() > kMostMessages) reader.fail(fmt::format("more than {} messages in all", kMostMessages), field);
+}
+
 void check_last(const Messages& messages, BodyReader& reader, std::string_view field) {
   if (messages.empty() || messages.back().role != "assistant") return;
   reader.fail("the last message must not be the assistant's: continuing an answer is not supported", field);
@@ -232,6 +237,7 @@ void read_anthropic_messages(BodyReader& reader, Messages& into, std::vector<Out
   for (std::size_t i = 0; list != nullptr && i < list->size(); ++i) {
     add_anthropic_message((*list)[i], into, outputs, reader, fmt::format("messages[{}]", i));
   }
+  check_count(into, reader, "messages");
 }
 
 void read_anthropic_tools(BodyReader& reader, ToolUse& into) {
@@ -313,6 +319,7 @@ void read_responses_input(BodyReader& reader, const Messages& earlier, Messages&
   for (std::size_t i = 0; i < input->size(); ++i) {
     add_response_item((*input)[i], into, reader, fmt::format("input[{}]", i));
   }
+  check_count(into, reader, "input");
   check_last(into, reader, "input");
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The bodies that clients send `bulkhead serve`: chats, completions, messages and histories. The first byte says which.
+// The bodies that clients send `bulkhead serve`: chats, completions, messages, responses and histories. The first byte
+// says which.
 #include "fuzz/input.h"
 
 #include "base/json.h"
@@ -7,6 +8,8 @@
 #include "serve/generation_request.h"
 
 #include <algorithm>
+#include <optional>
+#include <string>
 
 namespace bulkhead::fuzz {
 namespace {
@@ -14,23 +17,35 @@ namespace {
 using serve::GenerationRequest;
 
 serve::Answer<GenerationRequest> read(std::uint8_t which, const Json& body) {
-  switch (which % 5) {
+  switch (which % 6) {
     case 0: return serve::read_chat_request(body);
     case 1: return serve::read_completion_request(body);
     case 2: return serve::read_messages_request(body);
     case 3: return serve::read_messages_request(body, true);
+    case 5:
+      return serve::read_responses_request(body, [](const std::string& id) -> std::optional<serve::Messages> {
+        if (id.empty()) return std::nullopt;
+        return serve::Messages{{"user", "a"}, {"assistant", id}};
+      });
     default: return body.is_object() ? serve::read_history(body) : serve::invalid_request("no object");
   }
 }
 
 // What is accepted is within its bounds, and an output stands between two characters of a user's message.
-void check(const GenerationRequest& request, bool is_history) {
+void check(const GenerationRequest& request) {
   require(request.choices >= 1 && request.choices <= serve::kMostChoices);
   require(request.messages.size() <= serve::kMostMessages + 1);
   require(!request.max_tokens || *request.max_tokens > 0);
   require(std::ranges::none_of(request.options.stop, [](const auto& stop) { return stop.empty(); }));
   require(std::ranges::all_of(request.prompt_tokens, [](auto token) { return token >= 0; }));
-  if (!request.messages.empty() && !is_history) require(request.messages.back().role != "assistant");
+  for (const auto& message : request.messages) {
+    for (const auto& call : message.calls) {
+      const auto arguments = parse_json(call.arguments);
+      require(message.role == "assistant" && arguments.ok() && arguments->is_object());
+    }
+  }
+  for (const auto& tool : request.tools.tools) require(!tool.name.empty() && tool.name.size() <= 64);
+  require(request.tools.tools.empty() || request.options.grammar.empty());
   std::size_t message = 0;
   for (const auto& output : request.outputs) {
     require(output.message >= message && output.message < request.messages.size() && !output.partition.empty());
@@ -51,7 +66,7 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (!body.ok()) return 0;
   const auto request = fuzz::read(data[0], body.value());
   if (request.ok()) {
-    fuzz::check(request.value(), data[0] % 5 == 4);
+    fuzz::check(request.value());
     return 0;
   }
   fuzz::require(request.error().status == 400 && !request.error().message.empty());

@@ -12,6 +12,7 @@ from __future__ import annotations
 import pathlib
 import subprocess
 import sys
+import tempfile
 
 from running_server import RunningServer
 
@@ -29,7 +30,8 @@ def main() -> int:
         command += ["--url", server.url.removesuffix("/v1"), "--header", f"Authorization: Bearer {KEY}"]
         command += ["--checks", CHECKS, "--max-examples", examples, "--phases", phases]
         command += ["--request-timeout", "120", "--generation-deterministic"]
-        return subprocess.run(command, check=False).returncode
+        with tempfile.TemporaryDirectory() as folder:  # it keeps notes where it runs
+            return subprocess.run(command, check=False, cwd=folder).returncode
     finally:
         server.stop()
 
