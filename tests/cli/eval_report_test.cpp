@@ -64,7 +64,7 @@ struct Marks {
 Marks marks_of(const std::string& body, const std::string& chart) {
   const auto svg = between(body, "aria-label=\"" + chart + "\"", "</svg>");
   Marks marks{occurrences(svg, "<circle"), 0};
-  const std::string group = "<g aria-label=\"rule\"";
+  const std::string group = "data-mark=\"rule\"";
   for (auto at = svg.find(group); at != std::string::npos; at = svg.find(group, at + 1)) {
     marks.rules += occurrences(svg.substr(at, svg.find("</g>", at) - at), "<line");
   }

@@ -81,8 +81,11 @@ const charts = (() => {
   const frame = (width, options) => {
     const style = { fontSize: "12px", background: "transparent", color: "var(--ink)" };
     const drawn = Plot.plot({ width, style, ...options });
-    // Plot names its groups ("frame", "tick"), and what has no role can have no name.
-    for (const group of drawn.querySelectorAll("g[aria-label]")) group.removeAttribute("aria-label");
+    // Plot names its groups ("rule", "tick") for readers of screens, but what has no role can have no name.
+    for (const group of drawn.querySelectorAll("g[aria-label]")) {
+      group.dataset.mark = group.getAttribute("aria-label");
+      group.removeAttribute("aria-label");
+    }
     return drawn;
   };
 
