@@ -161,20 +161,31 @@ void read_openai_messages(BodyReader& reader, Messages& into, std::vector<Output
   }
 }
 
-void read_openai_tools(BodyReader& reader, ToolUse& into) {
+namespace {
+
+// Functions, as chats (`nested`: in a member "function") and responses write them.
+void read_functions(BodyReader& reader, bool nested, ToolUse& into) {
   const auto* list = reader.take("tools");
   if (list != nullptr) list = objects(reader, "tools", 0);
   for (std::size_t i = 0; list != nullptr && i < list->size(); ++i) {
-    const auto place = fmt::format("tools[{}]", i);
+    auto place = fmt::format("tools[{}]", i);
     const auto& tool = (*list)[i];
-    const auto function = tool.find("function");
-    if (text_member(tool, "type") != "function" || function == tool.end() || !function->is_object()) {
-      return reader.fail("only tools of type \"function\" are supported", place);
+    if (text_member(tool, "type") != "function") {
+      return reader.fail("only tools of type \"function\" are supported", place + ".type");
     }
-    add_tool(tool_of(*function, "parameters", reader, place + ".function"), into, reader, place + ".function");
+    const auto inner = nested ? tool.find("function") : tool.end();
+    if (nested) place += ".function";
+    if (nested && (inner == tool.end() || !inner->is_object())) return reader.fail("this must be an object", place);
+    add_tool(tool_of(nested ? *inner : tool, "parameters", reader, place), into, reader, place);
   }
   read_tool_choice(reader, into);
   reader.boolean("parallel_tool_calls", into.several_calls);
+}
+
+}  // namespace
+
+void read_openai_tools(BodyReader& reader, ToolUse& into) {
+  read_functions(reader, true, into);
 }
 
 namespace {
@@ -324,18 +335,7 @@ void read_responses_input(BodyReader& reader, const Messages& earlier, Messages&
 }
 
 void read_responses_tools(BodyReader& reader, ToolUse& into) {
-  const auto* list = reader.take("tools");
-  if (list != nullptr) list = objects(reader, "tools", 0);
-  for (std::size_t i = 0; list != nullptr && i < list->size(); ++i) {
-    const auto place = fmt::format("tools[{}]", i);
-    const auto& tool = (*list)[i];
-    if (text_member(tool, "type") != "function") {
-      return reader.fail("only tools of type \"function\" are supported", place + ".type");
-    }
-    add_tool(tool_of(tool, "parameters", reader, place), into, reader, place);
-  }
-  read_tool_choice(reader, into);
-  reader.boolean("parallel_tool_calls", into.several_calls);
+  read_functions(reader, false, into);
 }
 
 }  // namespace bulkhead::serve

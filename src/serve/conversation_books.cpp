@@ -211,13 +211,14 @@ void Conversations::Lease::prefilled(const Wanted& wanted) {
   });
 }
 
-void Conversations::Lease::answered(const engine::AnswerParts& answer, std::optional<engine::Token> end) const {
+void Conversations::Lease::answered(const std::string& text, const engine::AnswerParts& answer,
+                                    std::optional<engine::Token> end) const {
   if (taken_->raw) return;
   auto& log = taken_->log;
   log.note_answer(answer, end);
   taken_->known = log.answered;
   if (!log.answered) return;
-  const auto label = output_label(taken_->id, log.messages.size() - 1, answer.content);
+  const auto label = output_label(taken_->id, log.messages.size() - 1, text);
   auto output = partition().output_message(label);
   taken_->answers.push_back({.messages = log.messages.size(),
                              .rendered_bytes = log.rendered.size(),

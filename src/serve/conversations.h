@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The conversations of all owners, each in a partition of its own, and which of them a request goes on with. By order:
 //   1. the partition that the request names;
-//   2. exact history: of the owner's partitions in this scope (identity.h) that nobody uses, the one whose chat, turn
-//   by
-//      turn, is the beginning of the request's; where several are, one is forked;
+//   2. exact history: of the owner's partitions in this scope (identity.h) that nobody uses, the one whose chat is the
+//      beginning of the request's, turn by turn; where several are, one is forked;
 //   3. a new partition, forked where another of the same owner and scope holds the same first tokens.
 // Never one that is merely similar. What was drawn stays as it was drawn: where history is the same text, the tokens in
 // the cache stand.
@@ -122,8 +121,8 @@ class Conversations {
     void comes_from(const Lease& source) const;
     // The tail is in the cache: the chat is what was wanted. From now on reuse() is what the ledger says.
     void prefilled(const Wanted& wanted);
-    // What a generation said behind that, and the end token if one was drawn.
-    void answered(const engine::AnswerParts& answer, std::optional<engine::Token> end) const;
+    // The text of a generation behind that, what it says, and the end token if one was drawn.
+    void answered(const std::string& text, const engine::AnswerParts& answer, std::optional<engine::Token> end) const;
     // Nothing of it may be used again.
     void give_up() const;
 

@@ -152,7 +152,7 @@ Answer<Generated> Service::generate(Conversations::Lease lease, const Generation
     auto& result = results[i].value();
     const bool ended = result.finish == Finish::kEnd && !result.tokens.empty();
     auto rest = streams[i].finish(result.text);
-    leases[i].answered(streams[i].answer(), ended ? std::optional(result.tokens.back()) : std::nullopt);
+    leases[i].answered(result.text, streams[i].answer(), ended ? std::optional(result.tokens.back()) : std::nullopt);
     generated.completion_tokens += result.tokens.size();
     if (result.finish == Finish::kCancelled) ++counters_.cancelled;
     generated.choices.push_back({i, leases[i].id(), std::move(result), streams[i].answer(), std::move(rest)});

@@ -9,6 +9,8 @@
 
 #include <algorithm>
 #include <charconv>
+#include <map>
+#include <memory>
 #include <span>
 #include <utility>
 
@@ -176,8 +178,14 @@ Result<engine::ToolChat> chat_parts(Wanted& wanted, bool open_answer, const engi
   }
   BH_TRY(chat, engine::render_opaque_tools(tokenizer, chat_of(wanted.messages, wanted.tools, open_answer)));
   if (wanted.tools.tools.empty()) chat.grammar.clear();
-  wanted.beginning = [&tokenizer, messages = wanted.messages, use = wanted.tools](std::size_t count) {
-    return beginning_of(tokenizer, std::span(messages).first(std::min(count, messages.size())), use);
+  // Several partitions may hold the same beginning, and rendering with tools takes its time.
+  using Known = std::map<std::size_t, std::optional<prompt::ChatBeginning>>;
+  wanted.beginning = [&tokenizer, messages = wanted.messages, use = wanted.tools,
+                      known = std::make_shared<Known>()](std::size_t count) {
+    const auto [place, is_new] = known->try_emplace(count);
+    if (is_new)
+      place->second = beginning_of(tokenizer, std::span(messages).first(std::min(count, messages.size())), use);
+    return place->second;
   };
   return chat;
 }

@@ -42,7 +42,7 @@ struct Wanted {
   std::optional<std::size_t> answer_at = {};
   ToolUse tools = {};
   // Of a chat with tools: what the template makes of its first `count` messages, of which the last is an answer.
-  // nullopt: it refuses, or writes such a turn in no way that is known.
+  // nullopt: it refuses, or writes such a turn in no way that is known. One thread at a time.
   std::function<std::optional<prompt::ChatBeginning>(std::size_t count)> beginning = {};
 };
 

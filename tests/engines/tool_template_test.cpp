@@ -4,9 +4,11 @@
 #include "engines/llama/tool_template.h"
 
 #include "engine/opaque_chat.h"
+#include "engines/hostile_templates.h"
 #include "engines/llama/backend.h"
 #include "engines/llama/grammar.h"
 #include "engines/llama/json_schema.h"
+#include "engines/llama/rule_names.h"
 #include "json_of.h"
 #include "paths.h"
 #include "prompt/word_tokenizer.h"
@@ -14,6 +16,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <fstream>
 #include <sstream>
 #include <string>
@@ -154,6 +157,80 @@ TEST(ToolTemplate, ACallWithoutTheWordsAroundItIsOneWhereItIsAllThatIsSaid) {
     EXPECT_TRUE(calls(text).empty()) << text;
     EXPECT_EQ(chat->reader->read(text, false)->content, text);
   }
+}
+
+// What only a chat with these two tools runs into: reading the template says nothing of it.
+TEST(HostileToolTemplates, AreStoppedWhenAChatIsRendered) {
+  start_backend();
+  const auto qwen = source_of("Qwen-Qwen2.5-7B-Instruct");
+  const std::vector<ChatMessage> asked = {{"user", "a"}};
+  std::vector<testing::HostileTemplate> all = testing::endless_templates();
+  for (auto* more : {&testing::large_templates, &testing::trapping_templates}) {
+    for (auto& one : more()) all.push_back(std::move(one));
+  }
+  for (const auto& hostile : all) {
+    const auto begin = std::chrono::steady_clock::now();
+    const auto source = qwen + "{% if tools and tools|length == 2 and tools[0].function.name == 'set_lamp' %}" +
+                        hostile.source + "{% endif %}";
+    const auto made = ToolTemplate::parse(source, "<s>", "</s>", 0);
+    if (made.ok()) {
+      const auto chat = made->render({.messages = asked, .tools = kTools});
+      EXPECT_FALSE(chat.ok()) << hostile.name;
+    } else {
+      EXPECT_EQ(made.error().code, ErrorCode::kCorrupt) << hostile.name << ": " << made.error().message;
+    }
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+    EXPECT_LT(took.count(), 60) << hostile.name;
+  }
+  EXPECT_TRUE(template_of("Qwen-Qwen2.5-7B-Instruct").render({.messages = asked, .tools = kTools}).ok())
+      << "a limit that was reached must not outlive its chat";
+}
+
+TEST(ToolTemplate, DeepSchemasHaveRulesThatAreTaken) {
+  const auto source = template_of("Qwen-Qwen2.5-7B-Instruct");
+  const std::vector<ChatMessage> asked = {{"user", "a"}};
+  std::string deep = R"({"type":"string"})";
+  for (int i = 0; i < 8; ++i) {
+    deep = R"({"type":"object","properties":{"a_rather_long_name_of_a_property":)" + deep +
+           R"(},"required":["a_rather_long_name_of_a_property"]})";
+  }
+  const std::vector<Tool> tools = {{"a_tool_with_a_long_name", "", deep}};
+  const auto chat = source.render({.messages = asked, .tools = tools, .must_call = true});
+  ASSERT_TRUE(chat.ok()) << chat.error().to_string();
+  EXPECT_TRUE(Grammar::parse(chat->grammar).ok());
+  EXPECT_THAT(chat->grammar, ::testing::HasSubstr("a_rather_long_name_of_a_property")) << "texts keep their names";
+}
+
+// Rules for so many would be refused where a call is drawn: without a demand they are left out.
+TEST(ToolTemplate, RulesThatAreTooLargeAreLeftOutUnlessACallIsDemanded) {
+  const auto source = template_of("Qwen-Qwen2.5-7B-Instruct");
+  const std::vector<ChatMessage> asked = {{"user", "a"}};
+  std::vector<Tool> tools;
+  for (int i = 0; i < 100; ++i) {
+    tools.push_back({"tool_" + std::to_string(i), "",
+                     R"({"type":"object","properties":{"a":{"enum":[")" + std::string(900, 'a') + R"("]}}})"});
+  }
+  const auto free = source.render({.messages = asked, .tools = tools});
+  ASSERT_TRUE(free.ok()) << free.error().to_string();
+  EXPECT_TRUE(free->grammar.empty());
+  EXPECT_TRUE(free->grammar_triggers.empty());
+  EXPECT_TRUE(free->reader);
+  const auto must = source.render({.messages = asked, .tools = tools, .must_call = true});
+  ASSERT_FALSE(must.ok());
+  EXPECT_EQ(must.error().code, ErrorCode::kBadInput);
+  EXPECT_EQ(must.error().place, "tools");
+}
+
+TEST(RuleNames, LongOnesAreShortenedWhereTheyAreNamesOnly) {
+  const std::string name(50, 'n');
+  const auto rules = "root ::= " + name + " \"" + name + "\" [" + name + "] (" + name + "-b)? rule-1\n" + name +
+                     " ::= \"a \\\" " + name + "\"{2,5}\n" + name + "-b ::= \"b\"\nrule-1 ::= \"c\"\n";
+  const auto shorter = with_short_names(rules);
+  EXPECT_EQ(shorter, "root ::= rule-2 \"" + name + "\" [" + name + "] (rule-3)? rule-1\nrule-2 ::= \"a \\\" " + name +
+                         "\"{2,5}\nrule-3 ::= \"b\"\nrule-1 ::= \"c\"\n");
+  EXPECT_TRUE(Grammar::parse(shorter).ok());
+  EXPECT_EQ(with_short_names("root ::= \"a\""), "root ::= \"a\"");
+  EXPECT_EQ(with_short_names(""), "");
 }
 
 INSTANTIATE_TEST_SUITE_P(Of, ShippedToolTemplate,

@@ -201,7 +201,7 @@ std::vector<Malformed> malformed() {
            {R"("response_format": "json")", "response_format"},
            {R"("grammar": "root ::= nothing")", ""},
            {R"("grammar": "root ::= \"a\"", "response_format": {"type": "json_object"})", "grammar"},
-           {R"("tools": [{"type": "function"}])", "tools[0]"},
+           {R"("tools": [{"type": "function"}])", "tools[0].function"},
            {R"("tool_choice": "required")", "tool_choice"},
            {R"("frequency_penalty": 0.5)", "frequency_penalty"},
            {R"("presence_penalty": 1)", "presence_penalty"},

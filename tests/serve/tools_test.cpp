@@ -173,7 +173,7 @@ TEST(Tools, WhatCannotBeIsRefusedByName) {
   refused(body, "tools");
   body = tools_body();
   body["tools"][0]["type"] = "web_search";
-  refused(body, "tools[0]");
+  refused(body, "tools[0].type");
   body = tools_body();
   body["tools"][0]["function"]["name"] = "with space";
   refused(body, "tools[0].function.name");

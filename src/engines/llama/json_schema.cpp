@@ -2,6 +2,7 @@
 #include "engines/llama/json_schema.h"
 
 #include "engines/llama/assertions.h"
+#include "engines/llama/rule_names.h"
 
 #include <fmt/format.h>
 #include <json-schema-to-grammar.h>
@@ -145,7 +146,7 @@ Result<std::string> grammar_of_schema(const Json& schema, bool strict) {
   BH_CHECK(check_schema(schema, strict));
   const AssertionScope assertions;
   try {
-    return json_schema_to_grammar(common_json::parse(json_text(schema)));
+    return with_short_names(json_schema_to_grammar(common_json::parse(json_text(schema))));
   } catch (const std::exception& failure) {
     std::string_view why = failure.what();
     constexpr std::string_view kBefore = "JSON schema conversion failed:\n";

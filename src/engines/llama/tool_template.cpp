@@ -2,8 +2,11 @@
 #include "engines/llama/tool_template.h"
 
 #include "base/json.h"
+#include "engine/generation.h"
 #include "engines/llama/assertions.h"
+#include "engines/llama/grammar.h"
 #include "engines/llama/json_schema.h"
+#include "engines/llama/rule_names.h"
 #include "engines/llama/template_limits.h"
 
 #include <chat.h>
@@ -136,6 +139,23 @@ std::string with_own_root(const std::string& rules, bool several) {
   return has_calls ? changed : rules;
 }
 
+Error too_large() {
+  return {ErrorCode::kBadInput, "the rules for calls of all these tools are too large", {}, {}};
+}
+
+// Rules that our parser takes. Where none are demanded and they are too large, the answer is free.
+Result<void> check_rules(bool must, ToolChat& chat) {
+  if (chat.grammar.empty()) return {};
+  chat.grammar = with_short_names(chat.grammar);
+  const bool fits = chat.grammar.size() <= engine::kMostGrammarBytes;
+  const auto parsed = fits ? Grammar::parse(chat.grammar) : Result<Grammar>(too_large());
+  if (parsed.ok()) return {};
+  if (must) return Error{ErrorCode::kBadInput, parsed.error().message, "tools", "give fewer tools, or simpler ones"};
+  chat.grammar.clear();
+  chat.grammar_triggers.clear();
+  return {};
+}
+
 // Rules that hold from a word on begin with that word: held from the first token on, they demand a call at once. The
 // rules that come for a demanded call allow any text before it, in which small models lose themselves.
 void take_rules(const common_chat_params& params, const ToolChatRequest& request, ToolChat& chat) {
@@ -216,6 +236,7 @@ Result<ToolChat> ToolTemplate::render(const ToolChatRequest& request) const {
       return Error{ErrorCode::kUnsupported, "how the model's chat template writes calls is not known", "tools",
                    "leave the choice to the model"};
     }
+    BH_CHECK(check_rules(must, chat));
     chat.stop = params.additional_stops;
     std::vector<std::string> names;
     for (const auto& tool : inputs.tools) names.push_back(tool.name);

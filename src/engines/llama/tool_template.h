@@ -27,7 +27,8 @@ class ToolTemplate {
   // The parts are one, all of it the template's; contents are to be covered (engine/opaque_chat.h). kBadInput: more
   // than kMostTools tools, or schemas that check_schema() refuses. Rules hold from the words on with which this
   // template begins a call, and from the first token on where a call is demanded. Where it begins calls in no such way
-  // there are none unless a call is demanded, which is kUnsupported where there are none even then.
+  // there are none unless a call is demanded, which is kUnsupported where there are none even then. So too where they
+  // would be larger than Grammar::parse() takes, which is kBadInput where a call is demanded.
   [[nodiscard]] Result<engine::ToolChat> render(const engine::ToolChatRequest& request) const;
 
  private:
