@@ -112,12 +112,14 @@ class Bench:
 
     def search(self) -> dict[str, dict[str, Json]]:
         """Figures by flag set and workload, of one round on requests that are not measured again."""
-        if self.flags.search_from:
-            found: dict[str, dict[str, Json]] = json.loads(Path(self.flags.search_from).read_text(encoding="utf-8"))["search"]
-            return found
-        say("search of llama-server's flags")
         results: dict[str, dict[str, Json]] = {}
-        for name in self.flags.sets or self.sets:
+        names = self.flags.sets or list(self.sets)
+        if self.flags.search_from:
+            results = json.loads(Path(self.flags.search_from).read_text(encoding="utf-8"))["search"]
+            names = self.flags.sets or []
+        if names:
+            say("search of llama-server's flags")
+        for name in names:
             for workload in self.sets[name].get("workloads", list(WORKLOADS)):
                 if workload not in self.flags.workloads:
                     continue
@@ -218,8 +220,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=19)
     parser.add_argument("--quick", action="store_true", help="a short check of the bench itself: its figures say nothing")
     parser.add_argument("--workloads", type=lambda text: text.split(","), default=list(WORKLOADS), help=f"some of {','.join(WORKLOADS)}")
-    parser.add_argument("--sets", type=lambda text: text.split(","), help="flag sets to search; default: all of serve_flags.json")
-    parser.add_argument("--search-from", help="JSON of an earlier run, whose search stands")
+    parser.add_argument("--sets", type=lambda text: text.split(","), help="flag sets to search; default: all of serve_flags.json, or none beside --search-from")
+    parser.add_argument("--search-from", help="JSON of an earlier run, whose search stands; sets that are named are searched too")
     return parser.parse_args()
 
 

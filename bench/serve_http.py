@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import itertools
 import json
 import os
 import socket
@@ -134,7 +135,7 @@ class Stream:
     def gaps(self) -> list[tuple[float, float]]:
         """The end of each pause between two steps, and its length. What comes at once is of one step: drafts that held."""
         steps = [time for last, time in zip([0.0, *self.times], self.times, strict=False) if time - last > AT_ONCE_SECONDS]
-        return [(after, after - before) for before, after in zip(steps, steps[1:], strict=False)]
+        return [(after, after - before) for before, after in itertools.pairwise(steps)]
 
     def cached(self) -> int:
         return int((self.usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0)
