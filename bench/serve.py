@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import serve_http
-from serve_http import Client, Json, Server, ServerFailed
+from serve_http import Client, Json, OtherWork, Server, ServerFailed
 from serve_work import QUICK, WORKLOADS, Asked, Sizes, warm
 
 OURS = "bulkhead"
@@ -98,7 +98,9 @@ class Bench:
             with server:
                 client = Client(server, self.chats)
                 warm(client)
+                others = OtherWork(server)
                 figures = WORKLOADS[workload](client, self.asked[turn], self.sizes_of(turn))
+                figures["others_cores"] = others.cores()
         except ServerFailed as error:
             if side == OURS:
                 raise
@@ -107,7 +109,7 @@ class Bench:
             return None
         figures["peak_rss_bytes"] = server.peak_rss_bytes
         shown = "  ".join(f"{measure.figure} {figures[measure.figure]:.3f}" for measure in MEASURES if measure.workload == workload)
-        say(f"  {workload:18} {side:22} {time.monotonic() - begin:6.1f} s  {shown}")
+        say(f"  {workload:18} {side:22} {time.monotonic() - begin:6.1f} s  {shown}  others {figures['others_cores'] or 0:.2f}")
         return figures
 
     def search(self) -> dict[str, dict[str, Json]]:
@@ -160,23 +162,27 @@ def is_whole(figures: Json) -> bool:
     return bool(figures.get("streams_beside") == figures.get("streams"))
 
 
-def compare(rounds: dict[str, dict[str, list[Json]]], best: dict[str, str]) -> list[Json]:
+def values_of(measure: Measure, figures: list[Json]) -> Json:
+    values = [float(one[measure.figure]) for one in figures]
+    return {"median": statistics.median(values), "best": min(values) if measure.is_better_when_less else max(values), "values": values}
+
+
+def compare(rounds: dict[str, dict[str, list[Json]]]) -> list[Json]:
     """Each measure with medians and the best of the rounds, ours and llama-server's, and how many times ours is as good."""
     rows = []
     for measure in MEASURES:
         sides = rounds.get(measure.workload, {})
         row: Json = {"measure": measure.name, "goal": measure.goal, "goal_to_defaults": measure.goal_to_defaults, "goal_to_best": measure.goal_to_best}
-        for name, side in ((OURS, OURS), (DEFAULTS, DEFAULTS), ("best", best.get(measure.name, ""))):
-            values = [float(figures[measure.figure]) for figures in sides.get(side, [])]
-            if not values:
-                continue
-            row[name] = {"median": statistics.median(values), "best": min(values) if measure.is_better_when_less else max(values), "values": values}
-            if name == "best":
-                row[name]["set"] = side
+        found = {side: values_of(measure, figures) for side, figures in sides.items() if is_whole(figures[0])}
+        row |= {side: found[side] for side in (OURS, DEFAULTS) if side in found}
+        if theirs := [side for side in found if side != OURS]:
+            # Of all sets that were measured: the search only says which those are.
+            side = (min if measure.is_better_when_less else max)(theirs, key=lambda side: found[side]["median"])
+            row["best"] = {"set": side, **found[side]}
         for name in (DEFAULTS, "best"):
             if OURS in row and name in row:
-                ours, theirs = row[OURS]["median"], row[name]["median"]
-                row[f"times_{name}"] = theirs / ours if measure.is_better_when_less else ours / theirs
+                ratio = row[name]["median"] / row[OURS]["median"]
+                row[f"times_{name}"] = ratio if measure.is_better_when_less else 1 / ratio
         if OURS in row:
             rows.append(row)
     return rows
@@ -187,7 +193,8 @@ def markdown(document: Json) -> str:
     lines = [
         (
             f"{document['model']}, {document['threads']} threads, {machine['cpu']} ({machine['cores']} cores); commit {document['commit']}; "
-            f"medians of {document['rounds_measured']} rounds, the best of them in brackets; isolation {document['isolation']}"
+            f"medians of {document['rounds_measured']} rounds, the best of them in brackets; "
+            f"isolation {document['isolation']}; other programs took up to {document['others_cores_most']:.2f} of a core"
         ),
         "",
         "| measure | bulkhead | llama-server, defaults | times | llama-server, best flags | times |",
@@ -247,8 +254,9 @@ def main() -> int:
         "seed": flags.seed,
         "sizes": asdict(bench.sizes),
         "rounds_measured": flags.rounds,
-        "measures": compare(rounds, best),
-        "best_sets": best,
+        "others_cores_most": max((one["others_cores"] or 0 for sides in rounds.values() for ones in sides.values() for one in ones), default=0),
+        "measures": compare(rounds),
+        "searched_best": best,
         "sets": bench.sets,
         "failed": bench.failed,
         "search": search,

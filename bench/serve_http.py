@@ -222,6 +222,31 @@ class Running:
         return len(self.stream.times) if self.stream is not None else 0
 
 
+class OtherWork:
+    """How much of a core others computed meanwhile, beside the server and this process; None where the system does not say."""
+
+    def __init__(self, server: Server) -> None:
+        assert server.process is not None
+        self.pid = server.process.pid
+        self.begin = time.monotonic()
+        self.before = self._ticks()
+
+    def cores(self) -> float | None:
+        after = self._ticks()
+        if self.before is None or after is None:
+            return None
+        return max(0.0, after - self.before) / os.sysconf("SC_CLK_TCK") / (time.monotonic() - self.begin)
+
+    def _ticks(self) -> float | None:
+        try:
+            every = Path("/proc/stat").read_text(encoding="ascii").splitlines()[0].split()[1:9]
+            own = [Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace") for pid in (self.pid, os.getpid())]
+        except OSError:
+            return None
+        busy = sum(int(every[column]) for column in (0, 1, 2, 5, 6, 7))  # but idle, and waiting for a disk
+        return busy - sum(int(ticks) for text in own for ticks in text.rpartition(")")[2].split()[11:13])
+
+
 def machine() -> Json:
     about: Json = {"cores": os.cpu_count(), "os": f"{os.uname().sysname} {os.uname().release} {os.uname().machine}"}
     try:
