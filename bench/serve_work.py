@@ -273,7 +273,7 @@ def pause(client: Client, asked: Asked, sizes: Sizes) -> Json:
         "longest_pause": max(during),
         "longest_pause_steps": max(during) / step,
         "median_pause_steps": statistics.median(during) / step,
-        "streams_beside": ran,
+        "streams_beside": min(ran, slots - 1) if "total_slots" in props else ran,  # with a slot for each of them and one more
         "streams": sizes.streams,
         "long_first_token": long.first,
         "long_prompt_tokens": int(long.usage.get("prompt_tokens", 0)),

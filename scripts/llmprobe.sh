@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What npm's llmprobe says of `bulkhead serve`, and with --peer of llama-server on the same model: all of its tests but the benchmark, nothing
 # uploaded or recorded elsewhere. Keeps each card as JSON and as text.
-#   scripts/llmprobe.sh [--peer] [--program BULKHEAD] [--out FOLDER] [MODEL]      default: docs/results, qwen2.5-coder-0.5b
+#   scripts/llmprobe.sh [--peer] [--no-embedding] [--program BULKHEAD] [--out FOLDER] [MODEL]    default: docs/results, qwen2.5-coder-0.5b
 set -euo pipefail
 cd "$(dirname "$0")/.."
 version=0.6.12
@@ -9,9 +9,11 @@ model=qwen2.5-coder-0.5b
 out=docs/results
 program=
 peer=
+plain=
 while [ $# -gt 0 ]; do
   case $1 in
     --peer) peer=yes; shift ;;
+    --no-embedding) plain=yes; shift ;;  # the model for them takes 1.2 GB of other programs to make
     --program) program=$2; shift 2 ;;
     --out) out=$2; shift 2 ;;
     *) model=$1; shift ;;
@@ -32,7 +34,8 @@ if [ -z "$program" ]; then
   program=build/release/src/bulkhead
 fi
 [ -f "$model" ] || model=$("$program" pull "$model" --progress never)
-embedding=$(scripts/embedding_model.sh)
+embedding=()
+[ -n "$plain" ] || embedding=(--embedding-model "$(scripts/embedding_model.sh)")
 log=$(mktemp)
 server=
 finish() {
@@ -62,7 +65,7 @@ probe() {
 }
 
 mkdir -p "$out"
-probe bulkhead "$program" serve -m "$model" -a default -c 8192 --embedding-model "$embedding"
+probe bulkhead "$program" serve -m "$model" -a default -c 8192 ${embedding[@]+"${embedding[@]}"}
 if [ -n "$peer" ]; then
   # Embeddings are not asked of it as they are of ours: it serves one model.
   probe llama-server "$(bench/build_peers.sh llama-server)/llama-server" -m "$model" -a default -c 8192
