@@ -13,9 +13,11 @@ constexpr std::uint64_t kWorthWaiting = 64;  // tokens that need not be computed
 
 }  // namespace
 
-// The one that is computing clearly more of what is wanted than `source`, or null, holds; null: there is none.
+// The one that is computing clearly more of what is wanted than `source`, or null, holds; null: there is none, or the
+// model has a sliding window, where a fork may have to be computed anew, in one go while all others stand still.
 Conversations::Held Conversations::leader(const Owner& owner, const Identity& identity, const Wanted& wanted,
                                           const Held& source) const {
+  if (engine_->facts().window_tokens > 0) return nullptr;
   auto most = kWorthWaiting - 1;
   if (source) most += Choice::of(*source, wanted, engine_->tokenizer()).tokens;
   Held best;

@@ -367,6 +367,19 @@ TEST(Conversations, WhoWaitsAndGoesAwayIsForgotten) {
   EXPECT_EQ(both.service.conversations().list("").size(), 1U);
 }
 
+// There a fork may have to be computed anew.
+TEST(Conversations, NobodyWaitsWhereTheModelHasASlidingWindow) {
+  const Served served({}, {}, 1024, {}, {.window = 64});
+  Together both(served);
+  const auto first = both.service.take("", {}, both.wanted(both.beginning + "one"), {});
+  auto at_once = both.second("", "");
+  EXPECT_TRUE(is_there(at_once));
+  both.stop.request_stop();
+  const auto second = at_once.get();
+  ASSERT_TRUE(second.ok());
+  EXPECT_EQ(second.value().reuse().reason, "new");
+}
+
 TEST(Conversations, NobodyWaitsForAnotherOwnerOrSession) {
   const Served served;
   Together both(served);
