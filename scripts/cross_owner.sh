@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The long forms of what the server promises between owners: 32 of them at the same time with 2,000 requests, each compared with a replay of
-# its own alone, and 2,000 probes of what the clock tells.
+# its own alone, and 2,000 probes of what the clock tells. Where llama-server is built (bench/build_peers.sh llama-server), 400 probes of it are the
+# control: its keys share slots, so there the clock must tell.
 #   scripts/cross_owner.sh [REQUESTS] [PROBES] [MODEL FILE] > docs/results/cross-owner.json     default: 2000 2000, Gemma 3 270M
 # A model named "tiny" is the tests' model of noise.
 set -euo pipefail
@@ -11,13 +12,25 @@ model=${3:-${XDG_CACHE_HOME:-$HOME/.cache}/bulkhead/models/gemma-3-270m-q4_k_m.g
 scripts/build.sh release bulkhead_serve_test
 export BULKHEAD_CROSS_OWNERS=32 BULKHEAD_CROSS_REQUESTS=$requests BULKHEAD_TIMING_PROBES=$probes BULKHEAD_TIMING_WORDS=30
 if [ "$model" != tiny ]; then export BULKHEAD_CROSS_MODEL=$model BULKHEAD_TIMING_MODEL=$model; fi
+control=$(mktemp)
+trap 'rm -f "$control"' EXIT
+peer=${XDG_CACHE_HOME:-$HOME/.cache}/bulkhead/build/llama-peers
+if [ "$model" = tiny ]; then
+  echo "cross_owner: no control: llama-server is not asked with the tests' model" >&2
+elif [ ! -e "$peer/llama-server.complete" ]; then
+  echo "cross_owner: no control: llama-server is not built (bench/build_peers.sh llama-server)" >&2
+else
+  python3 bench/serve_timing.py --server "$peer/bin/llama-server" -m "$model" --probes "${CONTROL_PROBES:-400}" >"$control"
+fi
 build/release/tests/bulkhead_serve_test --gtest_filter='CrossOwner.Nothing*:Timing.An*' | tee /dev/stderr |
   sed -n -E 's/^(cross_owner|timing) //p' | python3 -c '
 import json, os, subprocess, sys
 crossed, timing = sorted((json.loads(line) for line in sys.stdin), key=lambda one: "probes" in one)
 figures = {"cross_owner": crossed, "timing": timing}
+if os.path.getsize(sys.argv[2]):
+    figures["timing_control"] = json.load(open(sys.argv[2]))["llama_server"]
 figures["commit"] = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True).stdout.strip()
 figures["model"] = os.path.basename(sys.argv[1])
 figures["cores"] = os.cpu_count()
 figures["cpu"] = next(line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name"))
-print(json.dumps(figures, indent=1))' "$model"
+print(json.dumps(figures, indent=1))' "$model" "$control"

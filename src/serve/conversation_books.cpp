@@ -126,6 +126,12 @@ void Conversations::Conversation::shortened(std::uint64_t tokens) {
   std::erase_if(crossings, [&](const Crossing& one) { return one.message >= log.messages.size(); });
 }
 
+std::uint64_t Conversations::Conversation::coming_of(const Wanted& wanted) const {
+  if (!coming) return 0;
+  return wanted.tokens.size() -
+         with_whole_message(wanted, wanted.tokens.size() - common_tokens(*coming, wanted.tokens));
+}
+
 void Conversations::Conversation::show() {
   const auto& ledger = partition->ledger();
   inspected.shown = {.turns = log.messages.size(),

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace bulkhead::serve {
 
@@ -93,7 +94,7 @@ Result<Conversations::Lease> Conversations::take(const std::string& owner, const
                                                  const Wanted& wanted, const std::stop_token& cancel) {
   auto& taker = owner_of(owner);
   std::unique_lock lock(taker.mutex);
-  return identity.partition.empty() ? take_by_history(taker, identity, wanted)
+  return identity.partition.empty() ? take_by_history(lock, taker, identity, wanted, cancel)
                                     : take_named(lock, taker, identity, wanted, cancel);
 }
 
@@ -182,10 +183,22 @@ Conversations::Held Conversations::nearest(const Owner& owner, const Identity& i
   return best;
 }
 
-Result<Conversations::Lease> Conversations::take_by_history(Owner& owner, const Identity& identity,
-                                                            const Wanted& wanted) {
-  std::size_t continued = 0;
-  if (const auto source = nearest(owner, identity, wanted, continued)) {
+Result<Conversations::Lease> Conversations::take_by_history(std::unique_lock<std::mutex>& lock, Owner& owner,
+                                                            const Identity& identity, const Wanted& wanted,
+                                                            const std::stop_token& cancel) {
+  for (;;) {
+    std::size_t continued = 0;
+    const auto source = nearest(owner, identity, wanted, continued);
+    const auto ahead = continued == 0 ? leader(owner, identity, wanted, source) : nullptr;
+    if (!ahead) return go_on_or_open(owner, identity, wanted, source, continued);
+    BH_TRY(auto lease, follow(lock, owner, ahead, wanted, cancel));
+    if (lease) return *std::move(lease);
+  }
+}
+
+Result<Conversations::Lease> Conversations::go_on_or_open(Owner& owner, const Identity& identity, const Wanted& wanted,
+                                                          const Held& source, std::size_t continued) {
+  if (source) {
     BH_TRY(const auto choice, choose(*source, wanted));
     BH_TRY(auto tail, choice.tail(wanted, engine_->tokenizer()));
     Reuse reuse{.reason = continued == 1 ? "continues" : "forked"};
@@ -198,6 +211,7 @@ Result<Conversations::Lease> Conversations::take_by_history(Owner& owner, const 
       source->busy = false;
       if (!made.ok() && made.error().code != ErrorCode::kResource) return made.error();
       if (made.ok()) held = std::move(made).value();
+      if (held && choice.bytes == 0) held->coming = wanted.tokens;
     }
     if (held) {
       held->busy = true;
@@ -210,6 +224,7 @@ Result<Conversations::Lease> Conversations::take_by_history(Owner& owner, const 
   }
   // There is nothing to go on with, or no room beside it.
   BH_TRY(auto made, open(owner, identity));
+  made->coming = wanted.tokens;
   Lease lease(std::move(made));
   lease.reuse_.reason = "new";
   lease.wants_all(wanted);
@@ -237,6 +252,8 @@ void Conversations::Owner::give_back(const Held& held) {
   held->show();
   held->used = Clock::now();
   held->busy = false;
+  held->coming.reset();
+  for (auto* follower : std::exchange(held->followers, {})) follower->told = true;
   // One that holds nothing is of no use to anybody, unless it has a name.
   if (held->broken || (held->inspected.shown.tokens == 0 && held->identity.partition.empty())) {
     held->broken = true;

@@ -3,7 +3,9 @@
 //   1. the partition that the request names;
 //   2. exact history: of the owner's partitions in this scope (identity.h) that nobody uses, the one whose chat is the
 //      beginning of the request's, turn by turn; where several are, one is forked;
-//   3. a new partition, forked where another of the same owner and scope holds the same first tokens.
+//   3. a new partition, forked where another of the same owner and scope holds the same first tokens. Where the longest
+//      such beginning is just being computed, the request waits for it: agents that start together with one system
+//      prompt have it computed once.
 // Never one that is merely similar. What was drawn stays as it was drawn: where history is the same text, the tokens in
 // the cache stand.
 //
@@ -142,6 +144,8 @@ class Conversations {
                                    const std::stop_token& cancel);
   // A further conversation that starts as `source` is now, under this name, or none.
   [[nodiscard]] Result<Lease> fork(const Lease& source, const std::string& name = {});
+  // What the lease's request wants is in the cache: those who wait for it get their forks. Before it generates.
+  void share(const Lease& lease);
 
   // ---- what an owner does with partitions by name or id. kUsage: the owner has no such one; kClosed: it is in use.
   // A new one. kClosed: the name is taken; kBadInput: it is none.
@@ -172,13 +176,24 @@ class Conversations {
   using Clock = std::chrono::steady_clock;
   using Held = std::shared_ptr<Conversation>;
   struct Choice;
+  struct Follower;
 
   // All of these with the owner locked.
   [[nodiscard]] Result<Held> wait_for(std::unique_lock<std::mutex>& lock, Owner& owner, const std::string& name,
                                       const std::stop_token& cancel) const;
   [[nodiscard]] Result<Lease> take_named(std::unique_lock<std::mutex>& lock, Owner& owner, const Identity& identity,
                                          const Wanted& wanted, const std::stop_token& cancel);
-  [[nodiscard]] Result<Lease> take_by_history(Owner& owner, const Identity& identity, const Wanted& wanted);
+  [[nodiscard]] Result<Lease> take_by_history(std::unique_lock<std::mutex>& lock, Owner& owner,
+                                              const Identity& identity, const Wanted& wanted,
+                                              const std::stop_token& cancel);
+  [[nodiscard]] Result<Lease> go_on_or_open(Owner& owner, const Identity& identity, const Wanted& wanted,
+                                            const Held& source, std::size_t continued);
+  [[nodiscard]] Held leader(const Owner& owner, const Identity& identity, const Wanted& wanted,
+                            const Held& source) const;
+  [[nodiscard]] Result<std::optional<Lease>> follow(std::unique_lock<std::mutex>& lock, Owner& owner,
+                                                    const Held& leader, const Wanted& wanted,
+                                                    const std::stop_token& cancel) const;
+  [[nodiscard]] Result<Lease> fork_for(const Conversation& source, const Wanted& wanted);
   [[nodiscard]] Result<Held> open(Owner& owner, const Identity& identity);
   [[nodiscard]] Result<Held> fork_of(const Conversation& source, std::uint64_t tokens, const std::string& name = {});
   [[nodiscard]] Result<void> make_room(Owner& owner) const;

@@ -27,6 +27,13 @@ struct AnswerMark {
   std::optional<Message> output = {};  // none: it was cut short
 };
 
+// A request that waits until another one's prompt is in the cache, to be forked from it.
+struct Conversations::Follower {
+  const Wanted* wanted;
+  bool told = false;                // that it is there, or that it will not come
+  std::optional<Lease> lease = {};  // its fork; none: it did not come
+};
+
 struct Conversations::Conversation {
   std::string id;
   Owner* owner;
@@ -43,6 +50,8 @@ struct Conversations::Conversation {
   bool busy = true;
   std::deque<std::uint64_t> waiting = {};  // numbers of those who want it next, in the order they came
   Clock::time_point used = Clock::now();
+  std::optional<conversation::TracedTokens> coming = {};  // what it will hold, as long as that is being computed
+  std::vector<Follower*> followers = {};                  // who wait for it
   // As it was when it was given back last.
   Inspected inspected = {};
   std::vector<AnswerMark> shown_answers = {};
@@ -52,6 +61,8 @@ struct Conversations::Conversation {
   [[nodiscard]] prompt::ChatLog log_at(const AnswerMark& mark) const;
   // Only the first `tokens` tokens are left.
   void shortened(std::uint64_t tokens);
+  // How many first tokens of what is wanted are being computed.
+  [[nodiscard]] std::uint64_t coming_of(const Wanted& wanted) const;
   // Notes how it is now, for who looks at it later.
   void show();
   [[nodiscard]] Inspected seen() const;

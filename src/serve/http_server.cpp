@@ -180,6 +180,7 @@ void HttpServer::Impl::add_limits() {
   http.new_task_queue = [threads] { return new httplib::ThreadPool(8, threads, threads); };  // NOLINT: httplib owns it
   // Not httplib's own, which let a second server take the same port.
   http.set_socket_options([](socket_t socket) { httplib::set_socket_opt(socket, SOL_SOCKET, SO_REUSEADDR, 1); });
+  http.set_tcp_nodelay(true);  // else a token waits until the client has acknowledged the one before: up to 40 ms
   http.set_payload_max_length(options.body_bytes);
   http.set_read_timeout(std::min(options.timeout, std::chrono::seconds(30)));  // of a body that does not come
   http.set_write_timeout(options.timeout);

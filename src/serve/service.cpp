@@ -91,6 +91,7 @@ std::optional<ApiError> Service::prefill(Conversations::Lease& lease, const Want
                                          const std::stop_token& cancel) {
   if (auto failed = prefill_tail(lease, cancel)) return failed;
   lease.prefilled(wanted);
+  conversations_.share(lease);
   counters_.prompt_tokens += lease.partition().ledger().tokens.size();
   counters_.cached_tokens += lease.reuse().tokens;
   return std::nullopt;

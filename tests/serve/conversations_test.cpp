@@ -2,11 +2,18 @@
 // Which partition a request goes on with, over HTTP, on a real engine.
 #include "serve/served.h"
 
+#include <future>
+#include <optional>
 #include <set>
+#include <stop_token>
 #include <thread>
+#include <utility>
 
 namespace bulkhead::testing {
 namespace {
+
+using serve::Answer;
+using serve::Conversations;
 
 Json own(const Served::Reply& reply) {
   return reply.json()["bulkhead"];
@@ -277,6 +284,113 @@ TEST(Conversations, ACompletionContinuesItsTokens) {
       served.post("/v1/completions", R"({"prompt": "one two three four five", "max_tokens": 4, "temperature": 0})");
   EXPECT_EQ(own(again)["reuse"]["reason"], "forked");
   EXPECT_GT(cached(again), 2U);
+}
+
+// One request that has taken its partition and computes, another that begins alike.
+struct Together {
+  explicit Together(const Served& served) : service(served.service()) {
+    for (int i = 0; i < 100; ++i) beginning += "word ";
+  }
+
+  // `owner`, `session`: of the second one.
+  [[nodiscard]] std::future<Answer<Conversations::Lease>> second(const std::string& owner, const std::string& session) {
+    return std::async(std::launch::async, [this, owner, session] {
+      return service.take(owner, {.session = session}, wanted(beginning + "two"), stop.get_token());
+    });
+  }
+  [[nodiscard]] serve::Wanted wanted(const std::string& prompt) const {
+    serve::GenerationRequest request{.prompt = prompt};
+    return service.wanted("", request).value();
+  }
+  // Hashes of the logits of a few tokens behind this.
+  [[nodiscard]] std::vector<std::uint64_t> hashes(Conversations::Lease lease, const serve::Wanted& all) const {
+    EXPECT_FALSE(service.prefill(lease, all, {}));
+    serve::GenerationRequest request{.max_tokens = 4};
+    request.options.hash_logits = true;
+    return service.generate(std::move(lease), request, {}, {}).value().choices.at(0).result.logit_hashes;
+  }
+
+  serve::Service& service;
+  std::stop_source stop;
+  std::string beginning;
+};
+
+bool is_there(std::future<Answer<Conversations::Lease>>& lease) {
+  return lease.wait_for(std::chrono::milliseconds(200)) == std::future_status::ready;
+}
+
+TEST(Conversations, WhoBeginsAsOneThatIsBeingComputedWaitsAndIsForked) {
+  const Served served;
+  Together both(served);
+  const auto all = both.wanted(both.beginning + "one");
+  auto first = both.service.take("", {}, all, {});
+  auto waiting = both.second("", "");
+  ASSERT_FALSE(is_there(waiting));
+  const auto its = both.hashes(std::move(first.value()), all);
+  auto second = waiting.get();
+  ASSERT_TRUE(second.ok());
+  EXPECT_EQ(second.value().reuse().reason, "forked");
+  EXPECT_LT(second.value().tail().size(), 10U);
+  const auto rest = both.wanted(both.beginning + "two");
+  const auto forked = both.hashes(std::move(second.value()), rest);
+  const Served fresh;
+  Together alone(fresh);
+  auto lone = alone.service.take("", {}, rest, {});
+  EXPECT_EQ(alone.hashes(std::move(lone.value()), rest), forked) << "the bits of one alone";
+  auto other = alone.service.take("other", {}, all, {});
+  EXPECT_EQ(alone.hashes(std::move(other.value()), all), its);
+}
+
+TEST(Conversations, WhoWaitsComputesAllOfItWhereTheOtherOneFails) {
+  const Served served;
+  Together both(served);
+  std::optional first = both.service.take("", {}, both.wanted(both.beginning + "one"), {});
+  auto waiting = both.second("", "");
+  ASSERT_FALSE(is_there(waiting));
+  first.reset();
+  auto second = waiting.get();
+  ASSERT_TRUE(second.ok());
+  EXPECT_EQ(second.value().reuse().reason, "new");
+  EXPECT_EQ(second.value().tail().size(), both.wanted(both.beginning + "two").tokens.size());
+}
+
+TEST(Conversations, WhoWaitsAndGoesAwayIsForgotten) {
+  const Served served;
+  Together both(served);
+  const auto all = both.wanted(both.beginning + "one");
+  auto first = both.service.take("", {}, all, {});
+  auto waiting = both.second("", "");
+  ASSERT_FALSE(is_there(waiting));
+  both.stop.request_stop();
+  EXPECT_FALSE(waiting.get().ok());
+  EXPECT_FALSE(both.service.prefill(first.value(), all, {}));
+  EXPECT_EQ(both.service.conversations().list("").size(), 1U);
+}
+
+// There a fork may have to be computed anew.
+TEST(Conversations, NobodyWaitsWhereTheModelHasASlidingWindow) {
+  const Served served({}, {}, 1024, {}, {.window = 64});
+  Together both(served);
+  const auto first = both.service.take("", {}, both.wanted(both.beginning + "one"), {});
+  auto at_once = both.second("", "");
+  EXPECT_TRUE(is_there(at_once));
+  both.stop.request_stop();
+  const auto second = at_once.get();
+  ASSERT_TRUE(second.ok());
+  EXPECT_EQ(second.value().reuse().reason, "new");
+}
+
+TEST(Conversations, NobodyWaitsForAnotherOwnerOrSession) {
+  const Served served;
+  Together both(served);
+  const auto first = both.service.take("", {}, both.wanted(both.beginning + "one"), {});
+  for (const auto& [owner, session] : {std::pair("other", ""), std::pair("", "s")}) {
+    auto at_once = both.second(owner, session);
+    EXPECT_TRUE(is_there(at_once)) << owner << session;
+    both.stop.request_stop();
+    EXPECT_TRUE(at_once.get().ok());
+    both.stop = std::stop_source();
+  }
 }
 
 }  // namespace
