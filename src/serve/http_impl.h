@@ -19,6 +19,7 @@
 #include <stop_token>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace bulkhead::serve {
@@ -47,6 +48,12 @@ struct HttpServer::Impl {
 
   [[nodiscard]] bool admit(const Request& request, Response& response);
   void add_limits();
+  // Routes are added by these, so that it is known what a path takes.
+  void on_get(const std::string& path, httplib::Server::Handler handler);
+  void on_post(const std::string& path, httplib::Server::Handler handler);
+  void on_delete(const std::string& path, httplib::Server::Handler handler);
+  // The methods that a path takes, as the header Allow says it; "": there is no such path.
+  [[nodiscard]] std::string allowed(std::string_view path) const;
   void add_plain_routes();      // routes_plain.cpp
   void add_partition_routes();  // routes_partitions.cpp
   void add_text_routes();       // routes_text.cpp
@@ -69,6 +76,7 @@ struct HttpServer::Impl {
   ServerOptions options;
   std::vector<std::string> key_hashes;  // of the API keys
   httplib::Server http;
+  std::vector<std::pair<std::string, std::string>> routes;  // pattern and method
   std::stop_source stopping;
   std::atomic<std::uint64_t> ids = 0;
   ResponseStore responses;

@@ -49,6 +49,19 @@ bool is_of_another_origin(const httplib::Request& request) {
   return scheme == std::string::npos || origin.substr(scheme + 3) != request.get_header_value("Host");
 }
 
+// Whether a path is one of a pattern: a part that begins with ':' stands for any.
+bool is_path_of(std::string_view pattern, std::string_view path) {
+  for (;;) {
+    const auto part = pattern.substr(0, pattern.find('/'));
+    const auto its = path.substr(0, path.find('/'));
+    if (!part.starts_with(':') && part != its) return false;
+    const bool is_last = part.size() == pattern.size();
+    if (is_last || its.size() == path.size()) return is_last && its.size() == path.size();
+    pattern.remove_prefix(part.size() + 1);
+    path.remove_prefix(its.size() + 1);
+  }
+}
+
 // What httplib answers by itself, in words.
 std::string reason_of_status(int status) {
   switch (status) {
@@ -157,22 +170,52 @@ bool HttpServer::Impl::admit(const Request& request, Response& response) {
   const auto named = request.get_header_value("X-Request-Id");
   constexpr std::size_t kLongestId = 256;
   response.set_header("X-Request-Id", named.empty() || named.size() > kLongestId ? new_id("req-") : named);
+  const auto methods = allowed(request.path);
   if (request.method == "OPTIONS") {  // no other origin is allowed: browsers read that from what is not there
     response.status = 204;
-    response.set_header("Allow", "GET, HEAD, POST, DELETE, OPTIONS");
+    response.set_header("Allow", methods.empty() ? "GET, HEAD, POST, DELETE, OPTIONS" : methods);
     return false;
   }
-  if (is_page(request.path)) return true;  // the same for everybody; the frame of a report asks without an origin
-  if (is_of_another_origin(request)) {
+  const bool page = is_page(request.path);  // the same for everybody; the frame of a report asks without an origin
+  if (!page && is_of_another_origin(request)) {
     send(request, response,
          ApiError{.status = 403, .type = "permission_error", .message = "pages of another origin may not ask here"});
     return false;
   }
-  const bool open = request.path == "/health" || request.path == "/v1/health";
-  if (open || owner_of(request)) return true;
-  response.set_header("WWW-Authenticate", "Bearer");
-  send(request, response, ApiError{.status = 401, .type = "authentication_error", .message = "invalid API key"});
+  const bool open = page || request.path == "/health" || request.path == "/v1/health";
+  if (!open && !owner_of(request)) {
+    response.set_header("WWW-Authenticate", "Bearer");
+    send(request, response, ApiError{.status = 401, .type = "authentication_error", .message = "invalid API key"});
+    return false;
+  }
+  if (methods.empty() || (", " + methods + ',').find(", " + request.method + ',') != std::string::npos) return true;
+  response.set_header("Allow", methods);
+  send(request, response,
+       ApiError{.status = 405, .type = "invalid_request_error", .message = reason_of_status(405)});
   return false;
+}
+
+void HttpServer::Impl::on_get(const std::string& path, httplib::Server::Handler handler) {
+  routes.emplace_back(path, "GET, HEAD");
+  http.Get(path, std::move(handler));
+}
+
+void HttpServer::Impl::on_post(const std::string& path, httplib::Server::Handler handler) {
+  routes.emplace_back(path, "POST");
+  http.Post(path, std::move(handler));
+}
+
+void HttpServer::Impl::on_delete(const std::string& path, httplib::Server::Handler handler) {
+  routes.emplace_back(path, "DELETE");
+  http.Delete(path, std::move(handler));
+}
+
+std::string HttpServer::Impl::allowed(std::string_view path) const {
+  std::string methods;
+  for (const auto& [pattern, method] : routes) {
+    if (is_path_of(pattern, path)) methods += method + ", ";
+  }
+  return methods.empty() ? methods : methods + "OPTIONS";
 }
 
 void HttpServer::Impl::add_limits() {

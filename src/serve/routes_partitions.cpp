@@ -144,12 +144,12 @@ void HttpServer::Impl::truncate(const Request& request, Response& response, cons
 }
 
 void HttpServer::Impl::add_partition_routes() {
-  http.Get("/v1/partitions", [this](const Request& request, Response& response) {
+  on_get("/v1/partitions", [this](const Request& request, Response& response) {
     Json data = Json::array();
     for (const auto& shown : service.conversations().list(*owner_of(request))) data.push_back(shown_json(shown));
     send(response, Json{{"object", "list"}, {"data", std::move(data)}});
   });
-  http.Get("/v1/partitions/:id", [this](const Request& request, Response& response) {
+  on_get("/v1/partitions/:id", [this](const Request& request, Response& response) {
     const auto found = service.conversations().find(*owner_of(request), request.path_params.at("id"));
     if (!found) {
       return send(response,
@@ -157,14 +157,14 @@ void HttpServer::Impl::add_partition_routes() {
     }
     send(response, inspected_json(*found));
   });
-  http.Delete("/v1/partitions/:id", [this](const Request& request, Response& response) {
+  on_delete("/v1/partitions/:id", [this](const Request& request, Response& response) {
     const auto& id = request.path_params.at("id");
     const auto removed = service.conversations().remove(*owner_of(request), id);
     if (!removed.ok()) return send(response, partition_error_of(removed.error()));
     send(response, Json{{"id", id}, {"object", "partition"}, {"deleted", true}});
   });
   const auto post = [this](const std::string& path, void (Impl::*act)(const Request&, Response&, const Json&)) {
-    http.Post(path, [this, act](const Request& request, Response& response) {
+    on_post(path, [this, act](const Request& request, Response& response) {
       if (const auto body = body_of(request, response)) (this->*act)(request, response, *body);
     });
   };

@@ -119,13 +119,13 @@ void HttpServer::Impl::count_tokens(const Request& request, Response& response) 
 void HttpServer::Impl::add_text_routes() {
   const auto add = [&](const Form& form, const std::string& path) {
     const std::shared_ptr<const Form> kept(&form, [](const Form*) {});
-    http.Post(path, [this, kept](const Request& request, Response& response) { answer(kept, request, response); });
+    on_post(path, [this, kept](const Request& request, Response& response) { answer(kept, request, response); });
   };
   add(chat_form(), "/v1/chat/completions");
   add(chat_form(), "/chat/completions");
   add(completion_form(), "/v1/completions");
   add(messages_form(), "/v1/messages");
-  http.Post("/v1/messages/count_tokens",
+  on_post("/v1/messages/count_tokens",
             [this](const Request& request, Response& response) { count_tokens(request, response); });
 }
 

@@ -81,6 +81,14 @@ class Served {
                            const httplib::Headers& headers = {}) const {
     return reply_of(client().Post(path, headers, body, "application/json"));
   }
+  [[nodiscard]] Reply send(const std::string& method, const std::string& path, const std::string& body) const {
+    httplib::Request request;
+    request.method = method;
+    request.path = path;
+    request.body = body;
+    request.headers = {{"Content-Type", "application/json"}};
+    return reply_of(client().send(request));
+  }
   [[nodiscard]] Reply chat(const Json& body, const httplib::Headers& headers = {}) const {
     return post("/v1/chat/completions", json_text(body), headers);
   }
