@@ -74,8 +74,9 @@ struct HttpServer::Impl {
   Service& service;
   const Embedder* embedder;
   ServerOptions options;
-  std::vector<std::string> key_hashes;  // of the API keys
-  httplib::Server http;
+  std::vector<std::string> key_hashes;        // of the API keys
+  std::unique_ptr<httplib::Server> listener;  // with TLS, or without
+  httplib::Server& http;
   std::vector<std::pair<std::string, std::string>> routes;  // pattern and method
   std::stop_source stopping;
   std::atomic<std::uint64_t> ids = 0;

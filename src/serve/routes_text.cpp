@@ -82,7 +82,7 @@ void HttpServer::Impl::answer(const std::shared_ptr<const Form>& form, const Req
   if (const auto failed = service.prefill(lease.value(), wanted.value(), watch.stop_token())) {
     return send(request, response, in_time(*failed, watch));
   }
-  const auto on_text = [&](std::uint32_t, const TokenEvent&, const Delta&) { return !request.is_connection_closed(); };
+  const auto on_text = [&](std::uint32_t, const TokenEvent&, const Delta&) { return !is_gone(request); };
   const auto generated = service.generate(std::move(lease.value()), read.value(), on_text, watch.stop_token(),
                                           [&] { return new_id(form->call_prefix()); });
   if (!generated.ok()) return send(request, response, generated.error());
@@ -126,7 +126,7 @@ void HttpServer::Impl::add_text_routes() {
   add(completion_form(), "/v1/completions");
   add(messages_form(), "/v1/messages");
   on_post("/v1/messages/count_tokens",
-            [this](const Request& request, Response& response) { count_tokens(request, response); });
+          [this](const Request& request, Response& response) { count_tokens(request, response); });
 }
 
 }  // namespace bulkhead::serve

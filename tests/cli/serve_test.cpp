@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "cli/real_program.h"
 #include "json_of.h"
+#include "serve/certificates.h"
 #include "temporary_folder.h"
 
 #include <cpp-httplib/httplib.h>
@@ -122,6 +123,38 @@ TEST_F(ServeProgram, ListensOnAUnixSocket) {
   const auto reply = client.Get("/health");
   ASSERT_TRUE(reply);
   EXPECT_EQ(reply->status, 200);
+}
+
+TEST_F(ServeProgram, ServesWithTlsByFlagsAndByTheEnvironment) {
+  const testing::Certificates files;
+  const auto answered = [&] {
+    EXPECT_TRUE(listening_.starts_with("https://127.0.0.1:")) << listening_;
+    httplib::Client client(listening_);
+    client.set_ca_cert_path(files.file("authority.pem"));
+    const auto reply = client.Post("/v1/completions", kPrompt, "application/json");
+    EXPECT_EQ(end(SIGTERM), 0);
+    return reply && reply->status == 200;
+  };
+  start("--port 0 --ssl-cert-file " + files.file("chain.pem") + " --ssl-key-file " + files.file("key.pem"));
+  EXPECT_TRUE(answered());
+  ::setenv("LLAMA_ARG_SSL_CERT_FILE", files.file("chain.pem").c_str(), 1);
+  ::setenv("LLAMA_ARG_SSL_KEY_FILE", files.file("key.pem").c_str(), 1);
+  start("--port 0");
+  ::unsetenv("LLAMA_ARG_SSL_KEY_FILE");
+  EXPECT_TRUE(answered());
+  // Before the model: one that is not there is not looked for.
+  const auto refused = [&](const std::string& arguments) {
+    return run_program(folder_.path(), "serve -m no-such-model " + arguments, "timeout 60");
+  };
+  EXPECT_EQ(refused("").code, 2) << "the certificate alone, by the environment";
+  EXPECT_NE(refused("").err.find("--ssl-key-file"), std::string::npos);
+  ::unsetenv("LLAMA_ARG_SSL_CERT_FILE");
+  EXPECT_EQ(refused("--ssl-key-file " + files.file("key.pem")).code, 2);
+  const auto mixed =
+      refused("--ssl-cert-file " + files.file("chain.pem") + " --ssl-key-file " + files.file("other.pem"));
+  EXPECT_EQ(mixed.code, 3);
+  EXPECT_NE(mixed.err.find("other.pem"), std::string::npos) << mixed.err;
+  EXPECT_EQ(refused("--ssl-cert-file /nowhere --ssl-key-file " + files.file("key.pem")).code, 3);
 }
 
 TEST_F(ServeProgram, RefusesWhatItCannotDoBeforeOrInsteadOfServing) {
