@@ -84,6 +84,9 @@ struct HttpServer::Impl {
   std::string boot;  // tells the ids of one start from those of another
 };
 
+// Where the cells of a partition are: members of what is shown of it.
+[[nodiscard]] Json cells_json(const desk::CellsAt& cells);
+
 // What a request says of who is speaking.
 [[nodiscard]] Identity identity_of(const httplib::Request& request, const Json& body);
 

@@ -33,6 +33,7 @@ Json shown_json(const Shown& shown) {
                                     {"forked_from", &shown.forked_from}}) {
     json[name] = value->empty() ? Json(nullptr) : Json(*value);
   }
+  json.update(cells_json(shown.cells));
   return json;
 }
 
@@ -91,6 +92,17 @@ Answer<std::vector<std::string>> names_of(const Json& body) {
 
 }  // namespace
 
+Json cells_json(const desk::CellsAt& cells) {
+  using Place = desk::CellsAt::Place;
+  const bool parked = cells.place == Place::kParked;
+  return {{"cells", parked                         ? "parked"
+                    : cells.place == Place::kCache ? "cache"
+                                                   : "none"},
+          {"parked", parked},
+          {"kv_bytes", parked ? 0 : cells.bytes},
+          {"parked_bytes", parked ? cells.bytes : 0}};
+}
+
 // What came with the request may use the engine until its client has gone.
 void HttpServer::Impl::declare(const Request& request, Response& response, const Json& body) {
   if (const auto other = refuse_others(body, {"name", "messages"})) return send(response, *other);
@@ -146,11 +158,11 @@ void HttpServer::Impl::truncate(const Request& request, Response& response, cons
 void HttpServer::Impl::add_partition_routes() {
   on_get("/v1/partitions", [this](const Request& request, Response& response) {
     Json data = Json::array();
-    for (const auto& shown : service.conversations().list(*owner_of(request))) data.push_back(shown_json(shown));
+    for (const auto& shown : service.partitions(*owner_of(request))) data.push_back(shown_json(shown));
     send(response, Json{{"object", "list"}, {"data", std::move(data)}});
   });
   on_get("/v1/partitions/:id", [this](const Request& request, Response& response) {
-    const auto found = service.conversations().find(*owner_of(request), request.path_params.at("id"));
+    const auto found = service.partition(*owner_of(request), request.path_params.at("id"));
     if (!found) {
       return send(response,
                   ApiError{.status = 404, .type = "not_found_error", .message = "there is no such partition"});

@@ -111,11 +111,13 @@ void HttpServer::Impl::add_plain_routes() {
   // As llama-server's, for tools that watch it: the asker's own partitions, and no text of them.
   on_get("/slots", [this](const Request& request, Response& response) {
     Json slots = Json::array();
-    for (const auto& shown : service.conversations().list(*owner_of(request))) {
-      slots.push_back({{"id", shown.id},
-                       {"n_ctx", service.facts().context_tokens},
-                       {"n_tokens", shown.tokens},
-                       {"is_processing", shown.busy}});
+    for (const auto& shown : service.partitions(*owner_of(request))) {
+      Json slot = {{"id", shown.id},
+                   {"n_ctx", service.facts().context_tokens},
+                   {"n_tokens", shown.tokens},
+                   {"is_processing", shown.busy}};
+      slot.update(cells_json(shown.cells));
+      slots.push_back(std::move(slot));
     }
     send(response, slots);
   });
