@@ -77,6 +77,7 @@ struct HttpServer::Impl {
   std::vector<std::string> key_hashes;        // of the API keys
   std::unique_ptr<httplib::Server> listener;  // with TLS, or without
   httplib::Server& http;
+  std::string socket_path;                                  // of a Unix socket that was taken
   std::vector<std::pair<std::string, std::string>> routes;  // pattern and method
   std::stop_source stopping;
   std::atomic<std::uint64_t> ids = 0;

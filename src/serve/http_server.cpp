@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "serve/http_impl.h"
+#include "serve/unix_socket.h"
 
 #include <fmt/format.h>
 
@@ -319,6 +320,11 @@ HttpServer::HttpServer(Service& service, const Embedder* embedder, ServerOptions
 
 HttpServer::~HttpServer() {
   stop();
+  if (impl_->socket_path.empty()) return;
+  // Its own by now, unless the next server has been there already.
+  if (const auto folder = SocketFolder::hold(impl_->socket_path); folder.ok()) {
+    static_cast<void>(folder.value().clear());
+  }
 }
 
 Result<int> HttpServer::bind() {
@@ -329,6 +335,9 @@ Result<int> HttpServer::bind() {
     return Error{ErrorCode::kBadInput, "the certificate or its key cannot be used", impl_->options.tls_key, {}};
   }
   if (is_unix_socket(impl_->options)) {
+    BH_TRY(const auto folder, SocketFolder::hold(host));
+    BH_CHECK(folder.clear());
+    impl_->socket_path = host;
     http.set_address_family(AF_UNIX);
     if (http.bind_to_port(host, 80)) return 0;
   } else if (impl_->options.port == 0) {

@@ -45,7 +45,8 @@ class HttpServer {
   HttpServer& operator=(const HttpServer&) = delete;
   ~HttpServer();
 
-  // Takes the address; kResource when somebody else has it, kUsage when it is none. Gives the port.
+  // Takes the address; kResource when somebody else has it, kBadInput when its path or the files of TLS cannot be used.
+  // A Unix socket that nobody listens at any more is taken over. Gives the port.
   [[nodiscard]] Result<int> bind();
   // Answers until stop(). Any thread may call stop(), which cancels what is computed and lets answers end.
   [[nodiscard]] Result<void> serve();

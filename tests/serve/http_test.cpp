@@ -249,6 +249,18 @@ TEST_F(Busy, AClientThatLeavesWhileItWaitsIsForgotten) {
   EXPECT_EQ(counters.completion_tokens, 0U) << "it left before anybody's answer ended";
 }
 
+TEST_F(Busy, StoppedWhatWaitsIsToldSoAndWhatRunsEnds) {
+  Served::Reply waited;
+  std::jthread waits([&] { waited = served.chat(chat_body({"the one that waits"}, 4)); });
+  while (served.service().desk_status().waiting == 0) std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  served.stop();
+  waits.join();
+  EXPECT_EQ(waited.status, 503) << waited.body;
+  EXPECT_EQ(waited.json()["error"]["type"], "unavailable_error");
+  EXPECT_EQ(served.service().counters().in_flight, 0U);
+  EXPECT_EQ(served.service().counters().cancelled, 64U) << "four answers of sixteen choices";
+}
+
 TEST(Http, AnAnswerEndsAtTheDeadlineAsItIsThen) {
   const Served served({.deadline = std::chrono::seconds(1)}, {.partitions = 100}, kTinyContext);
   auto body = chat_body({"a very long one"}, 3900);
