@@ -125,7 +125,7 @@ Answer<std::vector<Inspected>> Service::fork(const std::string& owner, const std
   return answer;
 }
 
-Answer<Inspected> Service::truncate(const std::string& owner, const std::string& partition, const Keep& keep,
+Answer<Inspected> Service::truncate(const std::string& owner, const std::string& partition, const TruncateRequest& keep,
                                     const std::stop_token& cancel) {
   auto lease = conversations_.hold_idle(owner, partition);
   if (!lease.ok()) return partition_error_of(lease.error());
