@@ -45,6 +45,7 @@ struct Shown {
   std::string name = {};         // that the client declared; empty: none
   std::string session = {};
   std::string agent = {};
+  std::string cluster = {};
   bool busy = false;
   std::uint64_t waiting = 0;  // requests that want it next
   std::uint64_t turns = 0;

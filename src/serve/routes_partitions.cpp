@@ -24,6 +24,7 @@ Json shown_json(const Shown& shown) {
   for (const auto& [name, value] : {std::pair{"name", &shown.name},
                                     {"session", &shown.session},
                                     {"agent", &shown.agent},
+                                    {"cluster", &shown.cluster},
                                     {"forked_from", &shown.forked_from}}) {
     json[name] = value->empty() ? Json(nullptr) : Json(*value);
   }

@@ -61,10 +61,16 @@ void HttpServer::Impl::answer(const std::shared_ptr<const Form>& form, const Req
   auto read = form->read(*body);
   if (!read.ok()) return send(request, response, read.error());
   if (const auto unknown = check_model(read.value().model)) return send(request, response, *unknown);
+  auto identity = identity_of(request, *body);
+  identity.cluster = read.value().cluster;
+  if (!identity.cluster.empty() && !identity.partition.empty()) {
+    return send(request, response,
+                invalid_request("each cluster has a partition of its own: name none", "bulkhead.partition"));
+  }
   auto wanted = service.wanted(*owner_of(request), read.value());
   if (!wanted.ok()) return send(request, response, wanted.error());
   Watch watch(request, stopping.get_token(), options.deadline);
-  auto lease = service.take(*owner_of(request), identity_of(request, *body), wanted.value(), watch.stop_token());
+  auto lease = service.take(*owner_of(request), identity, wanted.value(), watch.stop_token());
   if (!lease.ok()) return send(request, response, in_time(lease.error(), watch));
   const ReplyHead head{new_id(form->id_prefix()), options.model_name, now()};
   if (read.value().stream) {

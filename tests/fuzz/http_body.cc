@@ -59,6 +59,10 @@ void check(const GenerationRequest& request) {
   }
   for (const auto& tool : request.tools.tools) require(!tool.name.empty() && tool.name.size() <= 64);
   require(request.tools.tools.empty() || request.options.grammar.empty());
+  if (!request.cluster.empty()) {
+    require(request.cluster.size() <= 256);
+    require(std::ranges::any_of(request.messages, [](const auto& one) { return one.role == "user"; }));
+  }
   std::size_t message = 0;
   for (const auto& output : request.outputs) {
     require(output.message >= message && output.message < request.messages.size() && !output.partition.empty());
