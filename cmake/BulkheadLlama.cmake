@@ -2,6 +2,7 @@
 # from there, so that every build folder and preset shares one build.
 #   bulkhead_llama_cpp  libllama, ggml and llama.cpp's `common` (chat templates)
 #   bulkhead_json       nlohmann/json 3.12 from the same sources
+#   bulkhead_httplib    cpp-httplib from the same sources, compiled here
 set(BULKHEAD_LLAMA_SOURCE_DIR "" CACHE PATH "llama.cpp sources; empty: the pinned ones, fetched into the cache folder")
 set(BULKHEAD_LLAMA_SANITIZE "" CACHE STRING "Sanitizer llama.cpp itself is built with: empty or thread")
 set(BULKHEAD_LLAMA_OPTIONS "" CACHE STRING "Further options for llama.cpp, such as -DGGML_CUDA=ON")
@@ -91,6 +92,7 @@ target_include_directories(bulkhead_llama_cpp SYSTEM INTERFACE
   $<BUILD_INTERFACE:${llama_source}/include> $<BUILD_INTERFACE:${llama_source}/ggml/include>
   $<BUILD_INTERFACE:${llama_source}/common> $<BUILD_INTERFACE:${llama_source}/vendor>)
 file(GLOB_RECURSE llama_archives ${llama_build}/*.a)
+list(FILTER llama_archives EXCLUDE REGEX "cpp-httplib")
 list(SORT llama_archives)
 set(BULKHEAD_LLAMA_BUILD_DIR ${llama_build})
 set(BULKHEAD_LLAMA_SOURCES ${llama_source})
@@ -100,3 +102,12 @@ else()
   target_link_libraries(bulkhead_llama_cpp INTERFACE -Wl,--start-group ${llama_archives} -Wl,--end-group
     Threads::Threads ${CMAKE_DL_LIBS})
 endif()
+
+# cpp-httplib with TLS, which changes its classes: so everything here takes this one, and none the one that llama.cpp's build made without it.
+add_library(bulkhead_httplib STATIC EXCLUDE_FROM_ALL ${llama_plain_source}/vendor/cpp-httplib/httplib.cpp)
+target_include_directories(bulkhead_httplib SYSTEM PUBLIC $<BUILD_INTERFACE:${llama_plain_source}/vendor>)
+target_compile_definitions(bulkhead_httplib PUBLIC CPPHTTPLIB_OPENSSL_SUPPORT CPPHTTPLIB_LISTEN_BACKLOG=512
+  CPPHTTPLIB_REQUEST_URI_MAX_LENGTH=32768 CPPHTTPLIB_FORM_URL_ENCODED_PAYLOAD_MAX_LENGTH=1048576 CPPHTTPLIB_TCP_NODELAY=1)
+target_compile_options(bulkhead_httplib PRIVATE -w)
+target_link_libraries(bulkhead_httplib PUBLIC OpenSSL::SSL OpenSSL::Crypto Threads::Threads)
+set_target_properties(bulkhead_httplib PROPERTIES UNITY_BUILD OFF)

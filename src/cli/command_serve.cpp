@@ -50,13 +50,15 @@ Result<void> read_key_file(const std::string& path, std::vector<std::string>& ke
 std::string address_of(const serve::ServerOptions& options, int port) {
   if (options.host.ends_with(".sock")) return "unix:" + options.host;
   const bool is_v6 = options.host.find(':') != std::string::npos;
-  return fmt::format("http://{}:{}", is_v6 ? '[' + options.host + ']' : options.host, port);
+  const auto* scheme = options.tls_key.empty() ? "http" : "https";
+  return fmt::format("{}://{}:{}", scheme, is_v6 ? '[' + options.host + ']' : options.host, port);
 }
 
 Result<void> serve(ServeFlags& flags) {
   auto& options = flags.server;
   std::erase(options.api_keys, "");  // an empty variable is none
   if (!flags.key_file.empty()) BH_CHECK(read_key_file(flags.key_file, options.api_keys));
+  BH_CHECK(serve::check_tls(options));
   options.timeout = std::chrono::seconds(flags.timeout);
   options.ping = flags.ping < 0 ? std::chrono::hours(24) : std::chrono::seconds(flags.ping);
   options.deadline = std::chrono::seconds(flags.deadline);
@@ -101,6 +103,10 @@ void add_serve_flags(CLI::App& app, ServeFlags& flags) {
       ->envname("LLAMA_API_KEY")
       ->delimiter(',');
   app.add_option("--api-key-file", flags.key_file, "a file with one key a line")->envname("LLAMA_ARG_API_KEY_FILE");
+  app.add_option("--ssl-cert-file", server.tls_certificate, "TLS: a file in PEM with the certificate and its chain")
+      ->envname("LLAMA_ARG_SSL_CERT_FILE");
+  app.add_option("--ssl-key-file", server.tls_key, "TLS: a file in PEM with the key, which has no password")
+      ->envname("LLAMA_ARG_SSL_KEY_FILE");
   app.add_option("-a,--alias", server.aliases, "names of the model; the first is told to clients (the file's name)")
       ->envname("LLAMA_ARG_ALIAS")
       ->delimiter(',');

@@ -107,6 +107,7 @@ class Client final : public engine::Engine {
   void advance(const engine::StepLimits& limits, std::vector<JobEvent>& events) override;
   void wake() noexcept override { inbox_.wake(); }
   [[nodiscard]] std::size_t running_jobs() const override { return submitted_; }
+  [[nodiscard]] ClientId id() const { return id_; }
 
   [[nodiscard]] Result<PrefillResult> prefill(SequenceId sequence, std::span<const Token> tokens,
                                               std::stop_token cancel, const engine::PrefillProgress& progress) override;
@@ -265,6 +266,12 @@ void Desk::set_budget(const std::string& owner, const Budget& budget) {
 
 DeskStatus Desk::status() const {
   return core_->call([&] { return core_->status(); });
+}
+
+std::map<std::string, CellsAt> Desk::cells_of(const engine::Engine& client) const {
+  const auto* known = dynamic_cast<const Client*>(&client);
+  if (known == nullptr) return {};
+  return core_->call([&] { return core_->cells_of(known->id()); });
 }
 
 std::uint64_t Desk::park_all() {

@@ -227,4 +227,19 @@ DeskStatus Desk::Core::status() const {
   return status;
 }
 
+std::map<std::string, CellsAt> Desk::Core::cells_of(ClientId client) const {
+  std::map<std::string, CellsAt> cells;
+  for (const auto& [id, seat] : seats_) {
+    if (seat.client != client) continue;
+    auto& its = cells[seat.options.name];
+    its = {};
+    if (seat.parked) {
+      its = {CellsAt::Place::kParked, seat.parked->bytes().size()};
+    } else if (seat.tokens > 0) {
+      its = {CellsAt::Place::kCache, seat.tokens * engine_->facts().kv_bytes_per_token};
+    }
+  }
+  return cells;
+}
+
 }  // namespace bulkhead::desk

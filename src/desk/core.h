@@ -139,6 +139,7 @@ class Desk::Core {
 
   [[nodiscard]] std::uint64_t park_all();
   [[nodiscard]] DeskStatus status() const;
+  [[nodiscard]] std::map<std::string, CellsAt> cells_of(ClientId client) const;
 
  private:
   using Seats = std::map<engine::SequenceId, Seat>;

@@ -12,6 +12,7 @@
 #include "engine/engine.h"
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -48,6 +49,19 @@ struct DeskStatus {
   std::uint64_t unparks = 0;
 };
 
+// Where the cells of one sequence are.
+struct CellsAt {
+  enum class Place {
+    kNone,    // it holds no token
+    kCache,   // ready to be computed with
+    kParked,  // bytes beside the cache, until somebody asks for it
+  };
+  Place place = Place::kNone;
+  std::uint64_t bytes = 0;  // in the cache: as they count against budgets, with what is shared
+
+  friend bool operator==(const CellsAt&, const CellsAt&) = default;
+};
+
 class Desk : public std::enable_shared_from_this<Desk> {
  public:
   // Starts the thread.
@@ -72,6 +86,10 @@ class Desk : public std::enable_shared_from_this<Desk> {
   void set_budget(const std::string& owner, const Budget& budget);
 
   [[nodiscard]] DeskStatus status() const;
+
+  // Of all that a client has open, by the names that were given: where its cells are, as of the end of its last job.
+  // `client`: one of this desk's; nothing for any other.
+  [[nodiscard]] std::map<std::string, CellsAt> cells_of(const engine::Engine& client) const;
 
   // Parks every sequence that no job uses; how many. For tests, and for who wants the memory back.
   [[nodiscard]] std::uint64_t park_all();

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "serve/chat_fields.h"
 
+#include "serve/clusters.h"
+
 #include <fmt/ranges.h>
 
 #include <algorithm>
@@ -154,11 +156,15 @@ Json call_json(const engine::ToolCall& call) {
   return {{"id", call.id}, {"type", "function"}, {"function", {{"name", call.name}, {"arguments", call.arguments}}}};
 }
 
-void read_openai_messages(BodyReader& reader, Messages& into, std::vector<OutputPart>& outputs) {
+void read_openai_messages(BodyReader& reader, Messages& into, std::vector<OutputPart>& outputs, std::string* cluster) {
   const auto* list = objects(reader, "messages", 1);
-  for (std::size_t i = 0; list != nullptr && i < list->size(); ++i) {
-    into.push_back(openai_message((*list)[i], reader, fmt::format("messages[{}]", i), i, outputs));
+  if (list == nullptr) return;
+  for (std::size_t i = 0; i < list->size(); ++i) {
+    const auto place = fmt::format("messages[{}]", i);
+    if (cluster == nullptr) refuse_cluster((*list)[i], reader, place);
+    into.push_back(openai_message((*list)[i], reader, place, i, outputs));
   }
+  if (cluster != nullptr) keep_asked_cluster(*list, reader, into, outputs, *cluster);
 }
 
 namespace {
@@ -194,6 +200,7 @@ namespace {
 void add_anthropic_message(const Json& message, Messages& into, std::vector<OutputPart>& outputs, BodyReader& reader,
                            const std::string& place) {
   const auto role = text_member(message, "role");
+  refuse_cluster(message, reader, place);
   if (!has_one_of(role, {"user", "assistant"})) {
     return reader.fail("a role must be one of user, assistant", place + ".role");
   }
@@ -304,6 +311,7 @@ void add_response_item(const Json& item, Messages& into, BodyReader& reader, con
   if (!type.empty() && type != "message") {
     return reader.fail(fmt::format("items of type \"{}\" are not supported here", type), place + ".type");
   }
+  refuse_cluster(item, reader, place);
   const auto role = text_member(item, "role");
   const auto content = item.find("content");
   if (!has_one_of(role, {"system", "developer", "user", "assistant"}) || content == item.end()) {

@@ -25,8 +25,10 @@ using Messages = std::vector<engine::ChatMessage>;
 
 // Members `messages` (and `system`), `input` (and `instructions`); `tools`, `tool_choice` and whether there may be
 // several calls. tool_choice none: no tools.
-// What they say of outputs goes into `outputs`.
-void read_openai_messages(BodyReader& reader, Messages& into, std::vector<OutputPart>& outputs);
+// What they say of outputs goes into `outputs`. `cluster`: the one that is asked, where messages have labels: only its
+// own are read (serve/clusters.h); null: labels are refused.
+void read_openai_messages(BodyReader& reader, Messages& into, std::vector<OutputPart>& outputs,
+                          std::string* cluster = nullptr);
 void read_openai_tools(BodyReader& reader, ToolUse& into);
 void read_anthropic_messages(BodyReader& reader, Messages& into, std::vector<OutputPart>& outputs);
 void read_anthropic_tools(BodyReader& reader, ToolUse& into);

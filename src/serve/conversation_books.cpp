@@ -155,6 +155,7 @@ Inspected Conversations::Conversation::seen() const {
   seen.shown.name = identity.partition;
   seen.shown.session = identity.session;
   seen.shown.agent = identity.agent;
+  seen.shown.cluster = identity.cluster;
   seen.shown.forked_from = forked_from;
   seen.shown.busy = busy;
   seen.shown.waiting = waiting.size();

@@ -13,6 +13,7 @@
 #pragma once
 
 #include "conversation/traced_tokens.h"
+#include "desk/desk.h"
 #include "engine/engine.h"
 #include "partition/partition.h"
 #include "prompt/chat_log.h"
@@ -46,6 +47,7 @@ struct Shown {
   std::string name = {};         // that the client declared; empty: none
   std::string session = {};
   std::string agent = {};
+  std::string cluster = {};
   bool busy = false;
   std::uint64_t waiting = 0;  // requests that want it next
   std::uint64_t turns = 0;
@@ -55,6 +57,7 @@ struct Shown {
   std::uint64_t generated_tokens = 0;
   std::uint64_t messages_received = 0;
   std::string token_sha256 = {};
+  desk::CellsAt cells = {};  // as the desk says when it is asked (serve/service.h)
 };
 
 // What a wanted chat still misses, and the messages of other partitions among it.

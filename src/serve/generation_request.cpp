@@ -170,7 +170,7 @@ Answer<GenerationRequest> read_chat_request(const Json& body) {
   if (!body.is_object()) return invalid_request("the body must be a JSON object");
   BodyReader reader(body);
   GenerationRequest request;
-  read_openai_messages(reader, request.messages, request.outputs);
+  read_openai_messages(reader, request.messages, request.outputs, &request.cluster);
   read_openai_tools(reader, request.tools);
   read_sampling(reader, request);
   bool logprobs = false;

@@ -24,6 +24,7 @@ struct GenerationRequest {
   std::string model = {};
   std::vector<engine::ChatMessage> messages = {};  // of a chat
   std::vector<OutputPart> outputs = {};            // among what those say, in order
+  std::string cluster = {};                        // that it asks, of a conversation with labels; else none
   std::string prompt = {};                         // of a completion, unless it comes as tokens
   std::vector<engine::Token> prompt_tokens = {};
   GenerateOptions options = {};

@@ -19,6 +19,7 @@
 #include <stop_token>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace bulkhead::serve {
@@ -47,6 +48,12 @@ struct HttpServer::Impl {
 
   [[nodiscard]] bool admit(const Request& request, Response& response);
   void add_limits();
+  // Routes are added by these, so that it is known what a path takes.
+  void on_get(const std::string& path, httplib::Server::Handler handler);
+  void on_post(const std::string& path, httplib::Server::Handler handler);
+  void on_delete(const std::string& path, httplib::Server::Handler handler);
+  // The methods that a path takes, as the header Allow says it; "": there is no such path.
+  [[nodiscard]] std::string allowed(std::string_view path) const;
   void add_plain_routes();      // routes_plain.cpp
   void add_partition_routes();  // routes_partitions.cpp
   void add_text_routes();       // routes_text.cpp
@@ -67,13 +74,19 @@ struct HttpServer::Impl {
   Service& service;
   const Embedder* embedder;
   ServerOptions options;
-  std::vector<std::string> key_hashes;  // of the API keys
-  httplib::Server http;
+  std::vector<std::string> key_hashes;        // of the API keys
+  std::unique_ptr<httplib::Server> listener;  // with TLS, or without
+  httplib::Server& http;
+  std::string socket_path;                                  // of a Unix socket that was taken
+  std::vector<std::pair<std::string, std::string>> routes;  // pattern and method
   std::stop_source stopping;
   std::atomic<std::uint64_t> ids = 0;
   ResponseStore responses;
   std::string boot;  // tells the ids of one start from those of another
 };
+
+// Where the cells of a partition are: members of what is shown of it.
+[[nodiscard]] Json cells_json(const desk::CellsAt& cells);
 
 // What a request says of who is speaking.
 [[nodiscard]] Identity identity_of(const httplib::Request& request, const Json& body);

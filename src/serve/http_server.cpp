@@ -3,8 +3,10 @@
 
 #include "base/console.h"
 #include "base/hash.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "serve/http_impl.h"
+#include "serve/unix_socket.h"
 
 #include <fmt/format.h>
 
@@ -15,6 +17,7 @@
 #include <chrono>
 #include <exception>
 #include <random>
+#include <tuple>
 #include <utility>
 
 namespace bulkhead::serve {
@@ -42,11 +45,26 @@ std::string key_of(const httplib::Request& request) {
 }
 
 // A browser says which page asks. What another site's page sends would be done although it never sees the answer.
-bool is_of_another_origin(const httplib::Request& request) {
+// Without TLS here a proxy may have ended it, so that the scheme says nothing.
+bool is_of_another_origin(const httplib::Request& request, bool tls) {
   const auto origin = request.get_header_value("Origin");
   if (origin.empty()) return false;
   const auto scheme = origin.find("://");
-  return scheme == std::string::npos || origin.substr(scheme + 3) != request.get_header_value("Host");
+  if (scheme == std::string::npos || (tls && origin.substr(0, scheme) != "https")) return true;
+  return origin.substr(scheme + 3) != request.get_header_value("Host");
+}
+
+// Whether a path is one of a pattern: a part that begins with ':' stands for any.
+bool is_path_of(std::string_view pattern, std::string_view path) {
+  for (;;) {
+    const auto part = pattern.substr(0, pattern.find('/'));
+    const auto its = path.substr(0, path.find('/'));
+    if (!part.starts_with(':') && part != its) return false;
+    const bool is_last = part.size() == pattern.size();
+    if (is_last || its.size() == path.size()) return is_last && its.size() == path.size();
+    pattern.remove_prefix(part.size() + 1);
+    path.remove_prefix(its.size() + 1);
+  }
 }
 
 // What httplib answers by itself, in words.
@@ -60,6 +78,28 @@ std::string reason_of_status(int status) {
     case 431: return "the headers are too large";
     default: return httplib::status_message(status);
   }
+}
+
+bool is_unix_socket(const ServerOptions& options) {
+  return options.host.ends_with(".sock");
+}
+
+// A key that is locked must not make OpenSSL ask whoever sits at the terminal.
+constexpr const char* kNobodysPassword = " ";
+
+std::unique_ptr<httplib::Server> make_listener(const ServerOptions& options) {
+  if (options.tls_key.empty()) return std::make_unique<httplib::Server>();
+  return std::make_unique<httplib::SSLServer>(options.tls_certificate.c_str(), options.tls_key.c_str(), nullptr,
+                                              nullptr, kNobodysPassword);
+}
+
+// A file with a block of this kind in PEM.
+Result<void> check_pem(const std::string& path, std::string_view kind) {
+  constexpr std::uint64_t kMost = std::uint64_t{1} << 20U;
+  BH_TRY(const auto text, read_text_file(path, kMost));
+  const auto begin = text.find("-----BEGIN ");
+  if (begin != std::string::npos && text.find(fmt::format("{}-----", kind), begin) != std::string::npos) return {};
+  return Error{ErrorCode::kBadInput, fmt::format("there is no {} in PEM in this file", kind), path, {}};
 }
 
 }  // namespace
@@ -80,7 +120,11 @@ Identity identity_of(const httplib::Request& request, const Json& body) {
 }
 
 HttpServer::Impl::Impl(Service& its_service, const Embedder* its_embedder, ServerOptions its_options)
-    : service(its_service), embedder(its_embedder), options(std::move(its_options)) {
+    : service(its_service),
+      embedder(its_embedder),
+      options(std::move(its_options)),
+      listener(make_listener(options)),
+      http(*listener) {
   for (const auto& key : options.api_keys) key_hashes.push_back(sha256_hex(key));
   if (options.owner_bytes > 0) {
     const desk::Budget budget{.kv_bytes = options.owner_bytes};
@@ -140,7 +184,7 @@ void HttpServer::Impl::count(const ApiError& error, bool has_left) {
 
 void HttpServer::Impl::send(const Request& request, Response& response, const ApiError& error) {
   const auto& form = request.path.starts_with("/v1/messages") ? messages_form() : chat_form();
-  count(error, error.status == 503 && request.is_connection_closed());
+  count(error, error.status == 503 && is_gone(request));
   if (error.status == 429) response.set_header("Retry-After", "1");
   send(response, form.error(error), error.status);
 }
@@ -157,22 +201,51 @@ bool HttpServer::Impl::admit(const Request& request, Response& response) {
   const auto named = request.get_header_value("X-Request-Id");
   constexpr std::size_t kLongestId = 256;
   response.set_header("X-Request-Id", named.empty() || named.size() > kLongestId ? new_id("req-") : named);
+  const auto methods = allowed(request.path);
   if (request.method == "OPTIONS") {  // no other origin is allowed: browsers read that from what is not there
     response.status = 204;
-    response.set_header("Allow", "GET, HEAD, POST, DELETE, OPTIONS");
+    response.set_header("Allow", methods.empty() ? "GET, HEAD, POST, DELETE, OPTIONS" : methods);
     return false;
   }
-  if (is_page(request.path)) return true;  // the same for everybody; the frame of a report asks without an origin
-  if (is_of_another_origin(request)) {
+  const bool page = is_page(request.path);  // the same for everybody; the frame of a report asks without an origin
+  if (!page && is_of_another_origin(request, !options.tls_key.empty())) {
     send(request, response,
          ApiError{.status = 403, .type = "permission_error", .message = "pages of another origin may not ask here"});
     return false;
   }
-  const bool open = request.path == "/health" || request.path == "/v1/health";
-  if (open || owner_of(request)) return true;
-  response.set_header("WWW-Authenticate", "Bearer");
-  send(request, response, ApiError{.status = 401, .type = "authentication_error", .message = "invalid API key"});
+  const bool open = page || request.path == "/health" || request.path == "/v1/health";
+  if (!open && !owner_of(request)) {
+    response.set_header("WWW-Authenticate", "Bearer");
+    send(request, response, ApiError{.status = 401, .type = "authentication_error", .message = "invalid API key"});
+    return false;
+  }
+  if (methods.empty() || (", " + methods + ',').find(", " + request.method + ',') != std::string::npos) return true;
+  response.set_header("Allow", methods);
+  send(request, response, ApiError{.status = 405, .type = "invalid_request_error", .message = reason_of_status(405)});
   return false;
+}
+
+void HttpServer::Impl::on_get(const std::string& path, httplib::Server::Handler handler) {
+  routes.emplace_back(path, "GET, HEAD");
+  http.Get(path, std::move(handler));
+}
+
+void HttpServer::Impl::on_post(const std::string& path, httplib::Server::Handler handler) {
+  routes.emplace_back(path, "POST");
+  http.Post(path, std::move(handler));
+}
+
+void HttpServer::Impl::on_delete(const std::string& path, httplib::Server::Handler handler) {
+  routes.emplace_back(path, "DELETE");
+  http.Delete(path, std::move(handler));
+}
+
+std::string HttpServer::Impl::allowed(std::string_view path) const {
+  std::string methods;
+  for (const auto& [pattern, method] : routes) {
+    if (is_path_of(pattern, path)) methods += method + ", ";
+  }
+  return methods.empty() ? methods : methods + "OPTIONS";
 }
 
 void HttpServer::Impl::add_limits() {
@@ -220,17 +293,52 @@ void HttpServer::Impl::add_limits() {
   });
 }
 
+Result<void> check_tls(const ServerOptions& options) {
+  const auto& [certificate, key] = std::tie(options.tls_certificate, options.tls_key);
+  if (certificate.empty() && key.empty()) return {};
+  if (certificate.empty() || key.empty()) {
+    return Error{ErrorCode::kUsage, "TLS needs a certificate and its key", "--ssl-cert-file, --ssl-key-file",
+                 "name both files, or none"};
+  }
+  if (is_unix_socket(options)) {
+    return Error{ErrorCode::kUsage, "a Unix socket is served without TLS", "--host", "leave out the certificate"};
+  }
+  BH_CHECK(check_pem(certificate, "CERTIFICATE"));
+  BH_CHECK(check_pem(key, "PRIVATE KEY"));
+  const httplib::SSLServer tried(certificate.c_str(), key.c_str(), nullptr, nullptr, kNobodysPassword);
+  // httplib brings OpenSSL's functions. A key of another kind than the certificate's is found by this one alone.
+  if (tried.is_valid() && SSL_CTX_check_private_key(static_cast<SSL_CTX*>(tried.tls_context())) == 1) return {};
+  const auto code = tried.is_valid() ? ERR_get_error() : static_cast<unsigned>(tried.ssl_last_error());
+  ERR_clear_error();
+  const auto* reason = ERR_reason_error_string(code);
+  const std::string_view why = reason == nullptr ? "OpenSSL refuses them" : reason;
+  return Error{ErrorCode::kBadInput, fmt::format("certificate and key cannot be used together: {}", why), key,
+               "they must belong to each other, and the key must have no password"};
+}
+
 HttpServer::HttpServer(Service& service, const Embedder* embedder, ServerOptions options)
     : impl_(std::make_unique<Impl>(service, embedder, std::move(options))) {}
 
 HttpServer::~HttpServer() {
   stop();
+  if (impl_->socket_path.empty()) return;
+  // Its own by now, unless the next server has been there already.
+  if (const auto folder = SocketFolder::hold(impl_->socket_path); folder.ok()) {
+    static_cast<void>(folder.value().clear());
+  }
 }
 
 Result<int> HttpServer::bind() {
   auto& http = impl_->http;
   const auto& host = impl_->options.host;
-  if (host.ends_with(".sock")) {
+  BH_CHECK(check_tls(impl_->options));  // again: the files may have changed since
+  if (!http.is_valid()) {
+    return Error{ErrorCode::kBadInput, "the certificate or its key cannot be used", impl_->options.tls_key, {}};
+  }
+  if (is_unix_socket(impl_->options)) {
+    BH_TRY(const auto folder, SocketFolder::hold(host));
+    BH_CHECK(folder.clear());
+    impl_->socket_path = host;
     http.set_address_family(AF_UNIX);
     if (http.bind_to_port(host, 80)) return 0;
   } else if (impl_->options.port == 0) {

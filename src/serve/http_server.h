@@ -19,6 +19,8 @@ namespace bulkhead::serve {
 struct ServerOptions {
   std::string host = "127.0.0.1";          // an address, or a path that ends in ".sock"
   int port = 8080;                         // 0: any free one
+  std::string tls_certificate = {};        // files in PEM: the server's certificate, and those that vouch for it
+  std::string tls_key = {};                // and its key; both or none: plain HTTP
   std::vector<std::string> api_keys = {};  // none: one owner, and everybody is it
   std::string model_name = {};             // as clients are told; also taken: "default"
   std::vector<std::string> aliases = {};   // further names of it
@@ -31,6 +33,10 @@ struct ServerOptions {
   bool log_requests = false;          // a JSON line each on stderr: no texts, no keys
 };
 
+// Whether the files of TLS are there, can be used and belong together. kUsage: one of them is named without the other,
+// or beside a Unix socket; kBadInput: what is wrong with one.
+[[nodiscard]] Result<void> check_tls(const ServerOptions& options);
+
 class HttpServer {
  public:
   // `embedder` answers /v1/embeddings; null: that route is refused. All must outlive the server.
@@ -39,7 +45,8 @@ class HttpServer {
   HttpServer& operator=(const HttpServer&) = delete;
   ~HttpServer();
 
-  // Takes the address; kResource when somebody else has it, kUsage when it is none. Gives the port.
+  // Takes the address; kResource when somebody else has it, kBadInput when its path or the files of TLS cannot be used.
+  // A Unix socket that nobody listens at any more is taken over. Gives the port.
   [[nodiscard]] Result<int> bind();
   // Answers until stop(). Any thread may call stop(), which cancels what is computed and lets answers end.
   [[nodiscard]] Result<void> serve();

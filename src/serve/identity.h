@@ -18,10 +18,13 @@ struct Identity {
   std::string partition = {};  // declared: the request is about this very partition
   std::string session = {};    // a conversation, or several agents of one
   std::string agent = {};      // an agent or thread of that session
+  std::string cluster = {};    // of a conversation with many, as its messages say (serve/clusters.h)
   std::string said_by = {};    // the header or field that the most telling of these came from
 
   // Partitions of one scope may continue and fork each other; others never share a cell.
-  [[nodiscard]] std::string scope() const { return std::to_string(session.size()) + ':' + session + agent; }
+  [[nodiscard]] std::string scope() const {
+    return std::to_string(session.size()) + ':' + session + std::to_string(agent.size()) + ':' + agent + cluster;
+  }
 };
 
 // The value of a header, by its lower-case name; nullopt: it is not there.

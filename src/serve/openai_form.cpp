@@ -239,6 +239,7 @@ Json own_json(const GenerationRequest& request, const Generated& generated) {
   Json reuse = {{"tokens", generated.reuse.tokens}, {"reason", generated.reuse.reason}};
   if (generated.reuse.first_difference) reuse["first_difference"] = *generated.reuse.first_difference;
   Json own = {{"partition", generated.choices.front().partition}, {"reuse", std::move(reuse)}};
+  if (!request.cluster.empty()) own["cluster"] = request.cluster;
   if (generated.choices.size() > 1) {
     own["partitions"] = Json::array();
     for (const auto& choice : generated.choices) own["partitions"].push_back(choice.partition);

@@ -65,7 +65,7 @@ void HttpServer::Impl::add_page_routes() {
   for (const auto& file : kPageFiles) {
     const bool is_frame = file.path == kFramePath;
     const auto policy = is_frame ? frame_policy() : std::string(kPagePolicy);
-    http.Get(std::string(file.path), [file, is_frame, policy](const Request&, Response& response) {
+    on_get(std::string(file.path), [file, is_frame, policy](const Request&, Response& response) {
       // In place of what all other answers have.
       const auto set = [&](const std::string& name, const std::string& value) {
         response.headers.erase(name);

@@ -84,19 +84,19 @@ void HttpServer::Impl::add_plain_routes() {
         {"aliases", options.aliases}, {"meta", {{"n_ctx", facts.context_tokens}, {"n_vocab", facts.vocabulary}}}};
   };
   for (const auto* path : {"/health", "/v1/health"}) {
-    http.Get(path, [](const Request&, Response& response) { send(response, Json{{"status", "ok"}}); });
+    on_get(path, [](const Request&, Response& response) { send(response, Json{{"status", "ok"}}); });
   }
-  http.Get("/v1/models", [model](const Request&, Response& response) {
+  on_get("/v1/models", [model](const Request&, Response& response) {
     send(response, Json{{"object", "list"}, {"data", Json::array({model()})}});
   });
-  http.Get("/v1/models/:id", [this, model](const Request& request, Response& response) {
+  on_get("/v1/models/:id", [this, model](const Request& request, Response& response) {
     if (const auto unknown = check_model(request.path_params.at("id"))) return send(response, *unknown);
     send(response, model());
   });
-  http.Get("/metrics", [this](const Request&, Response& response) {
+  on_get("/metrics", [this](const Request&, Response& response) {
     response.set_content(metrics_text(service), "text/plain; version=0.0.4");
   });
-  http.Get("/props", [this](const Request&, Response& response) {
+  on_get("/props", [this](const Request&, Response& response) {
     const auto& facts = service.facts();
     send(response, Json{{"build_info", fmt::format("bulkhead {}", BULKHEAD_VERSION)},
                         {"model_alias", options.model_name},
@@ -109,17 +109,19 @@ void HttpServer::Impl::add_plain_routes() {
                         {"chat_template", facts.chat_template}});
   });
   // As llama-server's, for tools that watch it: the asker's own partitions, and no text of them.
-  http.Get("/slots", [this](const Request& request, Response& response) {
+  on_get("/slots", [this](const Request& request, Response& response) {
     Json slots = Json::array();
-    for (const auto& shown : service.conversations().list(*owner_of(request))) {
-      slots.push_back({{"id", shown.id},
-                       {"n_ctx", service.facts().context_tokens},
-                       {"n_tokens", shown.tokens},
-                       {"is_processing", shown.busy}});
+    for (const auto& shown : service.partitions(*owner_of(request))) {
+      Json slot = {{"id", shown.id},
+                   {"n_ctx", service.facts().context_tokens},
+                   {"n_tokens", shown.tokens},
+                   {"is_processing", shown.busy}};
+      slot.update(cells_json(shown.cells));
+      slots.push_back(std::move(slot));
     }
     send(response, slots);
   });
-  http.Post("/tokenize", [this](const Request& request, Response& response) {
+  on_post("/tokenize", [this](const Request& request, Response& response) {
     const auto body = body_of(request, response);
     if (!body) return;
     const auto content = body->find("content");
@@ -130,7 +132,7 @@ void HttpServer::Impl::add_plain_routes() {
     if (!tokens.ok()) return send(response, api_error_of(tokens.error()));
     send(response, Json{{"tokens", tokens.value()}});
   });
-  http.Post("/detokenize", [this](const Request& request, Response& response) {
+  on_post("/detokenize", [this](const Request& request, Response& response) {
     const auto body = body_of(request, response);
     if (!body) return;
     const auto tokens = body->find("tokens");
@@ -145,7 +147,7 @@ void HttpServer::Impl::add_plain_routes() {
     if (!right) return send(response, invalid_request("'tokens' must be a list of token ids", "tokens"));
     send(response, Json{{"content", text}});
   });
-  http.Post("/apply-template", [this](const Request& request, Response& response) {
+  on_post("/apply-template", [this](const Request& request, Response& response) {
     const auto body = body_of(request, response);
     if (!body) return;
     auto read = read_chat_request(*body);
@@ -154,7 +156,7 @@ void HttpServer::Impl::add_plain_routes() {
     if (!wanted.ok()) return send(response, wanted.error());
     send(response, Json{{"prompt", wanted.value().rendered}});
   });
-  http.Post("/v1/embeddings", [this](const Request& request, Response& response) {
+  on_post("/v1/embeddings", [this](const Request& request, Response& response) {
     const auto body = body_of(request, response);
     if (!body) return;
     if (embedder == nullptr) {

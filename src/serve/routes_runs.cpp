@@ -40,7 +40,7 @@ void HttpServer::Impl::run_scenario(const Request& request, Response& response) 
 }
 
 void HttpServer::Impl::add_run_routes() {
-  http.Post("/v1/runs", [this](const Request& request, Response& response) { run_scenario(request, response); });
+  on_post("/v1/runs", [this](const Request& request, Response& response) { run_scenario(request, response); });
 }
 
 }  // namespace bulkhead::serve

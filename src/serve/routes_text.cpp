@@ -61,10 +61,16 @@ void HttpServer::Impl::answer(const std::shared_ptr<const Form>& form, const Req
   auto read = form->read(*body);
   if (!read.ok()) return send(request, response, read.error());
   if (const auto unknown = check_model(read.value().model)) return send(request, response, *unknown);
+  auto identity = identity_of(request, *body);
+  identity.cluster = read.value().cluster;
+  if (!identity.cluster.empty() && !identity.partition.empty()) {
+    return send(request, response,
+                invalid_request("each cluster has a partition of its own: name none", "bulkhead.partition"));
+  }
   auto wanted = service.wanted(*owner_of(request), read.value());
   if (!wanted.ok()) return send(request, response, wanted.error());
   Watch watch(request, stopping.get_token(), options.deadline);
-  auto lease = service.take(*owner_of(request), identity_of(request, *body), wanted.value(), watch.stop_token());
+  auto lease = service.take(*owner_of(request), identity, wanted.value(), watch.stop_token());
   if (!lease.ok()) return send(request, response, in_time(lease.error(), watch));
   const ReplyHead head{new_id(form->id_prefix()), options.model_name, now()};
   if (read.value().stream) {
@@ -82,7 +88,7 @@ void HttpServer::Impl::answer(const std::shared_ptr<const Form>& form, const Req
   if (const auto failed = service.prefill(lease.value(), wanted.value(), watch.stop_token())) {
     return send(request, response, in_time(*failed, watch));
   }
-  const auto on_text = [&](std::uint32_t, const TokenEvent&, const Delta&) { return !request.is_connection_closed(); };
+  const auto on_text = [&](std::uint32_t, const TokenEvent&, const Delta&) { return !is_gone(request); };
   const auto generated = service.generate(std::move(lease.value()), read.value(), on_text, watch.stop_token(),
                                           [&] { return new_id(form->call_prefix()); });
   if (!generated.ok()) return send(request, response, generated.error());
@@ -119,14 +125,14 @@ void HttpServer::Impl::count_tokens(const Request& request, Response& response) 
 void HttpServer::Impl::add_text_routes() {
   const auto add = [&](const Form& form, const std::string& path) {
     const std::shared_ptr<const Form> kept(&form, [](const Form*) {});
-    http.Post(path, [this, kept](const Request& request, Response& response) { answer(kept, request, response); });
+    on_post(path, [this, kept](const Request& request, Response& response) { answer(kept, request, response); });
   };
   add(chat_form(), "/v1/chat/completions");
   add(chat_form(), "/chat/completions");
   add(completion_form(), "/v1/completions");
   add(messages_form(), "/v1/messages");
-  http.Post("/v1/messages/count_tokens",
-            [this](const Request& request, Response& response) { count_tokens(request, response); });
+  on_post("/v1/messages/count_tokens",
+          [this](const Request& request, Response& response) { count_tokens(request, response); });
 }
 
 }  // namespace bulkhead::serve

@@ -1,18 +1,16 @@
 // SPDX-License-Identifier: MIT
-// A run of one scenario under the conditions, asked for over HTTP: its request, and what it tells while it runs, as
-// events. The run is run/experiment.h's, on the server's engine, and leaves nothing on disk. Knows no HTTP.
+// A run of one scenario under the conditions, asked for over HTTP: what it tells while it runs, as events. The run is
+// run/experiment.h's, on the server's engine, and leaves nothing on disk. Knows no HTTP.
 //
 // Events are objects with a member "type"; docs/serving.md lists them.
 #pragma once
 
 #include "base/json.h"
-#include "conversation/scenario.h"
 #include "engine/engine.h"
 #include "plan/plan.h"
 #include "serve/api_error.h"
+#include "serve/run_request.h"
 #include "serve/service.h"
-
-#include <bulkhead/options.h>
 
 #include <functional>
 #include <memory>
@@ -21,16 +19,6 @@
 #include <vector>
 
 namespace bulkhead::serve {
-
-struct RunRequest {
-  std::string model = {};
-  std::shared_ptr<const conversation::Scenario> scenario = {};
-  plan::Settings settings = {};
-  SamplingOptions sampling = {};
-};
-
-// The body, checked. What is wrong with the scenario is told with the place of the member: "scenario.turns[3].role".
-[[nodiscard]] Answer<RunRequest> read_run_request(const std::string& body);
 
 // Takes an event, on the thread that runs. False: nobody is there any more.
 using SendEvent = std::function<bool(const Json& event)>;

@@ -11,6 +11,7 @@
 #include "serve/conversations.h"
 #include "serve/generation_request.h"
 #include "serve/identity.h"
+#include "serve/partition_requests.h"
 
 #include <atomic>
 #include <cstdint>
@@ -85,12 +86,12 @@ class Service {
   [[nodiscard]] Answer<std::vector<Inspected>> fork(const std::string& owner, const std::string& partition,
                                                     const std::vector<std::string>& names,
                                                     std::optional<std::uint64_t> turns, const std::stop_token& cancel);
-  struct Keep {
-    std::optional<std::uint64_t> turns = {};
-    std::optional<std::uint64_t> tokens = {};
-  };
-  [[nodiscard]] Answer<Inspected> truncate(const std::string& owner, const std::string& partition, const Keep& keep,
-                                           const std::stop_token& cancel);
+  [[nodiscard]] Answer<Inspected> truncate(const std::string& owner, const std::string& partition,
+                                           const TruncateRequest& keep, const std::stop_token& cancel);
+
+  // What an owner has, and where the cells are now.
+  [[nodiscard]] std::vector<Shown> partitions(const std::string& owner) const;
+  [[nodiscard]] std::optional<Inspected> partition(const std::string& owner, const std::string& name) const;
 
   // What one owner may have from now on (desk/desk.h).
   void set_budget(const std::string& owner, const desk::Budget& budget) { desk_->set_budget(owner, budget); }
@@ -105,6 +106,7 @@ class Service {
   [[nodiscard]] Counters& counters() { return counters_; }
 
  private:
+  [[nodiscard]] Inspected with_cells(Inspected inspected) const;
   [[nodiscard]] std::optional<ApiError> deliver(const std::string& owner, const std::vector<OutputPart>& outputs,
                                                 Wanted& wanted) const;
   [[nodiscard]] std::optional<ApiError> check_tokens(const Wanted& wanted) const;

@@ -8,6 +8,23 @@
 
 namespace bulkhead::serve {
 
+std::vector<Shown> Service::partitions(const std::string& owner) const {
+  auto shown = conversations_.list(owner);
+  auto cells = desk_->cells_of(*engine_);
+  for (auto& one : shown) one.cells = cells[one.id];
+  return shown;
+}
+
+std::optional<Inspected> Service::partition(const std::string& owner, const std::string& name) const {
+  auto found = conversations_.find(owner, name);
+  return found ? std::optional(with_cells(*std::move(found))) : std::nullopt;
+}
+
+Inspected Service::with_cells(Inspected inspected) const {
+  inspected.shown.cells = desk_->cells_of(*engine_)[inspected.shown.id];
+  return inspected;
+}
+
 // Puts the answers that a request names into its messages. One that another owner has is like one that nobody has.
 std::optional<ApiError> Service::deliver(const std::string& owner, const std::vector<OutputPart>& outputs,
                                          Wanted& wanted) const {
@@ -66,7 +83,7 @@ Answer<Inspected> Service::declare(const std::string& owner, const Identity& ide
       return *std::move(failed);
     }
   }
-  return lease->inspected();
+  return with_cells(lease->inspected());
 }
 
 Answer<std::vector<Inspected>> Service::fork(const std::string& owner, const std::string& partition,
@@ -102,20 +119,20 @@ Answer<std::vector<Inspected>> Service::fork(const std::string& owner, const std
   std::vector<Inspected> answer;
   for (const auto& child : made) {
     if (failed) child.give_up();
-    answer.push_back(child.inspected());
+    answer.push_back(with_cells(child.inspected()));
   }
   if (failed) return *std::move(failed);
   return answer;
 }
 
-Answer<Inspected> Service::truncate(const std::string& owner, const std::string& partition, const Keep& keep,
+Answer<Inspected> Service::truncate(const std::string& owner, const std::string& partition, const TruncateRequest& keep,
                                     const std::stop_token& cancel) {
   auto lease = conversations_.hold_idle(owner, partition);
   if (!lease.ok()) return partition_error_of(lease.error());
   if (keep.tokens) {
     const auto cut = conversations_.cut(lease.value(), *keep.tokens);
     if (!cut.ok()) return partition_error_of(cut.error());
-    return lease->inspected();
+    return with_cells(lease->inspected());
   }
   const auto wanted = history_of(lease.value(), keep.turns.value_or(0));
   if (!wanted.ok()) return wanted.error();
@@ -123,7 +140,7 @@ Answer<Inspected> Service::truncate(const std::string& owner, const std::string&
     return partition_error_of(cut.error());
   }
   if (auto failed = prefill(lease.value(), wanted.value(), cancel)) return *std::move(failed);
-  return lease->inspected();
+  return with_cells(lease->inspected());
 }
 
 }  // namespace bulkhead::serve

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "serve/watch.h"
 
+#include <poll.h>
+
 #include <condition_variable>
 #include <string_view>
 #include <utility>
@@ -10,7 +12,24 @@ namespace {
 
 constexpr std::chrono::milliseconds kTick{100};
 
+// What a socket says once the other side sends no more.
+#ifdef POLLRDHUP
+constexpr short kClosed = POLLRDHUP;
+#else
+constexpr short kClosed = 0;
+#endif
+
 }  // namespace
+
+bool is_gone(const httplib::Request& request) {
+  if (request.ssl == nullptr) return request.is_connection_closed();
+  // TLS says goodbye before it closes, and httplib takes bytes that nobody has read for life. The session belongs to
+  // the thread that writes: only the socket is asked.
+  const int socket = SSL_get_fd(static_cast<const SSL*>(request.ssl));
+  if (socket < 0) return true;
+  pollfd asked{.fd = socket, .events = kClosed, .revents = 0};
+  return ::poll(&asked, 1, 0) > 0 && (asked.revents & (kClosed | POLLHUP | POLLERR | POLLNVAL)) != 0;
+}
 
 Watch::Watch(const httplib::Request& request, std::stop_token stopping, std::chrono::seconds deadline,
              std::function<void()> tick)
@@ -21,7 +40,7 @@ Watch::Watch(const httplib::Request& request, std::stop_token stopping, std::chr
         std::condition_variable_any ended;
         std::unique_lock lock(mutex);
         while (!ended.wait_for(lock, done, kTick, [&] { return done.stop_requested(); })) {
-          if (request.is_connection_closed()) {
+          if (is_gone(request)) {
             left_ = true;
             stop_.request_stop();
           }

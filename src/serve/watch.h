@@ -15,6 +15,10 @@
 
 namespace bulkhead::serve {
 
+// Whether the client has closed its connection. What it may have sent before that, such as the goodbye of TLS, says
+// nothing. Any thread, as long as the request is there.
+[[nodiscard]] bool is_gone(const httplib::Request& request);
+
 class Watch {
  public:
   // `deadline`: 0: none. `tick` is called from time to time, by a thread of the watch.

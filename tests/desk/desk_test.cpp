@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <atomic>
 #include <limits>
+#include <map>
 #include <memory>
 #include <random>
 #include <span>
@@ -200,6 +201,30 @@ TEST(Desk, BytesOverBudgetAreParkedThenRefused) {
   EXPECT_EQ(refused.error().place, "small");
   EXPECT_TRUE(small->prefill(third.value(), std::vector<Token>(30, 'x')).ok()) << "unchanged";
   EXPECT_EQ(generated(*other, foreign, 3).tokens, alone("what another owner holds stays where it is", 3).tokens);
+}
+
+TEST(Desk, TellsWhereCellsAre) {
+  const auto desk = Desk::open(engines::fake::make_fake_engine());
+  const auto client = desk->client("anna");
+  const auto held = client->open({.capacity_tokens = 50, .name = "held"});
+  const auto empty = client->open({.capacity_tokens = 50, .name = "empty"});
+  ASSERT_TRUE(held.ok() && empty.ok());
+  ASSERT_TRUE(client->prefill(held.value(), text("twenty tokens, say..")).ok());
+  using Place = CellsAt::Place;
+  const auto cells = [&] { return desk->cells_of(*client); };
+  using Cells = std::map<std::string, CellsAt>;
+  EXPECT_EQ(cells(), (Cells{{"held", {Place::kCache, 20 * kTokenBytes}}, {"empty", {}}}));
+  EXPECT_TRUE(desk->cells_of(*desk->client("anna")).empty()) << "another client's are not told";
+  EXPECT_TRUE(desk->cells_of(*engines::fake::make_fake_engine()).empty());
+  ASSERT_GE(desk->park_all(), 1U);
+  const auto parked = cells()["held"];
+  EXPECT_EQ(parked.place, Place::kParked);
+  EXPECT_GT(parked.bytes, 0U);
+  EXPECT_LE(parked.bytes, desk->status().parked_bytes);
+  static_cast<void>(generated(*client, held.value(), 5));
+  EXPECT_EQ(cells()["held"], (CellsAt{Place::kCache, 25 * kTokenBytes}));
+  ASSERT_TRUE(client->close(held.value()).ok());
+  EXPECT_EQ(cells().size(), 1U);
 }
 
 TEST(Desk, WhereMemoryIsShortWhoWasUsedLongestAgoIsParked) {

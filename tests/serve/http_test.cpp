@@ -103,6 +103,30 @@ TEST(Http, HeadIsGetWithoutABody) {
   }
 }
 
+TEST(Http, APathSaysWhichMethodsItTakes) {
+  const Served served({.api_keys = {"one"}});
+  auto client = served.client();
+  const httplib::Headers key = {{"Authorization", "Bearer one"}};
+  for (const auto& [path, methods] : {std::pair{"/v1/partitions/x", "GET, HEAD, DELETE, OPTIONS"},
+                                      {"/v1/partitions", "GET, HEAD, POST, OPTIONS"},
+                                      {"/v1/chat/completions", "POST, OPTIONS"},
+                                      {"/page.js", "GET, HEAD, OPTIONS"},
+                                      {"/no/such/path", "GET, HEAD, POST, DELETE, OPTIONS"}}) {
+    const auto options = client.Options(path);
+    ASSERT_TRUE(options);
+    EXPECT_EQ(options->get_header_value("Allow"), methods) << path;
+  }
+  const auto head = client.Head("/v1/messages", key);
+  ASSERT_TRUE(head);
+  EXPECT_EQ(head->status, 405);
+  EXPECT_EQ(head->get_header_value("Allow"), "POST, OPTIONS");
+  EXPECT_TRUE(head->body.empty());
+  EXPECT_EQ(served.get("/v1/messages").status, 401) << "what a path takes is told to those who have a key";
+  EXPECT_EQ(served.get("/v1/partitions/x/y", key).status, 404);
+  EXPECT_EQ(served.get("/v1/partitions/x/fork/y", key).status, 404);
+  EXPECT_EQ(served.post("/v1/message", "{}", key).status, 404);
+}
+
 TEST(Http, SlotsAreTheAskersPartitionsWithoutTheirText) {
   const Served served({.api_keys = {"one", "two"}});
   const httplib::Headers one = {{"Authorization", "Bearer one"}};
@@ -223,6 +247,18 @@ TEST_F(Busy, AClientThatLeavesWhileItWaitsIsForgotten) {
     EXPECT_EQ(counters.failed, 0U) << "nobody's fault";
   }
   EXPECT_EQ(counters.completion_tokens, 0U) << "it left before anybody's answer ended";
+}
+
+TEST_F(Busy, StoppedWhatWaitsIsToldSoAndWhatRunsEnds) {
+  Served::Reply waited;
+  std::jthread waits([&] { waited = served.chat(chat_body({"the one that waits"}, 4)); });
+  while (served.service().desk_status().waiting == 0) std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  served.stop();
+  waits.join();
+  EXPECT_EQ(waited.status, 503) << waited.body;
+  EXPECT_EQ(waited.json()["error"]["type"], "unavailable_error");
+  EXPECT_EQ(served.service().counters().in_flight, 0U);
+  EXPECT_EQ(served.service().counters().cancelled, 64U) << "four answers of sixteen choices";
 }
 
 TEST(Http, AnAnswerEndsAtTheDeadlineAsItIsThen) {

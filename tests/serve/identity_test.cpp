@@ -79,5 +79,13 @@ TEST(Identity, AgentsOfOneSessionHaveScopesOfTheirOwn) {
   EXPECT_NE((Identity{.session = "x\ny", .agent = "z"}.scope()), (Identity{.session = "x", .agent = "y\nz"}.scope()));
 }
 
+TEST(Identity, ClustersOfOneConversationHaveScopesOfTheirOwn) {
+  EXPECT_NE((Identity{.cluster = "a"}.scope()), (Identity{.cluster = "b"}.scope()));
+  EXPECT_NE((Identity{.cluster = "a"}.scope()), Identity().scope());
+  EXPECT_NE((Identity{.agent = "a"}.scope()), (Identity{.cluster = "a"}.scope()));
+  EXPECT_NE((Identity{.agent = "ab"}.scope()), (Identity{.agent = "a", .cluster = "b"}.scope()));
+  EXPECT_NE((Identity{.session = "a"}.scope()), (Identity{.cluster = "a"}.scope()));
+}
+
 }  // namespace
 }  // namespace bulkhead::serve

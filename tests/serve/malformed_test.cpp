@@ -21,7 +21,7 @@ TEST(MalformedRequests, GetTheRightStatusInTheRightForm) {
   for (const auto& row : table) {
     const auto path = row["path"].get<std::string>();
     const auto body = row.contains("raw") ? row["raw"].get<std::string>() : json_text(row["body"]);
-    const auto reply = served.post(path, body);
+    const auto reply = served.send(row.value("method", "POST"), path, body);
     EXPECT_EQ(reply.status, row["status"]) << row << '\n' << reply.body;
     const auto answer = reply.json();
     const auto& error = answer["error"];
@@ -34,6 +34,8 @@ TEST(MalformedRequests, GetTheRightStatusInTheRightForm) {
       EXPECT_EQ(error["param"], row["param"]) << row << '\n' << reply.body;
     }
     EXPECT_EQ(reply.headers.count("X-Request-Id"), 1U) << row;
+    const auto allow = reply.headers.find("Allow");
+    EXPECT_EQ(allow == reply.headers.end() ? "" : allow->second, row.value("allow", "")) << row;
   }
   EXPECT_EQ(partitions(), before) << "none of them left anything";
   EXPECT_EQ(content_of(served.chat(chat_body({"hi"})).json()), expected);

@@ -416,6 +416,23 @@ TEST_F(Partitions, WhiteSpaceThatATemplateTrimsIsNoToken) {
   EXPECT_EQ(tokens_from("bob", OriginKind::kMessage), received[0]["tokens"]);
 }
 
+// So many of an owner's partitions are parked, with all the bytes that are; the others are in the cache.
+void expect_parked(const Served& served, const Json& reply, std::uint64_t count) {
+  std::uint64_t parked = 0;
+  std::uint64_t bytes = 0;
+  for (const auto& shown : reply.is_array() ? reply : reply["data"]) {
+    const bool is_parked = shown["cells"] == "parked";
+    EXPECT_EQ(shown["cells"], is_parked ? "parked" : "cache");
+    EXPECT_EQ(shown["parked"], is_parked);
+    EXPECT_EQ(shown["kv_bytes"] == 0, is_parked);
+    EXPECT_EQ(shown["parked_bytes"] == 0, !is_parked);
+    parked += is_parked ? 1U : 0U;
+    bytes += shown["parked_bytes"].get<std::uint64_t>();
+  }
+  EXPECT_EQ(parked, count);
+  EXPECT_EQ(bytes, served.service().desk_status().parked_bytes);
+}
+
 // One whose budget is spent parks its own: another's stay where they are, and what comes back is what went.
 TEST(PartitionOwners, ABudgetIsOnesOwn) {
   const Served served({.api_keys = {"key-one", "key-two"}, .owner_bytes = std::uint64_t{1} << 20U});
@@ -432,10 +449,21 @@ TEST(PartitionOwners, ABudgetIsOnesOwn) {
   const auto parks = served.service().desk_status().parks;
   EXPECT_GT(parks, 0U);
   EXPECT_EQ(served.service().desk_status().parked, parks);
+  for (const auto* path : {"/v1/partitions", "/slots"}) {
+    expect_parked(served, served.get(path, one).json(), parks);
+    EXPECT_EQ(served.get(path, two).body.find("parked\":true"), std::string::npos) << "hers are not";
+  }
+  ASSERT_EQ(served.get("/v1/partitions/a", one).json()["cells"], "parked");
   const auto next = chat_in("a", {text, content_of(first.json()), "more"});
   const auto unparks = served.service().desk_status().unparks;
   const auto back = served.chat(next, one);
   EXPECT_GT(served.service().desk_status().unparks, unparks);
+  const auto shown = served.get("/v1/partitions/a", one).json();
+  EXPECT_EQ(shown["cells"], "cache") << "it came back";
+  EXPECT_EQ(shown["kv_bytes"], shown["tokens"].get<std::uint64_t>() * served.service().facts().kv_bytes_per_token);
+  const auto empty = served.post("/v1/partitions", R"({"name": "empty"})", one).json();
+  EXPECT_EQ(empty["cells"], "none");
+  EXPECT_EQ(empty["kv_bytes"], 0);
   EXPECT_EQ(own_of(back)["reuse"]["tokens"], first.json()["usage"]["total_tokens"]);
   const auto before = served.service().desk_status().unparks;
   const auto others = served.chat(next, two);

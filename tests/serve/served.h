@@ -38,6 +38,7 @@ class Served {
     service_ = std::make_unique<serve::Service>(std::move(engine).value(), limits);
     options.port = 0;
     if (options.model_name.empty()) options.model_name = "tiny";
+    certificate_ = options.tls_certificate;
     server_ = std::make_unique<serve::HttpServer>(*service_, nullptr, options);
     const auto bound = server_->bind();
     if (!bound.ok()) std::abort();
@@ -67,7 +68,9 @@ class Served {
   };
 
   [[nodiscard]] httplib::Client client() const {
-    httplib::Client made("127.0.0.1", port_);
+    const auto* scheme = certificate_.empty() ? "http" : "https";
+    httplib::Client made(scheme + ("://127.0.0.1:" + std::to_string(port_)));
+    if (!certificate_.empty()) made.set_ca_cert_path(certificate_);
     made.set_read_timeout(std::chrono::seconds(600));
     return made;
   }
@@ -80,6 +83,14 @@ class Served {
   [[nodiscard]] Reply post(const std::string& path, const std::string& body,
                            const httplib::Headers& headers = {}) const {
     return reply_of(client().Post(path, headers, body, "application/json"));
+  }
+  [[nodiscard]] Reply send(const std::string& method, const std::string& path, const std::string& body) const {
+    httplib::Request request;
+    request.method = method;
+    request.path = path;
+    request.body = body;
+    request.headers = {{"Content-Type", "application/json"}};
+    return reply_of(client().send(request));
   }
   [[nodiscard]] Reply chat(const Json& body, const httplib::Headers& headers = {}) const {
     return post("/v1/chat/completions", json_text(body), headers);
@@ -97,6 +108,7 @@ class Served {
   std::unique_ptr<serve::Service> service_;
   std::unique_ptr<serve::HttpServer> server_;
   int port_ = 0;
+  std::string certificate_;  // with TLS
   std::jthread thread_;
 };
 
