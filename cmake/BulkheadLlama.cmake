@@ -6,6 +6,7 @@
 set(BULKHEAD_LLAMA_SOURCE_DIR "" CACHE PATH "llama.cpp sources; empty: the pinned ones, fetched into the cache folder")
 set(BULKHEAD_LLAMA_SANITIZE "" CACHE STRING "Sanitizer llama.cpp itself is built with: empty or thread")
 set(BULKHEAD_LLAMA_OPTIONS "" CACHE STRING "Further options for llama.cpp, such as -DGGML_CUDA=ON")
+option(BULKHEAD_PORTABLE "ggml for any x86-64-v2 or armv8-a processor, not for this one; our kernels choose theirs at run time" OFF)
 
 if(DEFINED ENV{XDG_CACHE_HOME} AND NOT "$ENV{XDG_CACHE_HOME}" STREQUAL "")
   set(BULKHEAD_CACHE_DIR "$ENV{XDG_CACHE_HOME}/bulkhead")
@@ -37,7 +38,16 @@ set(llama_options -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=OFF -DCMAKE_POS
   -DCMAKE_C_VISIBILITY_PRESET=hidden -DCMAKE_CXX_VISIBILITY_PRESET=hidden
   -DLLAMA_BUILD_COMMON=ON -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_TOOLS=OFF
   -DLLAMA_BUILD_SERVER=OFF -DLLAMA_BUILD_APP=OFF -DLLAMA_BUILD_UI=OFF -DLLAMA_USE_PREBUILT_UI=OFF
-  -DLLAMA_CURL=OFF -DLLAMA_OPENSSL=OFF -DGGML_NATIVE=ON -DGGML_LLAMAFILE=OFF ${BULKHEAD_LLAMA_OPTIONS})
+  -DLLAMA_CURL=OFF -DLLAMA_OPENSSL=OFF -DGGML_LLAMAFILE=OFF)
+if(BULKHEAD_PORTABLE)
+  list(APPEND llama_options -DGGML_NATIVE=OFF -DGGML_SSE42=ON)
+  foreach(set AVX AVX2 BMI2 FMA F16C)
+    list(APPEND llama_options -DGGML_${set}=OFF)
+  endforeach()
+else()
+  list(APPEND llama_options -DGGML_NATIVE=ON)
+endif()
+list(APPEND llama_options ${BULKHEAD_LLAMA_OPTIONS})
 # Without OpenMP: how long its threads spin is read from the environment when a process starts, so a library cannot bound
 # it. ggml's own threads do as our patch says. TSan sees their barriers, too.
 list(APPEND llama_options -DGGML_OPENMP=OFF)

@@ -4,8 +4,8 @@
 set -euo pipefail
 
 packages=(g++ cmake ninja-build ccache git patch pkg-config python3 python3-pip python3-venv nodejs npm ca-certificates
-  libfmt-dev libspdlog-dev libcli11-dev libssl-dev libcurl4-openssl-dev libxxhash-dev libboost-dev libsqlite3-dev libicu-dev)
-test_packages=(libgtest-dev libgmock-dev librapidcheck-dev chromium clang-format-16)
+  libfmt-dev libspdlog-dev libcli11-dev libssl-dev libcurl4-openssl-dev libxxhash-dev libboost-dev libsqlite3-dev libicu-dev libedit-dev)
+test_packages=(libgtest-dev libgmock-dev librapidcheck-dev chromium clang-format-16 tmux)
 all_packages=(clang-16 clang-tidy-16 clang-tools-16 libclang-rt-16-dev)
 for argument in "$@"; do
   case $argument in

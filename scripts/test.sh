@@ -67,7 +67,7 @@ for tier in ${tiers[@]+"${tiers[@]}"}; do
     dev) ASAN_OPTIONS=detect_leaks=1 suite dev -L fast -LE release_only ;;
     clang) suite clang -L fast ;;
     tsan) TSAN_OPTIONS=halt_on_error=1 suite tsan -L fast -LE release_only ;;
-    tidy) check tidy scripts/tidy.sh ;;
+    tidy) check tidy scripts/tidy.sh; check workflows scripts/workflow_check.sh ;;
     arm) check arm scripts/test_arm.sh ;;
     workers) check workers-python scripts/workers_check.sh; suite_name=workers suite release -L workers ;;
     models) suite_name=models suite release -L full ;;

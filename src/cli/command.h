@@ -32,6 +32,8 @@ Command add_eval(CLI::App& program, const Invocation& invocation);
 Command add_judge(CLI::App& program, const Invocation& invocation);
 Command add_serve(CLI::App& program);
 Command add_worker(CLI::App& program);
+Command add_chat(CLI::App& program);
+Command add_doctor(CLI::App& program);
 Command add_completion(CLI::App& program);
 
 }  // namespace bulkhead::cli

@@ -6,7 +6,10 @@
 
 #include <atomic>
 #include <cstdlib>
+#include <mutex>
+#include <optional>
 #include <thread>
+#include <utility>
 
 namespace bulkhead::cli {
 namespace {
@@ -14,6 +17,8 @@ namespace {
 // NOLINTBEGIN(*-global-variables): signals come to the process
 std::atomic<int> received{0};
 std::atomic<bool> wanted{false};  // somebody holds a token of stop_on_signal()
+std::mutex taker_mutex;
+std::optional<std::stop_source> taker;  // of SIGINT
 // NOLINTEND(*-global-variables)
 
 bool is_ignored(int number) {
@@ -31,11 +36,19 @@ void take_as_usual(int number) {
   pthread_sigmask(SIG_BLOCK, &one, nullptr);
 }
 
+bool goes_to_taker() {
+  const std::lock_guard lock(taker_mutex);
+  if (!taker) return false;
+  taker->request_stop();
+  return true;
+}
+
 // A waiting thread may do what a handler may not: take locks and run stop callbacks.
 void wait_for(const sigset_t& signals, std::stop_source to_stop) {
   for (;;) {
     int number = 0;
     if (sigwait(&signals, &number) != 0) return;
+    if (number == SIGINT && goes_to_taker()) continue;
     if (!wanted.load()) {
       take_as_usual(number);
       continue;
@@ -73,6 +86,17 @@ std::stop_token stop_on_signal() {
   catch_signals();
   wanted = true;
   return source().get_token();
+}
+
+InterruptsGoTo::InterruptsGoTo(std::stop_source source) {
+  catch_signals();
+  const std::lock_guard lock(taker_mutex);
+  taker = std::move(source);
+}
+
+InterruptsGoTo::~InterruptsGoTo() {
+  const std::lock_guard lock(taker_mutex);
+  taker.reset();
 }
 
 int signal_exit_code() noexcept {

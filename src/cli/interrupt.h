@@ -16,6 +16,15 @@ void catch_signals();
 // where it was, as under nohup.
 [[nodiscard]] std::stop_token stop_on_signal();
 
+// As long as it lives, Ctrl-C (SIGINT) requests `source` and nothing else, as often as it comes. One at a time.
+class InterruptsGoTo {
+ public:
+  explicit InterruptsGoTo(std::stop_source source);
+  InterruptsGoTo(const InterruptsGoTo&) = delete;
+  InterruptsGoTo& operator=(const InterruptsGoTo&) = delete;
+  ~InterruptsGoTo();
+};
+
 // 130 after SIGINT, 143 after SIGTERM, 129 after SIGHUP, 0 if there was none.
 [[nodiscard]] int signal_exit_code() noexcept;
 

@@ -4,6 +4,7 @@
 #include "base/console.h"
 #include "cli/command.h"
 #include "cli/flags.h"
+#include "cli/help_formatter.h"
 #include "cli/interrupt.h"
 #include "cli/suggestion.h"
 #include "engines/builtin.h"
@@ -18,6 +19,7 @@
 #include <csignal>
 #include <exception>
 #include <map>
+#include <memory>
 #include <sstream>
 
 namespace bulkhead::cli {
@@ -34,6 +36,7 @@ std::string version_text() {
 int dispatch(int argc, const char* const* argv) {
   const Invocation invocation{normalize_arguments(argc, argv)};
   CLI::App program("One language model, many KV caches that cannot see each other.", "bulkhead");
+  program.formatter(std::make_shared<HelpFormatter>());  // of its commands, too
   program.set_version_flag("--version", version_text);
   program.require_subcommand(1);
   program.footer("Exit codes: docs/exit-codes.md. Data goes to stdout, progress and errors to stderr.");
@@ -50,6 +53,8 @@ int dispatch(int argc, const char* const* argv) {
                                                    {"judge", add_judge(program, invocation)},
                                                    {"serve", add_serve(program)},
                                                    {"worker", add_worker(program)},
+                                                   {"chat", add_chat(program)},
+                                                   {"doctor", add_doctor(program)},
                                                    {"completion", add_completion(program)}};
   CommonFlags flags;  // those of a command are not known before the line is understood
   flags.json =

@@ -54,6 +54,8 @@ std::map<std::string, std::vector<Line>> lines_of_commands() {
       {"validate", {{kScenario}, {kScenario + " --json"}, {"/nowhere.json --json", 3}}},
       {"pull", {{"no-such-model", 2}}},
       {"models", {{""}, {"--json"}}},
+      {"doctor", {{""}, {"--json"}}},
+      {"chat", {{"--engine fake -n 4 </dev/null"}}},
       {"convert", {{"no-such-model OUT", 2}}},
       {"report", {{"RUN"}, {"RUN --json"}, {"EVAL -o csv"}}},
       {"verify", {{"--engine fake --traces 20 --secrets 2"}, {"RUN --json"}}},

@@ -13,7 +13,8 @@ cmake -S "$source_dir/tests/install/consumer" -B "$prefix/build" -G Ninja -DCMAK
 cmake --build "$prefix/build" >/dev/null
 
 library=$(ls "$prefix"/installed/lib*/libbulkhead.so)
-foreign=$(nm -DC --defined-only "$library" | cut -d' ' -f3- | grep -v -E '^(typeinfo for |typeinfo name for |vtable for )?bulkhead::' || true)
+grep -o 'bulkhead_[a-z_]*(const\|bulkhead_[a-z_]*(void\|bulkhead_[a-z_]*(bulkhead' "$source_dir/include/bulkhead/c.h" | cut -d'(' -f1 >"$prefix/c_calls"
+foreign=$(nm -DC --defined-only "$library" | cut -d' ' -f3- | grep -v -E '^(typeinfo for |typeinfo name for |vtable for )?bulkhead::' | grep -v -x -F -f "$prefix/c_calls" || true)
 if [ -n "$foreign" ]; then
   echo "libbulkhead exports symbols that are not its own:"
   echo "$foreign" | head -20
