@@ -133,7 +133,16 @@ void read_sampling(BodyReader& reader, GenerationRequest& request) {
   read_common(reader, request);
   reader.number("min_p", sampling.min_p);
   reader.number("repeat_penalty", sampling.repeat_penalty);
-  reader.integer("repeat_last_n", sampling.repeat_last_n, 0, std::numeric_limits<std::int32_t>::max());
+  constexpr auto kAllTokens = std::numeric_limits<std::int32_t>::max();
+  reader.integer("repeat_last_n", sampling.repeat_last_n, 0, kAllTokens);
+  // vLLM's word for a penalty of all tokens, those of the prompt too.
+  if (reader.take("repetition_penalty") != nullptr) {
+    if (reader.take("repeat_penalty") != nullptr) {
+      reader.fail("'repetition_penalty' and 'repeat_penalty' are one thing: give one of them", "repetition_penalty");
+    }
+    reader.number("repetition_penalty", sampling.repeat_penalty);
+    if (reader.take("repeat_last_n") == nullptr) sampling.repeat_last_n = kAllTokens;
+  }
   std::int64_t seed = -1;
   constexpr auto kSeeds = std::numeric_limits<std::int64_t>::max() / 1024;
   reader.integer("seed", seed, -kSeeds, kSeeds);

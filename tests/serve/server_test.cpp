@@ -88,6 +88,19 @@ TEST(Server, StopStringsBiasAndLogprobsAreHonoured) {
   EXPECT_NE(served.chat(biased).json()["choices"][0]["logprobs"]["content"][0]["id"], logprobs[0]["id"]);
 }
 
+TEST(Server, RepetitionPenaltyIsOfAllTokens) {
+  const Served served;
+  const auto said = [&](const Json& more) {
+    auto body = chat_body({"What is a harbour, and what is a harbour master?"}, 40);
+    body.update(more);
+    return content_of(served.chat(body).json());
+  };
+  const auto penalized = said({{"repetition_penalty", 1.8}});
+  EXPECT_EQ(penalized, said({{"repeat_penalty", 1.8}, {"repeat_last_n", 100'000}}));
+  EXPECT_NE(penalized, said({}));
+  EXPECT_EQ(said({{"repetition_penalty", 1.8}, {"repeat_last_n", 0}}), said({})) << "of no token, if that is asked for";
+}
+
 TEST(Server, LabelsAreListedAndChangeNothing) {
   const Served served;
   auto body = chat_body({"What is a harbour?"});
