@@ -28,6 +28,13 @@ std::vector<const CLI::App*> visible_commands(const CLI::App& program) {
 
 std::vector<Word> flags_of(const CLI::App& command) {
   std::vector<Word> words;
+  for (const auto* act : visible_commands(command)) {
+    for (const auto& word : flags_of(*act)) {
+      const bool known =
+          std::any_of(words.begin(), words.end(), [&](const Word& one) { return one.text == word.text; });
+      if (!known) words.push_back(word);
+    }
+  }
   for (const auto* option : command.get_options()) {
     for (const auto& name : option->get_lnames()) words.push_back({"--" + name, option->get_description()});
     for (const auto& name : option->get_snames()) words.push_back({"-" + name, option->get_description()});
