@@ -30,6 +30,7 @@ struct CacheFlags {
   CommonFlags common;
   std::string folder = (cache_folder() / "vault").string();
   std::uint64_t disk_mib = 0;
+  std::string image;
   std::vector<std::string> images;
   std::string file;
 };
@@ -136,7 +137,7 @@ Result<int> list_images(const CacheFlags& flags) {
 
 Result<int> show_image(const CacheFlags& flags) {
   BH_TRY(const auto shelf, Shelf::open(flags.folder));
-  BH_TRY(const auto place, image_named(shelf, flags.images.front()));
+  BH_TRY(const auto place, image_named(shelf, flags.image));
   BH_TRY(const auto image, shelf.image(place.owner, place.name));
   auto document = image_json(image);
   Json fit = Json::object();
@@ -208,7 +209,7 @@ Result<int> remove_images(const CacheFlags& flags) {
 
 Result<int> export_one(const CacheFlags& flags) {
   BH_TRY(const auto shelf, Shelf::open(flags.folder));
-  BH_TRY(const auto place, image_named(shelf, flags.images.front()));
+  BH_TRY(const auto place, image_named(shelf, flags.image));
   BH_CHECK(vault::export_image(shelf, place.owner, place.name, flags.file));
   print_document({{"image", place.name.text()}, {"file", flags.file}}, flags, flags.file + '\n');
   return 0;
@@ -255,15 +256,14 @@ Command add_cache(CLI::App& program) {
   const std::string begin = "the first digits of an image's name";
   add("ls", "List the images.", list_images);
   add("show", "Show one image: its books, without texts.", show_image)
-      ->add_option("image", flags->images, begin)
-      ->required()
-      ->expected(1);
+      ->add_option("image", flags->image, begin)
+      ->required();
   add("verify", "Check every byte of all images, or of some.", verify_images)
       ->add_option("image", flags->images, begin);
   auto* gc = add("gc", "Remove what no image needs, and images beyond the budget.", collect);
   add("rm", "Remove images.", remove_images)->add_option("image", flags->images, begin)->required();
   auto* exported = add("export", "Write one image with its cells as a file.", export_one);
-  exported->add_option("image", flags->images, begin)->required()->expected(1);
+  exported->add_option("image", flags->image, begin)->required();
   exported->add_option("file", flags->file, "a new file")->required();
   auto* imported = add("import", "Take such a file in.", import_one);
   imported->add_option("file", flags->file, "a file that `bulkhead cache export` wrote")->required();
