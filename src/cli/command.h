@@ -30,6 +30,7 @@ Command add_report(CLI::App& program);
 Command add_verify(CLI::App& program);
 Command add_eval(CLI::App& program, const Invocation& invocation);
 Command add_judge(CLI::App& program, const Invocation& invocation);
+Command add_cache(CLI::App& program);
 Command add_serve(CLI::App& program);
 Command add_worker(CLI::App& program);
 Command add_chat(CLI::App& program);

@@ -35,6 +35,19 @@ std::vector<Word> flags_of(const CLI::App& command) {
   return words;
 }
 
+// Those of a command and of what it consists of.
+std::vector<Word> all_flags_of(const CLI::App& command) {
+  auto words = flags_of(command);
+  for (const auto* act : visible_commands(command)) {
+    for (const auto& word : flags_of(*act)) {
+      const bool known =
+          std::any_of(words.begin(), words.end(), [&](const Word& one) { return one.text == word.text; });
+      if (!known) words.push_back(word);
+    }
+  }
+  return words;
+}
+
 std::string joined(const std::vector<Word>& words) {
   std::string all;
   for (const auto& word : words) all += (all.empty() ? "" : " ") + word.text;
@@ -46,7 +59,7 @@ std::string bash(const CLI::App& program) {
   std::string names;
   for (const auto* command : visible_commands(program)) {
     names += command->get_name() + ' ';
-    cases += fmt::format("    {}) words='{}' ;;\n", command->get_name(), joined(flags_of(*command)));
+    cases += fmt::format("    {}) words='{}' ;;\n", command->get_name(), joined(all_flags_of(*command)));
   }
   return fmt::format(
       "_bulkhead() {{\n"
@@ -72,7 +85,7 @@ std::string fish(const CLI::App& program) {
   for (const auto* command : visible_commands(program)) {
     lines += fmt::format("complete -c bulkhead -n __fish_use_subcommand -a {} -d {}\n", command->get_name(),
                          quoted_for_fish(command->get_description()));
-    for (const auto& word : flags_of(*command)) {
+    for (const auto& word : all_flags_of(*command)) {
       const bool is_long = word.text.starts_with("--");
       lines +=
           fmt::format("complete -c bulkhead -n '__fish_seen_subcommand_from {}' {} {} -d {}\n", command->get_name(),

@@ -51,6 +51,7 @@ int dispatch(int argc, const char* const* argv) {
                                                    {"verify", add_verify(program)},
                                                    {"eval", add_eval(program, invocation)},
                                                    {"judge", add_judge(program, invocation)},
+                                                   {"cache", add_cache(program)},
                                                    {"serve", add_serve(program)},
                                                    {"worker", add_worker(program)},
                                                    {"chat", add_chat(program)},

@@ -15,6 +15,7 @@
 #include "base/result.h"
 #include "conversation/traced_tokens.h"
 #include "engine/engine.h"
+#include "partition/image.h"
 #include "partition/ledger.h"
 #include "partition/surplus.h"
 
@@ -36,6 +37,8 @@ struct Arrival {
   std::uint32_t tokens = 0;
 };
 
+struct RestoredPartition;
+
 class Partition {
  public:
   [[nodiscard]] static Result<Partition> open(engine::Engine& engine, std::string name, engine::OpenOptions options);
@@ -45,6 +48,14 @@ class Partition {
   Partition(const Partition&) = delete;
   Partition& operator=(const Partition&) = delete;
   ~Partition();  // closes
+
+  // All that this partition is. kBadInput while it is busy; kUnsupported without Capability::kSnapshot.
+  [[nodiscard]] Result<PartitionImage> image() const;
+
+  // A partition that goes on as the one of the image would have: from its cells where the engine takes them, else with
+  // its tokens computed anew, which the ledger counts. kCorrupt: the image contradicts itself; kResource: no room.
+  [[nodiscard]] static Result<RestoredPartition> restore(engine::Engine& engine, PartitionImage image,
+                                                         engine::OpenOptions options);
 
   // Appends tokens, behind what the texts of this partition say: a surplus goes first (settle()), the character too
   // that is not finished. The ledger changes only when the engine took them all.
@@ -95,7 +106,11 @@ class Partition {
   friend struct GenerateAccess;  // generate() below
   Partition(engine::Engine& engine, engine::SequenceId sequence, std::string name, std::uint32_t capacity)
       : engine_(&engine), sequence_(sequence), name_(std::move(name)), capacity_(capacity) {}
+  Partition(engine::Engine& engine, std::string name, std::uint32_t capacity)
+      : engine_(&engine), name_(std::move(name)), capacity_(capacity) {}
   [[nodiscard]] Result<engine::SequenceId> sequence() const;
+  // Gives why the cells were not taken; empty: they were.
+  [[nodiscard]] Result<std::string> take_cells(const engine::Snapshot& cells, const engine::OpenOptions& options);
   [[nodiscard]] Result<void> append(const conversation::TracedTokens& tokens, std::stop_token cancel,
                                     const engine::PrefillProgress& progress);
   [[nodiscard]] Result<void> compute(const conversation::TracedTokens& tokens, std::stop_token cancel,
@@ -112,6 +127,12 @@ class Partition {
   Ledger ledger_;
   std::optional<Surplus> surplus_;
   std::optional<std::string> finished_text_;  // of the last generation, if it was not cancelled
+};
+
+struct RestoredPartition {
+  Partition partition;
+  std::uint32_t reused_tokens = 0;  // whose cells were taken over: all or none
+  std::string why_not_more;         // why none were
 };
 
 // One partition's part of a batch.

@@ -116,6 +116,20 @@ Result<void> write_file_atomically(const std::filesystem::path& path, std::strin
   return {};
 }
 
+Result<void> write_new_file(const std::filesystem::path& path, std::span<const std::string_view> parts) {
+  const int descriptor = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+  if (descriptor < 0) return file_error("cannot write here", path, errno);
+  int error = 0;
+  for (const auto part : parts) {
+    if (error == 0) error = write_all(descriptor, part);
+  }
+  if (error == 0 && ::fsync(descriptor) != 0) error = errno;
+  ::close(descriptor);
+  if (error == 0) return {};
+  ::unlink(path.c_str());
+  return file_error("writing the file failed", path, error);
+}
+
 Result<void> move_into_place(const std::filesystem::path& from, const std::filesystem::path& to) {
   struct stat status {};
   if (::lstat(from.c_str(), &status) != 0) return file_error("cannot open the finished file", from, errno);

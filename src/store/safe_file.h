@@ -7,6 +7,7 @@
 #include "base/result.h"
 
 #include <filesystem>
+#include <span>
 #include <string_view>
 
 namespace bulkhead::store {
@@ -16,6 +17,10 @@ namespace bulkhead::store {
 // replaced, not followed. kResource (disk full, quota, file size limit, no permission) names the file and the bytes.
 // Files beside it that a killed program left are removed; those of programs that still write are not.
 [[nodiscard]] Result<void> write_file_atomically(const std::filesystem::path& path, std::string_view bytes);
+
+// Writes `parts`, one behind the other, into the new file `path`, which only its owner may read, and syncs it. Nothing
+// may lie there: no link is followed. On failure (kResource) there is no such file.
+[[nodiscard]] Result<void> write_new_file(const std::filesystem::path& path, std::span<const std::string_view> parts);
 
 // Gives the finished file or folder `from` the name `to` on the same file system: syncs it, renames it over `to` and
 // syncs the directory. On failure (kResource) both are as they were. `from` must be no symbolic link, FIFO or device.

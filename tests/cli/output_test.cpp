@@ -33,7 +33,7 @@ using testing::TemporaryFolder;
 const std::string kSource = testing::source_folder();
 
 // One command line, cheap on the fake engine. OUT is a folder of its own for each time it is run, RUN and EVAL are a
-// finished run and evaluation.
+// finished run and evaluation, VAULT is a vault without images.
 struct Line {
   std::string arguments;
   int code = 0;
@@ -61,6 +61,21 @@ std::map<std::string, std::vector<Line>> lines_of_commands() {
       {"verify", {{"--engine fake --traces 20 --secrets 2"}, {"RUN --json"}}},
       {"eval", {{kBench + " --engine fake --conversations 1 --conditions semantic,sequential --out OUT"}}},
       {"judge", {{"EVAL " + kBench + " --engine fake"}, {"EVAL " + kBench + " --engine fake --json"}}},
+      {"cache",
+       {{"ls --cache-dir VAULT"},
+        {"ls --cache-dir VAULT --json"},
+        {"ls --cache-dir OUT --json", 3},
+        {"show 0123456 --cache-dir VAULT", 3},
+        {"show 0123 --cache-dir VAULT --json", 2},
+        {"verify --cache-dir VAULT"},
+        {"verify --cache-dir VAULT --json"},
+        {"gc --cache-dir VAULT"},
+        {"gc --cache-dir OUT --cache-disk 10 --json"},
+        {"rm 0123456 --cache-dir VAULT --json", 3},
+        {"export 0123456 OUT --cache-dir VAULT", 3},
+        {"import OUT --cache-dir VAULT --json", 3},
+        {"--help"},
+        {"", 2}}},
       {"serve",
        {{"--engine fake --host /nowhere/bulkhead.sock", 5}, {"--engine fake --json --host /nowhere/a.sock", 5}}},
       {"completion", {{"bash"}, {"zsh"}, {"fish"}}},
@@ -97,13 +112,15 @@ class Output : public ::testing::Test {
                                         " -q --out " +
                                         eval_);
     ASSERT_EQ(evaluated.code, 0) << evaluated.err;
+    vault_ = (folder_ / "vault").string();
+    ASSERT_EQ(run_program(folder_.path(), "cache gc --cache-dir " + vault_).code, 0);
   }
   void TearDown() override { ::close(9); }
 
   std::string filled(std::string arguments) {
     out_ = (folder_ / ("out" + std::to_string(++count_))).string();
     for (const auto& [word, path] :
-         {std::pair<std::string, std::string>{"OUT", out_}, {"RUN", run_}, {"EVAL", eval_}}) {
+         {std::pair<std::string, std::string>{"OUT", out_}, {"RUN", run_}, {"EVAL", eval_}, {"VAULT", vault_}}) {
       arguments = std::regex_replace(arguments, std::regex("\\b" + word + "\\b"), path);
     }
     return arguments;
@@ -193,6 +210,7 @@ class Output : public ::testing::Test {
   TemporaryFolder folder_;
   std::string run_;
   std::string eval_;
+  std::string vault_;
   std::string out_;
   int count_ = 0;
 };
@@ -200,7 +218,7 @@ class Output : public ::testing::Test {
 TEST_F(Output, EveryCommandBearsTheLossOfWhatItSays) {
   const auto lines = lines_of_commands();
   const auto known = commands(folder_);
-  EXPECT_GE(known.size(), 14U);
+  EXPECT_GE(known.size(), 15U);
   for (const auto& name : known) {
     const auto found = lines.find(name);
     ASSERT_NE(found, lines.end()) << name << " is a command or flag that this test does not run";

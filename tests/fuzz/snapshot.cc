@@ -27,11 +27,14 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     const auto image = engines::llama::image_from(content->payload, kVocabulary);
     if (image) fuzz::require(!image->logits || image->logits->size() == kVocabulary);
   }
+  if (const auto outline = engine::outline_of(snapshot); outline.ok()) {
+    fuzz::require(outline->payload_begin + outline->payload_bytes + 16 == snapshot.bytes().size());
+  }
   const auto image = engines::llama::image_from(std::as_bytes(std::span(data, size)), kVocabulary);
   if (image && image->cells) {
     const auto written = engines::llama::to_bytes(*image);
     const auto again = engines::llama::image_from(written, kVocabulary);
-    fuzz::require(again && again->cells && again->cells->full == image->cells->full);
+    fuzz::require(again && again->cells && *again->cells == *image->cells);
   }
   return 0;
 }

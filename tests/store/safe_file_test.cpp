@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <csignal>
 #include <filesystem>
 #include <functional>
@@ -129,6 +130,47 @@ TEST_F(FullDisk, AReadOnlyMountIsFoundOutEvenByRoot) {
   EXPECT_THAT(checked.error().advice, HasSubstr("read-only"));
 }
 #endif
+
+TEST(WriteNewFile, WritesItsPartsForItsOwnerAlone) {
+  const TemporaryFolder folder;
+  const auto path = folder / "new";
+  const std::array<std::string_view, 3> parts = {"one", std::string_view("\0two", 4), ""};
+  ASSERT_TRUE(write_new_file(path, parts).ok());
+  EXPECT_EQ(read_file(path), std::string("one\0two", 7));
+  struct stat status {};
+  ASSERT_EQ(::stat(path.c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 077U, 0U);
+}
+
+TEST(WriteNewFile, TakesThePlaceOfNothing) {
+  const TemporaryFolder folder;
+  const std::array<std::string_view, 1> parts = {"new"};
+  write_file(folder / "old", "old");
+  std::filesystem::create_symlink(folder / "elsewhere", folder / "link");
+  for (const auto& path : {folder / "old", folder / "link"}) {
+    const auto written = write_new_file(path, parts);
+    ASSERT_FALSE(written.ok()) << path;
+    EXPECT_EQ(written.error().code, ErrorCode::kResource);
+  }
+  EXPECT_EQ(read_file(folder / "old"), "old");
+  EXPECT_FALSE(std::filesystem::exists(folder / "elsewhere"));
+}
+
+TEST(WriteNewFile, LeavesNothingWhereItCannotBeFinished) {
+  const TemporaryFolder folder;
+  const auto path = folder / "new";
+  const int status = in_child([&] {
+    limit_file_size(4096);
+    const std::array<std::string_view, 2> parts = {"small", std::string_view()};
+    const std::string large(10'000, 'x');
+    const std::array<std::string_view, 2> more = {"small", large};
+    if (!write_new_file(folder / "other", parts).ok()) return 1;
+    const auto written = write_new_file(path, more);
+    return !written.ok() && written.error().code == ErrorCode::kResource ? 0 : 2;
+  });
+  EXPECT_EQ(status, 0);
+  EXPECT_FALSE(std::filesystem::exists(path));
+}
 
 TEST(CheckWritableDirectory, MakesItWithParentsAndLeavesItEmpty) {
   const TemporaryFolder folder;

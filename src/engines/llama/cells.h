@@ -92,6 +92,8 @@ class Cells {
   // All that the next token can see, as bytes for any empty cells of the same model and options. nullopt: it cannot be
   // had in a form that goes on bit for bit.
   [[nodiscard]] virtual std::optional<StoredCells> store() = 0;
+  // Sizes of the pieces at the end of what store() gives that forks have in common; empty: it has none.
+  [[nodiscard]] virtual std::vector<std::uint64_t> stored_pieces() const { return {}; }
   // Fills empty cells, as those of `tokens`. False, and empty, when the bytes are not those of so many cells.
   [[nodiscard]] virtual bool restore(const StoredCells& bytes, std::span<const engine::Token> tokens) = 0;
 

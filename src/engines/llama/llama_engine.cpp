@@ -23,6 +23,7 @@
 #include <cmath>
 #include <fstream>
 #include <map>
+#include <numeric>
 #include <optional>
 #include <stop_token>
 #include <utility>
@@ -456,7 +457,11 @@ Result<engine::Snapshot> LlamaEngine::snapshot(SequenceId id) {
   BH_TRY(const auto its_fit, fit());
   SequenceImage image{.pending = sequence->pending, .logits = sequence->logits, .cells = {}};
   if (sequence->cached() > 0) image.cells = sequence->cells->store();
-  return engine::pack_snapshot(its_fit, sequence->tokens, to_bytes(image));
+  const auto payload = to_bytes(image);
+  auto pieces = image.cells ? sequence->cells->stored_pieces() : std::vector<std::uint64_t>();
+  const auto in_pieces = std::accumulate(pieces.begin(), pieces.end(), std::uint64_t{0});
+  if (!pieces.empty()) pieces.insert(pieces.begin(), payload.size() - in_pieces);  // flags, logits, form
+  return engine::pack_snapshot(its_fit, sequence->tokens, payload, pieces);
 }
 
 Result<void> LlamaEngine::fill(Sequence& made, std::vector<Token> tokens, const SequenceImage& image) {

@@ -264,6 +264,14 @@ std::vector<std::byte> PagePool::read(const PageTable& table) const {
   return bytes;
 }
 
+std::vector<std::uint64_t> PagePool::stored_pieces(const PageTable& table) const {
+  std::vector<std::uint64_t> sizes;
+  visit_cells(areas_, table, [&](const Area& area, std::uint32_t /*page*/, std::uint32_t cells) {
+    sizes.push_back(std::uint64_t{area.page_bytes} / kPageCells * cells);
+  });
+  return sizes;
+}
+
 bool PagePool::write(const PageTable& table, std::span<const std::byte> bytes) {
   if (bytes.size() != stored_bytes(table.tokens, table.behind_window)) return false;
   visit_cells(areas_, table, [&](const Area& area, std::uint32_t page, std::uint32_t cells) {

@@ -91,6 +91,8 @@ class PagePool {
 
   // All bytes that a sequence's cells have, page by page; windowed layers from page `behind_window` on only.
   [[nodiscard]] std::vector<std::byte> read(const PageTable& table) const;
+  // Sizes of what read() gives, page by page: forks have those of the pages that they share in common.
+  [[nodiscard]] std::vector<std::uint64_t> stored_pieces(const PageTable& table) const;
   // Fills the pages of a table, which are its own, with such bytes. False, and nothing is written, when their number is
   // not that of the table.
   [[nodiscard]] bool write(const PageTable& table, std::span<const std::byte> bytes);

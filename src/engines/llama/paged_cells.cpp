@@ -48,6 +48,7 @@ class PagedCells final : public Cells {
   [[nodiscard]] bool covers(std::uint32_t position) const override;
   [[nodiscard]] bool copy(Cells& source, std::uint32_t tokens) override;
   [[nodiscard]] std::optional<StoredCells> store() override;
+  [[nodiscard]] std::vector<std::uint64_t> stored_pieces() const override;
   [[nodiscard]] bool restore(const StoredCells& bytes, std::span<const engine::Token> tokens) override;
   [[nodiscard]] std::int64_t first_position() const override {
     return table_.tokens == 0 ? -1 : std::int64_t{table_.behind_window} * kPageCells;
@@ -155,6 +156,10 @@ std::optional<StoredCells> PagedCells::store() {
   auto bytes = std::move(writer).take();
   if (mutant(Mutant::kSharedStaging)) swap_last_bytes(bytes);
   return bytes;
+}
+
+std::vector<std::uint64_t> PagedCells::stored_pieces() const {
+  return store_->pool().stored_pieces(table_);
 }
 
 bool PagedCells::restore(const StoredCells& bytes, std::span<const engine::Token> tokens) {
