@@ -23,7 +23,7 @@ namespace bulkhead::serve {
 namespace {
 
 Error cannot_use(const std::string& path, int reason) {
-  return {ErrorCode::kBadInput, fmt::format("cannot listen there: {}", std::strerror(reason)), path, {}};
+  return {ErrorCode::kResource, fmt::format("cannot listen there: {}", std::strerror(reason)), path, {}};
 }
 
 // What comes of connecting: 0, or why not.

@@ -11,7 +11,7 @@ namespace bulkhead::serve {
 // Holds the folder of a path: servers that start or stop there do so one after the other.
 class SocketFolder {
  public:
-  // kResource: somebody else holds it; kBadInput: there is no such folder.
+  // kResource: somebody else holds it, or there is no such folder.
   [[nodiscard]] static Result<SocketFolder> hold(const std::string& path);
   SocketFolder(SocketFolder&& other) noexcept;
   SocketFolder& operator=(SocketFolder&&) = delete;

@@ -97,8 +97,9 @@ TEST(Server, RepetitionPenaltyIsOfAllTokens) {
   };
   const auto penalized = said({{"repetition_penalty", 1.8}});
   EXPECT_EQ(penalized, said({{"repeat_penalty", 1.8}, {"repeat_last_n", 100'000}}));
-  EXPECT_NE(penalized, said({}));
-  EXPECT_EQ(said({{"repetition_penalty", 1.8}, {"repeat_last_n", 0}}), said({})) << "of no token, if that is asked for";
+  EXPECT_NE(penalized, said(Json::object()));
+  EXPECT_EQ(said({{"repetition_penalty", 1.8}, {"repeat_last_n", 0}}), said(Json::object()))
+      << "of no token, if that is asked for";
 }
 
 TEST(Server, LabelsAreListedAndChangeNothing) {
