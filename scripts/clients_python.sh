@@ -4,12 +4,5 @@
 #   scripts/clients_python.sh ARGUMENTS OF PYTHON
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
-requirements=$root/tests/serve/requirements.txt
-venv=${XDG_CACHE_HOME:-$HOME/.cache}/bulkhead/clients-$(cksum <"$requirements" | cut -d' ' -f1)
-if [ ! -f "$venv/.complete" ]; then
-  rm -rf "$venv"
-  python3 -m venv "$venv"
-  "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$requirements" >&2
-  touch "$venv/.complete"
-fi
-exec "$venv/bin/python" "$@"
+python=$("$root/scripts/python_environment.sh" clients "$root/tests/serve/requirements.txt")
+exec "$python" "$@"

@@ -22,15 +22,7 @@ elif [ ! -e "$peer/llama-server.complete" ]; then
 else
   python3 bench/serve_timing.py --server "$peer/bin/llama-server" -m "$model" --probes "${CONTROL_PROBES:-400}" >"$control"
 fi
-build/release/tests/bulkhead_serve_test --gtest_filter='CrossOwner.Nothing*:Timing.An*' | tee /dev/stderr |
-  sed -n -E 's/^(cross_owner|timing) //p' | python3 -c '
-import json, os, subprocess, sys
-crossed, timing = sorted((json.loads(line) for line in sys.stdin), key=lambda one: "probes" in one)
-figures = {"cross_owner": crossed, "timing": timing}
-if os.path.getsize(sys.argv[2]):
-    figures["timing_control"] = json.load(open(sys.argv[2]))["llama_server"]
-figures["commit"] = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True).stdout.strip()
-figures["model"] = os.path.basename(sys.argv[1])
-figures["cores"] = os.cpu_count()
-figures["cpu"] = next(line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name"))
-print(json.dumps(figures, indent=1))' "$model" "$control"
+{
+  build/release/tests/bulkhead_serve_test --gtest_filter='CrossOwner.Nothing*:Timing.An*' | tee /dev/stderr | sed -n -E 's/^(cross_owner|timing) //p'
+  tr -d '\n' <"$control"
+} | scripts/add_machine_facts.py "$model" cross_owner owners timing control_own_hits timing_control llama_server

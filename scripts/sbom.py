@@ -70,7 +70,7 @@ def loaded_packages(program: str) -> list[dict[str, Any]]:
                 break
         else:
             raise SystemExit(f"sbom: no package holds {library}")
-    return [package(name, said("dpkg-query", "-W", "-f", "${Version}", name), "NOASSERTION", "https://deb.debian.org/debian") for name in sorted(names)]
+    return [package(name, said("dpkg-query", "-W", "-f", "${Version}", name), "NOASSERTION", "NOASSERTION") for name in sorted(names)]
 
 
 def main() -> None:

@@ -7,11 +7,4 @@ steps=${1:-200000}
 model=${2:-${XDG_CACHE_HOME:-$HOME/.cache}/bulkhead/models/gemma-3-270m-q4_k_m.gguf}
 scripts/build.sh release bulkhead_desk_test
 BULKHEAD_SOAK_STEPS=$steps BULKHEAD_SOAK_MODEL=$model build/release/tests/bulkhead_desk_test --gtest_filter='Soak.*' |
-  tee /dev/stderr | sed -n 's/^soak //p' | python3 -c '
-import json, os, subprocess, sys
-figures = json.loads(sys.stdin.readline())
-figures["commit"] = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True).stdout.strip()
-figures["model"] = os.path.basename(sys.argv[1])
-figures["cores"] = os.cpu_count()
-figures["cpu"] = next(line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name"))
-print(json.dumps(figures, indent=1))' "$model"
+  tee /dev/stderr | sed -n 's/^soak //p' | scripts/add_machine_facts.py "$model"

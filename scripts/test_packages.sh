@@ -8,7 +8,7 @@ command -v debootstrap >/dev/null || apt-get install -y -qq --no-install-recomme
 root=$(mktemp -d)
 trap 'umount "$root/proc" 2>/dev/null || true; rm -rf "$root"' EXIT
 echo "test_packages: making a Debian root" >&2
-debootstrap --variant=minbase bookworm "$root" "${BULKHEAD_DEBIAN_MIRROR:-http://deb.debian.org/debian}" >/dev/null
+debootstrap --variant=minbase bookworm "$root" ${BULKHEAD_DEBIAN_MIRROR:+"$BULKHEAD_DEBIAN_MIRROR"} >/dev/null  # else from its own default
 mount -t proc proc "$root/proc"
 cp /etc/resolv.conf "$root/etc/resolv.conf"
 apt-config dump | grep "^Acquire" >"$root/etc/apt/apt.conf.d/10host"  # a mirror, a proxy

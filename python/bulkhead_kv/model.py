@@ -96,23 +96,19 @@ def _hear(user: Any, which: int, token: int, index: int, piece: Any, size: int) 
     return 0 if listening.hear(which, token, index, bytes(ffi.buffer(piece, size))) else 1
 
 
-class Model:
-    """Loaded weights. `path`: a GGUF file, or the name of a pulled model (bulkhead_kv.pull, `bulkhead models`)."""
+class _Closable:
+    """Something of the library that is let go by close(), by the end of a `with` block, or with its last reference."""
 
-    def __init__(self, path: str, **options: Unpack[ModelOptions]) -> None:
-        out = ffi.new("bulkhead_model**")
-        document = json.dumps({"path": path, **options}).encode()
-        cancel = Cancel()  # loading cannot be cancelled; Ctrl-C is raised when it is done
-        interruptibly(lambda: check(lib.bulkhead_model_load(document, out)), cancel)
-        self._handle: Any = ffi.gc(out[0], lib.bulkhead_model_free)
+    _handle: Any
+    _what: str
 
     def _live(self) -> Any:
         if self._handle is None:
-            raise UsageError("usage", "the model is closed", exit_code=2)
+            raise UsageError("usage", f"the {self._what} is closed", exit_code=2)
         return self._handle
 
     def close(self) -> None:
-        """Lets the weights go when the last partition is closed, too."""
+        """Lets it go as soon as no call uses it any more."""
         self._handle = None
 
     def __enter__(self) -> Self:
@@ -120,6 +116,21 @@ class Model:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+
+class Model(_Closable):
+    """Loaded weights; they stay in memory until the last partition is closed, too.
+
+    `path`: a GGUF file, or the name of a pulled model (bulkhead_kv.pull, `bulkhead models`).
+    """
+
+    def __init__(self, path: str, **options: Unpack[ModelOptions]) -> None:
+        out = ffi.new("bulkhead_model**")
+        document = json.dumps({"path": path, **options}).encode()
+        cancel = Cancel()  # loading cannot be cancelled; Ctrl-C is raised when it is done
+        interruptibly(lambda: check(lib.bulkhead_model_load(document, out)), cancel)
+        self._handle = ffi.gc(out[0], lib.bulkhead_model_free)
+        self._what = "model"
 
     def _info(self) -> dict[str, str]:
         handle = self._live()
@@ -196,18 +207,14 @@ class Model:
         return cast(list[dict[str, Any]], json.loads(said))
 
 
-class Partition:
+class Partition(_Closable):
     """One isolated KV cache, opened by Model.open() or Partition.fork(). Closing gives its memory back."""
 
     def __init__(self, model: Model, name: str, handle: Any) -> None:
         self._model = model
         self._name = name
-        self._handle: Any = ffi.gc(handle, lib.bulkhead_partition_free)
-
-    def _live(self) -> Any:
-        if self._handle is None:
-            raise UsageError("usage", "the partition is closed", self._name, exit_code=2)
-        return self._handle
+        self._handle = ffi.gc(handle, lib.bulkhead_partition_free)
+        self._what = f"partition {name!r}"
 
     @property
     def name(self) -> str:
@@ -216,16 +223,6 @@ class Partition:
     @property
     def model(self) -> Model:
         return self._model
-
-    def close(self) -> None:
-        """Gives the cache back when no call uses it any more; the name is free then."""
-        self._handle = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"<Partition {self._name!r}{' closed' if self._handle is None else ''}>"

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: MIT
 #include "api/c_json.h"
 
+#include "base/utf8.h"
+#include "engine/engine.h"
+#include "engine/json_fields.h"
+#include "engine/model_options_json.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
 #include <concepts>
 #include <cstdint>
-#include <initializer_list>
 #include <limits>
 #include <optional>
 #include <string>
@@ -42,10 +46,8 @@ Result<void> read_value(const JsonView& value, float& into) {
 
 template <std::integral Integer>
 Result<void> read_value(const JsonView& value, Integer& into) {
-  using Limits = std::numeric_limits<Integer>;
-  constexpr auto kMost = std::numeric_limits<std::int64_t>::max();
-  constexpr auto high = std::cmp_greater(Limits::max(), kMost) ? kMost : static_cast<std::int64_t>(Limits::max());
-  BH_TRY(const auto number, value.integer(static_cast<std::int64_t>(Limits::min()), high));
+  constexpr auto kLowest = static_cast<std::int64_t>(std::numeric_limits<Integer>::min());
+  BH_TRY(const auto number, value.integer(kLowest, engine::kHighest<Integer>));
   into = static_cast<Integer>(number);
   return {};
 }
@@ -54,37 +56,12 @@ Result<void> read_value(const JsonView& value, std::optional<std::uint32_t>& int
   return read_value(value, into.emplace());
 }
 
-template <typename Enumeration>
-using Names = std::initializer_list<std::pair<std::string_view, Enumeration>>;
-
-template <typename Enumeration>
-Result<void> read_name(const JsonView& value, const Names<Enumeration>& names, Enumeration& into) {
+Result<Guard> read_guard(const JsonView& value) {
   BH_TRY(const auto name, value.string());
-  std::string known;
-  for (const auto& [its_name, meaning] : names) {
-    if (name == its_name) {
-      into = meaning;
-      return {};
-    }
-    known += fmt::format("{}{}", known.empty() ? "" : ", ", its_name);
-  }
-  return value.fail("unknown name", "one of " + known);
-}
-
-Result<void> read_value(const JsonView& value, Grade& into) {
-  return read_name<Grade>(
-      value,
-      {{"buffer", Grade::kBuffer}, {"mask", Grade::kMask}, {"process", Grade::kProcess}, {"claimed", Grade::kClaimed}},
-      into);
-}
-
-Result<void> read_value(const JsonView& value, Isolation& into) {
-  return read_name<Isolation>(
-      value, {{"strict", Isolation::kStrict}, {"fast", Isolation::kFast}, {"auto", Isolation::kAuto}}, into);
-}
-
-Result<void> read_value(const JsonView& value, Guard& into) {
-  return read_name<Guard>(value, {{"none", Guard::kNone}, {"pages", Guard::kPages}, {"poison", Guard::kPoison}}, into);
+  if (name == "none") return Guard::kNone;
+  if (name == "pages") return Guard::kPages;
+  if (name == "poison") return Guard::kPoison;
+  return value.fail("unknown name", "one of none, pages, poison");
 }
 
 Result<void> read_value(const JsonView& value, std::vector<TokenBias>& into) {
@@ -176,19 +153,33 @@ Json shown(const Generation& generation) {
 
 }  // namespace
 
+// As transcripts and workers have them (engine/model_options_json.h), with what is missing as it is by default, and the
+// guard.
 Result<ModelOptions> read_model_options(std::string_view json) {
-  BH_TRY(const auto document, JsonDocument::parse(std::string(json), "options"));
-  ModelOptions options;
-  const JsonView object(document);
-  Fields fields(object);
-  fields("path", options.path)("engine", options.engine)("grade", options.grade)(
-      "context_tokens", options.context_tokens)("threads", options.threads)("gpu_layers", options.gpu_layers);
-  fields("flash_attention", options.flash_attention)("full_window_cache", options.full_window_cache)(
-      "dtype", options.dtype)("kv_type_k", options.kv_type_k)("kv_type_v", options.kv_type_v)(
-      "kernels", options.kernels)("keep_packed", options.keep_packed)("isolation", options.isolation)(
-      "leaky", options.leaky)("attention", options.attention)("positions", options.positions)("clock", options.clock)(
-      "guard", options.guard);
-  BH_CHECK(fields.end());
+  BH_TRY(const auto given, JsonDocument::parse(std::string(json), "options"));
+  const JsonView object(given);
+  BH_TRY(const auto members, object.members());
+  auto whole = engine::to_json(ModelOptions());
+  auto guard = Guard::kNone;
+  for (const auto& [name, value] : members) {
+    if (name == "guard") {
+      BH_TRY(guard, read_guard(value));
+    } else if (!whole.contains(name)) {
+      return value.fail("there is no such option");
+    } else {
+      whole[name] = name == "path" && value.json().is_string() ? Json(escape_bytes(value.json().get<std::string>()))
+                                                               : value.json();
+    }
+  }
+  BH_TRY(const auto merged, JsonDocument::parse(json_text(whole), "options"));
+  BH_TRY(auto options, engine::model_options_from(JsonView(merged)));
+  // Documents of other versions may have names that are not known here; what somebody writes now may not.
+  if (whole["grade"] != engine::name(options.grade) || whole["isolation"] != engine::name(options.isolation)) {
+    const auto* wrong = whole["grade"] != engine::name(options.grade) ? "grade" : "isolation";
+    BH_TRY(const auto field, object.at(wrong));
+    return field.fail("unknown name");
+  }
+  options.guard = guard;
   return options;
 }
 

@@ -173,6 +173,11 @@ TEST_F(CApi, WrongOptionsAreNamed) {
   }
   bulkhead_model* model = nullptr;
   EXPECT_EQ(told(bulkhead_model_load("{\"grade\": \"walls\"}", &model)), "bad_input: options:1: grade");
+  EXPECT_EQ(told(bulkhead_model_load("{\"isolation\": \"some\"}", &model)), "bad_input: options:1: isolation");
+  EXPECT_EQ(told(bulkhead_model_load("{\"guard\": \"dog\"}", &model)), "bad_input: options:1: guard");
+  EXPECT_EQ(told(bulkhead_model_load("{\"threads\": -1}", &model)), "bad_input: options:1: threads");
+  EXPECT_EQ(told(bulkhead_model_load("{\"kernel\": \"stock\"}", &model)), "bad_input: options:1: kernel");
+  EXPECT_EQ(told(bulkhead_model_load("{\"path\": 7}", &model)), "bad_input: options:1: path");
   EXPECT_EQ(told(bulkhead_model_load("{\"path\": \"no such model\"}", &model)).substr(0, 5), "usage");
   EXPECT_EQ(model, nullptr);
   EXPECT_EQ(told(bulkhead_model_set_budget(model_, "a", "{\"kv\": 1}")), "bad_input: budget:1: kv");
