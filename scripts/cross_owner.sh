@@ -23,6 +23,6 @@ else
   python3 bench/serve_timing.py --server "$peer/bin/llama-server" -m "$model" --probes "${CONTROL_PROBES:-400}" >"$control"
 fi
 {
-  build/release/tests/bulkhead_serve_test --gtest_filter='CrossOwner.Nothing*:Timing.An*' | tee /dev/stderr | sed -n -E 's/^(cross_owner|timing) //p'
+  build/release/tests/bulkhead_serve_test --gtest_filter='CrossOwner.Nothing*:Timing.An*' | tee >(cat >&2) | sed -n -E 's/^(cross_owner|timing) //p'
   tr -d '\n' <"$control"
 } | scripts/add_machine_facts.py "$model" cross_owner owners timing control_own_hits timing_control llama_server

@@ -9,4 +9,4 @@ model=${1:-${XDG_CACHE_HOME:-$HOME/.cache}/bulkhead/models/gemma-3-270m-q4_k_m.g
 export BULKHEAD_LOAD_SECONDS=${2:-600} BULKHEAD_LOAD_STREAMS=${3:-64} BULKHEAD_LOAD_OWNERS=${4:-8}
 scripts/build.sh release bulkhead_serve_test
 if [ "$model" != tiny ]; then export BULKHEAD_LOAD_MODEL=$model; fi
-build/release/tests/bulkhead_serve_test --gtest_filter='Load.*' | tee /dev/stderr | sed -n 's/^load //p' | scripts/add_machine_facts.py "$model"
+build/release/tests/bulkhead_serve_test --gtest_filter='Load.*' | tee >(cat >&2) | sed -n 's/^load //p' | scripts/add_machine_facts.py "$model"

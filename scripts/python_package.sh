@@ -13,7 +13,9 @@ cmake --install "$build" --component python --prefix "$build/python" >/dev/null
 export BULKHEAD_PROGRAM=$build/src/bulkhead PYTHONPATH=$build/python PYTHONDONTWRITEBYTECODE=1 MPLCONFIGDIR=$build/python
 "$python" -m pytest -q -p no:cacheprovider python/tests "$@"
 for example in two_partitions agents; do
-  [ -n "$("$python" "examples/python/$example.py" gemma-3-270m | tee /dev/stderr)" ]
+  said=$("$python" "examples/python/$example.py" gemma-3-270m)
+  [ -n "$said" ]
+  echo "$said"
 done
 "$python" examples/python/experiment.py scenarios/hospital_pharmacy.json gemma-3-270m "$build/python/conditions.png"
 test -s "$build/python/conditions.png"

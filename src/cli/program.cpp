@@ -33,6 +33,26 @@ std::string version_text() {
   return text;
 }
 
+std::map<std::string, Command> add_commands(CLI::App& program, const Invocation& invocation) {
+  return {{"run", add_run(program, invocation)},
+          {"compare", add_compare(program)},
+          {"plan", add_plan(program)},
+          {"validate", add_validate(program)},
+          {"pull", add_pull(program)},
+          {"models", add_models(program)},
+          {"convert", add_convert(program)},
+          {"report", add_report(program)},
+          {"verify", add_verify(program)},
+          {"eval", add_eval(program, invocation)},
+          {"judge", add_judge(program, invocation)},
+          {"cache", add_cache(program)},
+          {"serve", add_serve(program)},
+          {"worker", add_worker(program)},
+          {"chat", add_chat(program)},
+          {"doctor", add_doctor(program)},
+          {"completion", add_completion(program)}};
+}
+
 int dispatch(int argc, const char* const* argv) {
   const Invocation invocation{normalize_arguments(argc, argv)};
   CLI::App program("One language model, many KV caches that cannot see each other.", "bulkhead");
@@ -40,23 +60,7 @@ int dispatch(int argc, const char* const* argv) {
   program.set_version_flag("--version", version_text);
   program.require_subcommand(1);
   program.footer("Exit codes: docs/exit-codes.md. Data goes to stdout, progress and errors to stderr.");
-  const std::map<std::string, Command> commands = {{"run", add_run(program, invocation)},
-                                                   {"compare", add_compare(program)},
-                                                   {"plan", add_plan(program)},
-                                                   {"validate", add_validate(program)},
-                                                   {"pull", add_pull(program)},
-                                                   {"models", add_models(program)},
-                                                   {"convert", add_convert(program)},
-                                                   {"report", add_report(program)},
-                                                   {"verify", add_verify(program)},
-                                                   {"eval", add_eval(program, invocation)},
-                                                   {"judge", add_judge(program, invocation)},
-                                                   {"cache", add_cache(program)},
-                                                   {"serve", add_serve(program)},
-                                                   {"worker", add_worker(program)},
-                                                   {"chat", add_chat(program)},
-                                                   {"doctor", add_doctor(program)},
-                                                   {"completion", add_completion(program)}};
+  const auto commands = add_commands(program, invocation);
   CommonFlags flags;  // those of a command are not known before the line is understood
   flags.json =
       std::find(invocation.arguments.begin(), invocation.arguments.end(), "--json") != invocation.arguments.end();

@@ -54,7 +54,9 @@ struct HttpServer::Impl {
   void on_delete(const std::string& path, httplib::Server::Handler handler);
   // The methods that a path takes, as the header Allow says it; "": there is no such path.
   [[nodiscard]] std::string allowed(std::string_view path) const;
-  void add_plain_routes();      // routes_plain.cpp
+  void add_plain_routes();  // routes_plain.cpp, as the two behind it
+  void add_token_routes();
+  void add_embedding_route();
   void add_partition_routes();  // routes_partitions.cpp
   void add_text_routes();       // routes_text.cpp
   void add_response_routes();   // routes_responses.cpp

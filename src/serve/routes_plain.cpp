@@ -121,6 +121,11 @@ void HttpServer::Impl::add_plain_routes() {
     }
     send(response, slots);
   });
+  add_token_routes();
+  add_embedding_route();
+}
+
+void HttpServer::Impl::add_token_routes() {
   on_post("/tokenize", [this](const Request& request, Response& response) {
     const auto body = body_of(request, response);
     if (!body) return;
@@ -156,6 +161,9 @@ void HttpServer::Impl::add_plain_routes() {
     if (!wanted.ok()) return send(response, wanted.error());
     send(response, Json{{"prompt", wanted.value().rendered}});
   });
+}
+
+void HttpServer::Impl::add_embedding_route() {
   on_post("/v1/embeddings", [this](const Request& request, Response& response) {
     const auto body = body_of(request, response);
     if (!body) return;
