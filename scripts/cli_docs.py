@@ -39,10 +39,18 @@ def commands_of(overview: str) -> list[tuple[str, str]]:
     return found
 
 
+def all_commands(program: str, *above: str) -> list[tuple[tuple[str, ...], str]]:
+    """Names of commands and of commands of commands, with what they are for."""
+    found: list[tuple[tuple[str, ...], str]] = []
+    for name, about in commands_of(help_of(program, *above)):
+        found.append(((*above, name), about))
+        found += all_commands(program, *above, name)
+    return found
+
+
 def markdown(program: str) -> str:
-    overview = help_of(program)
-    parts = [HEAD, f"## bulkhead\n\n```text\n{overview}\n```\n"]
-    parts += [f"## bulkhead {name}\n\n```text\n{help_of(program, name)}\n```\n" for name, _ in commands_of(overview)]
+    parts = [HEAD, f"## bulkhead\n\n```text\n{help_of(program)}\n```\n"]
+    parts += [f"## bulkhead {' '.join(name)}\n\n```text\n{help_of(program, *name)}\n```\n" for name, _ in all_commands(program)]
     return "\n".join(parts)
 
 
@@ -62,14 +70,11 @@ def man_page(program: str, name: str, about: str, text: str, others: list[str]) 
 
 
 def write_man_pages(program: str, folder: Path) -> None:
-    overview = help_of(program)
-    commands = commands_of(overview)
-    names = ["bulkhead", *(f"bulkhead-{name}" for name, _ in commands)]
+    pages = {"bulkhead": ("one language model, many KV caches that cannot see each other", help_of(program))}
+    pages |= {"-".join(("bulkhead", *name)): (about, help_of(program, *name)) for name, about in all_commands(program)}
     folder.mkdir(parents=True, exist_ok=True)
-    pages = {"bulkhead": ("one language model, many KV caches that cannot see each other", overview)}
-    pages |= {f"bulkhead-{name}": (about, help_of(program, name)) for name, about in commands}
     for name, (about, text) in pages.items():
-        (folder / f"{name}.1").write_text(man_page(program, name, about, text, names), encoding="utf-8")
+        (folder / f"{name}.1").write_text(man_page(program, name, about, text, list(pages)), encoding="utf-8")
 
 
 def main() -> int:

@@ -57,7 +57,7 @@ probe() {
   done
   # It ends with another code than 0 where a test failed, which the card tells.
   (cd "$tools" && npx --no-install llmprobe "http://127.0.0.1:$port" --full --no-save --no-bench --no-color -m default --save "$tools/card.json") |
-    sed "s/:$port/:PORT/g; s|$tools/||g" | tee /dev/stderr >"$out/llmprobe-$name.txt" || true
+    sed "s/:$port/:PORT/g; s|$tools/||g" | tee >(cat >&2) >"$out/llmprobe-$name.txt" || true
   [ -s "$tools/card.json" ] || { echo "llmprobe: there is no card of $name" >&2; exit 1; }
   sed "s/:$port/:PORT/g" "$tools/card.json" >"$out/llmprobe-$name.json"
   rm "$tools/card.json"

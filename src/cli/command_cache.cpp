@@ -237,7 +237,7 @@ int done(Act act, const CacheFlags& flags) {
 CLI::App* add_act(CLI::App& cache, const std::string& name, const std::string& about,
                   const std::shared_ptr<CacheFlags>& flags) {
   auto* act = cache.add_subcommand(name, about);
-  act->add_option("--cache-dir", flags->folder, "folder of the vault")->capture_default_str();
+  act->add_option("--cache-dir", flags->folder, "folder of the vault (vault in the cache folder)");
   act->add_flag("--json", flags->common.json, "machine-readable output on stdout");
   return act;
 }
