@@ -6,8 +6,8 @@ cd "$(dirname "$0")/.."
 build=$1
 shift
 python=$(scripts/python_environment.sh python python/requirements.txt)
-"$python" -m ruff check python examples/python
-"$python" -m mypy
+"$python" -m ruff check --config python/ruff.toml python examples/python bench/python
+"$python" -m mypy --config-file python/mypy.ini
 rm -rf "$build/python"
 cmake --install "$build" --component python --prefix "$build/python" >/dev/null
 export BULKHEAD_PROGRAM=$build/src/bulkhead PYTHONPATH=$build/python PYTHONDONTWRITEBYTECODE=1 MPLCONFIGDIR=$build/python

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What a generate call costs beside the library's own time for it: Python's wall time less first token and decode.
 
-    PYTHONPATH=build/release/python bench/python_overhead.py [MODEL] [TOKENS] [ROUNDS]     JSON on stdout
+    PYTHONPATH=build/release/python bench/python/overhead.py [MODEL] [TOKENS] [ROUNDS]     JSON on stdout
 """
 
 from __future__ import annotations
